@@ -1,0 +1,312 @@
+//! A lane knows more of a request: outcome, ticket, sequence, events and the alarm's settling in
+//! one transaction (DESIGN, "The way of an alarm", 5; rules T3, O1).
+
+use super::{Applied, Halt, Refusal, lane};
+use crate::model::{
+    Alarm, AlarmRef, BackendId, Doubt, Epoch, EventId, EventName, Found, MadeBy, Op, Request,
+    RequestId, State, Ticket, TicketError, TicketEvent, TicketStatus, TicketView, Timestamp,
+};
+use crate::ports::Tx;
+
+/// What became of an attempt, a look or a wait.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// The backend did it.
+    Done(Found),
+    /// A look found it: our ticket is there.
+    Adopted(Found),
+    /// The backend said no.
+    Rejected(TicketError),
+    /// Retries are spent.
+    Failed(TicketError),
+    /// A person dropped it.
+    Cancelled(String),
+    /// A newer level makes it unnecessary.
+    Superseded(String),
+    /// Not done for sure: once more, not before that time.
+    Wait {
+        /// The earliest next attempt.
+        ready_at: Timestamp,
+        /// Does it count against `retries`?
+        counted: bool,
+        /// What was said.
+        error: TicketError,
+    },
+    /// It may have been done: find out, not before that time.
+    InDoubt {
+        /// The end of settling.
+        look_at: Timestamp,
+        /// What was seen instead of an answer.
+        error: TicketError,
+    },
+    /// One look found nothing; the next one not before that time.
+    AbsentOnce {
+        /// The earliest next look.
+        look_at: Timestamp,
+    },
+    /// It cannot be found out: a person must say.
+    Undecided(TicketError),
+}
+
+/// News of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conclude {
+    /// Whose lane.
+    pub backend: BackendId,
+    /// Under which lease.
+    pub epoch: Epoch,
+    /// Which request.
+    pub request: RequestId,
+    /// Of which attempt: news of an older one is refused.
+    pub attempt: u32,
+    /// The news.
+    pub end: End,
+    /// Ids for the events that it may make.
+    pub event_ids: [EventId; 2],
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Concluded {
+    /// The request as it is now.
+    pub request: Request,
+    /// The first un-ended request of the same ticket, where this one has ended.
+    pub next: Option<Request>,
+    /// Whose flows have work again.
+    pub due: Option<BackendId>,
+    /// Events were stored.
+    pub events: bool,
+}
+
+pub(super) fn perform(tx: &mut dyn Tx, it: &Conclude, now: Timestamp) -> Result<Applied, Halt> {
+    lane::check_epoch(tx, &it.backend, it.epoch)?;
+    let request = tx.request(it.request)?.ok_or(Refusal::NotFound)?;
+    let expected = match &it.end {
+        // Before its intent a request can only end as unnecessary.
+        End::Superseded(_) => matches!(request.state, State::Accepted | State::Wait),
+        End::Done(_) | End::Adopted(_) | End::AbsentOnce { .. } | End::Undecided(_) => {
+            matches!(request.state, State::Intent | State::InDoubt)
+        }
+        _ => request.state == State::Intent,
+    };
+    if !expected || request.attempts != it.attempt {
+        return Err(Refusal::WrongState.into());
+    }
+    conclude_request(tx, request, it, now).map(|concluded| Applied::Concluded(Box::new(concluded)))
+}
+
+/// Carries news through request, ticket, alarm and outbox. The caller has checked that it is due.
+pub(super) fn conclude_request(
+    tx: &mut dyn Tx,
+    mut request: Request,
+    it: &Conclude,
+    now: Timestamp,
+) -> Result<Concluded, Halt> {
+    let mut ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
+    let event = move_request(&mut request, &it.end, now);
+    move_ticket(&mut ticket, &request, &it.end, now);
+
+    let mut due = None;
+    if request.state.ended()
+        && let MadeBy::Level { at, version } = &request.made_by
+        && let Some(mut alarm) = tx.alarm(at)?
+    {
+        settle_alarm(&mut alarm, &request, *version, now);
+        tx.put_alarm(&alarm)?;
+        due = alarm.backend.clone().filter(|_| alarm.due_at.is_some());
+    }
+    if let Some(event) = event {
+        let linked = tx.alarms_of(ticket.key)?;
+        announce(tx, &mut ticket, &request, event, it.event_ids[0], &linked, now)?;
+    }
+    tx.put_request(&request)?;
+    if event.is_some() || request.state.ended() {
+        tx.put_ticket(&ticket)?;
+    }
+    let next = if request.state.ended() { tx.first_open_request(request.ticket)? } else { None };
+    Ok(Concluded { request, next, due, events: event.is_some() })
+}
+
+/// Moves the request to its new state; the event that subscribers hear of it.
+fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<EventName> {
+    let story = &mut request.story;
+    let was_in_doubt = request.doubt.is_some();
+    let (state, event) = match end {
+        End::Done(found) => {
+            story.add(now, format!("done by the backend as {}", found.backend_id));
+            let event = match request.op {
+                Op::Create => EventName::Created,
+                Op::Update => EventName::Updated,
+                Op::Close => EventName::Closed,
+                Op::Reopen => EventName::Reopened,
+            };
+            (State::Done, Some(event))
+        }
+        End::Adopted(found) => {
+            story.add(now, format!("found at the backend as {}", found.backend_id));
+            (State::Adopted, Some(EventName::Adopted))
+        }
+        End::Rejected(error) => {
+            story.add_because(now, "the backend said no", &error.reason);
+            (State::Rejected, Some(EventName::Rejected))
+        }
+        End::Failed(error) => {
+            story.add_because(now, "retries are spent", &error.reason);
+            (State::Failed, Some(EventName::Failed))
+        }
+        End::Cancelled(why) => {
+            story.add_because(now, "dropped", why);
+            (State::Cancelled, Some(EventName::Cancelled))
+        }
+        End::Superseded(why) => {
+            story.add_because(now, "superseded by a newer level", why);
+            (State::Superseded, None)
+        }
+        End::Wait { ready_at, counted, error } => {
+            story.add_because(now, format!("not done; again at {ready_at}"), &error.reason);
+            request.ready_at = *ready_at;
+            request.refusals += u32::from(*counted);
+            (State::Wait, None)
+        }
+        End::InDoubt { look_at, error } => {
+            story.add_because(now, format!("in doubt; found out from {look_at} on"), &error.reason);
+            request.doubt = Some(Doubt {
+                since: now,
+                reason: error.reason.clone(),
+                absent_looks: 0,
+                look_at: *look_at,
+            });
+            (State::InDoubt, Some(EventName::InDoubt))
+        }
+        End::AbsentOnce { look_at } => {
+            story.add(now, format!("not found at the backend; looked at again at {look_at}"));
+            if let Some(doubt) = &mut request.doubt {
+                doubt.absent_looks += 1;
+                doubt.look_at = *look_at;
+            }
+            (State::InDoubt, None)
+        }
+        End::Undecided(error) => {
+            story.add_because(now, "undecided: a person must say", &error.reason);
+            if !was_in_doubt {
+                request.doubt = Some(Doubt {
+                    since: now,
+                    reason: error.reason.clone(),
+                    absent_looks: 0,
+                    look_at: now,
+                });
+            }
+            (State::Undecided, Some(EventName::Undecided))
+        }
+    };
+    request.state = state;
+    request.error = match end {
+        End::Rejected(error) | End::Failed(error) | End::Undecided(error) => Some(error.clone()),
+        End::Wait { error, .. } | End::InDoubt { error, .. } => Some(error.clone()),
+        End::Cancelled(why) => Some(TicketError::because(why)),
+        End::AbsentOnce { .. } => request.error.take(),
+        End::Done(_) | End::Adopted(_) | End::Superseded(_) => None,
+    };
+    if state.ended() {
+        request.doubt = None;
+        request.ended_at = Some(now);
+    }
+    event
+}
+
+/// Moves the ticket along with its request.
+fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, now: Timestamp) {
+    match end {
+        End::Done(found) | End::Adopted(found) => {
+            if !found.backend_id.is_empty() {
+                ticket.backend_id = Some(found.backend_id.clone());
+            }
+            if found.url.is_some() {
+                ticket.url.clone_from(&found.url);
+            }
+            if found.backend_status.is_some() {
+                ticket.backend_status.clone_from(&found.backend_status);
+            }
+            for (name, value) in &request.fields {
+                ticket.fields.insert(name.clone(), value.clone());
+            }
+            ticket.status = match request.op {
+                Op::Close => found.status.filter(|s| s.ended()).unwrap_or(TicketStatus::Closed),
+                Op::Create | Op::Reopen => found.status.unwrap_or(TicketStatus::Acknowledged),
+                Op::Update => found.status.unwrap_or(ticket.status),
+            };
+            ticket.changed_at = now;
+        }
+        End::Rejected(_) | End::Failed(_) if request.op == Op::Create => {
+            ticket.status = TicketStatus::Rejected;
+            ticket.changed_at = now;
+        }
+        End::Cancelled(_) if request.op == Op::Create => {
+            ticket.status = TicketStatus::Cancelled;
+            ticket.changed_at = now;
+        }
+        _ => {}
+    }
+}
+
+/// The end of a level-made request settles the version that it took care of (T3). A create made
+/// for an alarm that is cleared by now leaves its clear open: the new ticket has yet to be closed.
+pub(super) fn settle_alarm(alarm: &mut Alarm, request: &Request, version: u64, now: Timestamp) {
+    alarm.request = None;
+    let made = matches!(request.state, State::Done | State::Adopted);
+    let settled = match request.state {
+        State::Superseded => alarm.settled_version,
+        _ if made && request.op == Op::Create && !alarm.active => {
+            version.min(alarm.wanted_version.saturating_sub(1))
+        }
+        _ => version,
+    };
+    alarm.settled_version = alarm.settled_version.max(settled);
+    alarm.due_at = alarm.unsettled().then_some(now);
+    alarm.reason = Some(match request.state {
+        State::Done | State::Adopted => {
+            format!("{} {}", request.op.as_str(), request.state.as_str())
+        }
+        state => format!(
+            "{} {}{}",
+            request.op.as_str(),
+            state.as_str(),
+            request.error.as_ref().map(|e| format!(": {}", e.reason)).unwrap_or_default()
+        ),
+    });
+}
+
+/// Stores an event and takes the ticket's next sequence number for it.
+pub(super) fn announce(
+    tx: &mut dyn Tx,
+    ticket: &mut Ticket,
+    request: &Request,
+    event: EventName,
+    event_id: EventId,
+    linked: &[Alarm],
+    now: Timestamp,
+) -> Result<(), Halt> {
+    ticket.sequence += 1;
+    let mut alarms: Vec<AlarmRef> = Vec::with_capacity(linked.len());
+    for alarm in linked {
+        if !alarms.contains(&alarm.at.alarm) {
+            alarms.push(alarm.at.alarm.clone());
+        }
+    }
+    tx.add_event(&TicketEvent {
+        n: 0,
+        event_id,
+        event,
+        at: now,
+        sequence: ticket.sequence,
+        request_id: request.id,
+        correlation_key: ticket.correlation_key.clone(),
+        alarms,
+        ticket: TicketView::from(&*ticket),
+        error: request
+            .error
+            .clone()
+            .filter(|_| !matches!(request.state, State::Done | State::Adopted | State::Superseded)),
+    })?;
+    Ok(())
+}

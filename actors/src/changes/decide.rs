@@ -1,0 +1,276 @@
+//! A flow has decided: the journal (DESIGN, "The way of an alarm", 4).
+//!
+//! Commits only on the versions that the flow read and under a lock that is held now (T2, L3).
+//! Otherwise nothing is written and the flow runs again: its turn is void.
+
+use super::conclude::announce;
+use super::{Applied, Context, Halt, Refusal};
+use crate::model::{
+    Alarm, ClientNumber, CorrelationKey, EventId, EventName, Fence, Fields, Found, MadeBy, Mono,
+    OccurrenceRef, Op, Origin, Request, RequestId, State, Story, Ticket, TicketKey, TicketStatus,
+    Timestamp,
+};
+use crate::ports::Tx;
+
+/// The lock that a flow holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockProof {
+    /// Whose lock.
+    pub client: ClientNumber,
+    /// Which grant.
+    pub fence: Fence,
+    /// Not valid after this moment.
+    pub expires: Mono,
+}
+
+/// What a flow wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Make a ticket.
+    Create {
+        /// Its key.
+        ticket: TicketKey,
+        /// Its correlation key.
+        correlation_key: CorrelationKey,
+        /// Its fields.
+        fields: Fields,
+    },
+    /// Send the create of a ticket that was refused before once more, for a newer level.
+    CreateAgain {
+        /// Its key.
+        ticket: TicketKey,
+        /// Its fields.
+        fields: Fields,
+    },
+    /// Take a ticket that the backend has already.
+    Adopt {
+        /// Our key for it.
+        ticket: TicketKey,
+        /// Its correlation key.
+        correlation_key: CorrelationKey,
+        /// What was found.
+        found: Box<Found>,
+        /// It carries our own key: it is ours, its answer was lost.
+        ours: bool,
+    },
+    /// Change an existing ticket.
+    Write {
+        /// Update, close or reopen.
+        op: Op,
+        /// Which.
+        ticket: TicketKey,
+        /// Its fields.
+        fields: Fields,
+    },
+    /// Nothing is to be done for this version.
+    Nothing,
+    /// Look again at that time.
+    Later(Timestamp),
+}
+
+/// A flow's decision and what it rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decide {
+    /// For which occurrence.
+    pub at: OccurrenceRef,
+    /// The wanted version that was read.
+    pub version: u64,
+    /// The ticket that was read, with its sequence.
+    pub ticket: Option<(TicketKey, u64)>,
+    /// The lock that is held.
+    pub lock: LockProof,
+    /// The id of the request, should one be made.
+    pub request: RequestId,
+    /// The id of the event, should one be made.
+    pub event_id: EventId,
+    /// The decision.
+    pub decision: Decision,
+    /// Why, for `explain`.
+    pub reason: String,
+}
+
+pub(super) fn perform(tx: &mut dyn Tx, it: &Decide, context: Context<'_>) -> Result<Applied, Halt> {
+    check_lock(tx, &it.lock, context.now.mono)?;
+    let alarm = tx.alarm(&it.at)?.ok_or(Refusal::NotFound)?;
+    if alarm.wanted_version != it.version || alarm.request.is_some() {
+        return Err(Refusal::StaleVersion.into());
+    }
+    if let Some((key, sequence)) = it.ticket
+        && tx.ticket(key)?.ok_or(Refusal::NotFound)?.sequence != sequence
+    {
+        return Err(Refusal::StaleVersion.into());
+    }
+    let journal = Journal { it, now: context.now.wall, node: context.node };
+    let request = journal.write(tx, alarm)?;
+    Ok(Applied::Decided(request.map(Box::new)))
+}
+
+fn check_lock(tx: &mut dyn Tx, lock: &LockProof, now: Mono) -> Result<(), Halt> {
+    if now >= lock.expires || lock.fence < tx.barrier(lock.client)? {
+        return Err(Refusal::LockLost.into());
+    }
+    Ok(())
+}
+
+struct Journal<'a> {
+    it: &'a Decide,
+    now: Timestamp,
+    node: &'a str,
+}
+
+impl Journal<'_> {
+    fn write(&self, tx: &mut dyn Tx, mut alarm: Alarm) -> Result<Option<Request>, Halt> {
+        let it = self.it;
+        alarm.reason = Some(it.reason.clone());
+        alarm.due_at = None;
+        let request = match &it.decision {
+            Decision::Nothing => {
+                alarm.settled_version = it.version;
+                alarm.story.add_because(self.now, "nothing to do", &it.reason);
+                None
+            }
+            Decision::Later(due_at) => {
+                alarm.due_at = Some(*due_at);
+                alarm.story.add_because(
+                    self.now,
+                    format!("looked at again at {due_at}"),
+                    &it.reason,
+                );
+                None
+            }
+            Decision::Create { ticket, correlation_key, fields } => {
+                alarm.tickets_made += 1;
+                let made = self.new_ticket(&alarm, *ticket, correlation_key);
+                tx.put_ticket(&made)?;
+                Some(self.request(&alarm, Op::Create, *ticket, fields))
+            }
+            Decision::CreateAgain { ticket, fields } => {
+                let mut again = tx.ticket(*ticket)?.ok_or(Refusal::NotFound)?;
+                again.status = TicketStatus::Pending;
+                again.changed_at = self.now;
+                tx.put_ticket(&again)?;
+                Some(self.request(&alarm, Op::Create, *ticket, fields))
+            }
+            Decision::Write { op, ticket, fields } => {
+                Some(self.request(&alarm, *op, *ticket, fields))
+            }
+            Decision::Adopt { ticket, correlation_key, found, ours } => {
+                self.adopt(tx, &mut alarm, *ticket, correlation_key, found, *ours)?;
+                return Ok(None);
+            }
+        };
+        let Some(mut request) = request else {
+            tx.put_alarm(&alarm)?;
+            return Ok(None);
+        };
+        request.n = tx.add_request(&request)?;
+        alarm.ticket = Some(request.ticket);
+        alarm.request = Some(request.id);
+        alarm.story.add_because(
+            self.now,
+            format!("{} accepted for {}", request.op.as_str(), request.backend),
+            &it.reason,
+        );
+        tx.put_alarm(&alarm)?;
+        Ok(Some(request))
+    }
+
+    fn request(&self, alarm: &Alarm, op: Op, ticket: TicketKey, fields: &Fields) -> Request {
+        let mut story = Story::default();
+        story.add_because(self.now, "accepted", &self.it.reason);
+        Request {
+            n: 0,
+            id: self.it.request,
+            backend: alarm.backend.clone().expect("a flow runs only for a routed alarm"),
+            ticket,
+            op,
+            state: State::Accepted,
+            made_by: MadeBy::Level { at: alarm.at.clone(), version: self.it.version },
+            fields: fields.clone(),
+            frozen: false,
+            attempts: 0,
+            refusals: 0,
+            ready_at: self.now,
+            doubt: None,
+            error: None,
+            accepted_at: self.now,
+            ended_at: None,
+            story,
+        }
+    }
+
+    fn new_ticket(&self, alarm: &Alarm, key: TicketKey, correlation: &CorrelationKey) -> Ticket {
+        Ticket {
+            key,
+            backend: alarm.backend.clone().expect("a flow runs only for a routed alarm"),
+            kind: alarm.kind,
+            correlation_key: correlation.clone(),
+            origin: Origin::Alarm { at: alarm.at.clone(), number: alarm.tickets_made },
+            backend_id: None,
+            url: None,
+            status: TicketStatus::Pending,
+            backend_status: None,
+            fields: Fields::new(),
+            sequence: 0,
+            adopted: false,
+            accepted_at: self.now,
+            changed_at: self.now,
+            home_node: self.node.to_owned(),
+            story: Story::default(),
+        }
+    }
+
+    /// A ticket that the backend has already becomes this alarm's, by a request that ends at
+    /// once. If it is a ticket of ours already, the alarm is only linked to it.
+    fn adopt(
+        &self,
+        tx: &mut dyn Tx,
+        alarm: &mut Alarm,
+        key: TicketKey,
+        correlation: &CorrelationKey,
+        found: &Found,
+        ours: bool,
+    ) -> Result<(), Halt> {
+        let backend = alarm.backend.clone().expect("a flow runs only for a routed alarm");
+        let mut ticket = match tx.ticket_by_backend_id(&backend, &found.backend_id)? {
+            Some(ticket) => ticket,
+            None => {
+                alarm.tickets_made += 1;
+                let mut ticket = self.new_ticket(alarm, key, correlation);
+                ticket.backend_id = Some(found.backend_id.clone());
+                ticket.url.clone_from(&found.url);
+                ticket.status = found.status.unwrap_or(TicketStatus::Acknowledged);
+                ticket.backend_status.clone_from(&found.backend_status);
+                ticket.fields.clone_from(&found.fields);
+                ticket.adopted = !ours;
+                ticket
+            }
+        };
+        let mut request = self.request(alarm, Op::Create, ticket.key, &Fields::new());
+        request.state = State::Adopted;
+        request.ended_at = Some(self.now);
+        request.n = tx.add_request(&request)?;
+        alarm.ticket = Some(ticket.key);
+        alarm.story.add_because(
+            self.now,
+            format!("adopted {} {}", ticket.backend, found.backend_id),
+            &self.it.reason,
+        );
+        // What the ticket says may differ from the level: an update, or the close, follows.
+        alarm.settled_version = self.it.version.saturating_sub(u64::from(!alarm.active));
+        alarm.due_at = alarm.unsettled().then_some(self.now);
+        tx.put_alarm(alarm)?;
+        let linked = tx.alarms_of(ticket.key)?;
+        announce(
+            tx,
+            &mut ticket,
+            &request,
+            EventName::Adopted,
+            self.it.event_id,
+            &linked,
+            self.now,
+        )?;
+        tx.put_ticket(&ticket)?;
+        Ok(())
+    }
+}

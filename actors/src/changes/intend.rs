@@ -1,0 +1,63 @@
+//! A lane is about to call: the intent is durable before the first byte (rule G6).
+//!
+//! A level-made request freezes here. If its alarm has moved on since the fields were rendered,
+//! nothing is written and the lane hears [`Applied::Stale`]: it renders again, or supersedes.
+
+use super::{Applied, Halt, Refusal, lane};
+use crate::model::{BackendId, Epoch, Fields, MadeBy, Request, RequestId, State, Timestamp};
+use crate::ports::Tx;
+
+/// Fields rendered from one version of an alarm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level {
+    /// The alarm's wanted version that they were rendered from.
+    pub version: u64,
+    /// The business fields.
+    pub fields: Fields,
+}
+
+/// One call is about to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intend {
+    /// Whose lane.
+    pub backend: BackendId,
+    /// Under which lease.
+    pub epoch: Epoch,
+    /// For which request.
+    pub request: RequestId,
+    /// Fresh fields, where the lane rendered the level again.
+    pub level: Option<Level>,
+}
+
+pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Applied, Halt> {
+    lane::check_epoch(tx, &it.backend, it.epoch)?;
+    let mut request = tx.request(it.request)?.ok_or(Refusal::NotFound)?;
+    if !matches!(request.state, State::Accepted | State::Wait | State::InDoubt) {
+        return Err(Refusal::WrongState.into());
+    }
+    if !request.frozen {
+        if let Some(level) = &it.level {
+            refresh(&mut request, level);
+        }
+        if let MadeBy::Level { at, version } = &request.made_by {
+            let alarm = tx.alarm(at)?.ok_or(Refusal::NotFound)?;
+            if alarm.wanted_version != *version {
+                return Ok(Applied::Stale(Box::new(request), Box::new(alarm)));
+            }
+        }
+        request.frozen = true;
+    }
+    request.state = State::Intent;
+    request.attempts += 1;
+    request.doubt = None;
+    request.story.add(now, format!("attempt {} is being sent", request.attempts));
+    tx.put_request(&request)?;
+    Ok(Applied::Intended(Box::new(request)))
+}
+
+fn refresh(request: &mut Request, level: &Level) {
+    if let MadeBy::Level { version, .. } = &mut request.made_by {
+        *version = level.version;
+        request.fields = level.fields.clone();
+    }
+}

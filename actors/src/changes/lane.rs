@@ -1,0 +1,76 @@
+//! Lanes as rows: who holds one (epoch), and whether it is paused.
+
+use super::conclude::{Conclude, End, conclude_request};
+use super::{Applied, Halt, Refusal};
+use crate::model::{BackendId, Epoch, EventId, State, TicketError, Timestamp};
+use crate::ports::{Pause, Tx};
+use std::time::Duration;
+
+/// A node takes a lane. Every intent that was open is in doubt from now on: nobody knows whether
+/// its call reached the backend before the old holder was gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakeLane {
+    /// Whose lane.
+    pub backend: BackendId,
+    /// How long such a doubt settles before the first look.
+    pub settle: Duration,
+    /// For the event of the open intent; a lane has at most one (G3).
+    pub event_id: EventId,
+}
+
+pub(super) fn check_epoch(tx: &mut dyn Tx, backend: &BackendId, epoch: Epoch) -> Result<(), Halt> {
+    if tx.lane(backend)?.epoch == epoch { Ok(()) } else { Err(Refusal::StaleEpoch.into()) }
+}
+
+pub(super) fn take(tx: &mut dyn Tx, it: &TakeLane, now: Timestamp) -> Result<Applied, Halt> {
+    let mut row = tx.lane(&it.backend)?;
+    row.epoch = Epoch(row.epoch.0 + 1);
+    tx.put_lane(&it.backend, &row)?;
+    for request in tx.requests_in(&it.backend, State::Intent)? {
+        let conclude = Conclude {
+            backend: it.backend.clone(),
+            epoch: row.epoch,
+            request: request.id,
+            attempt: request.attempts,
+            end: End::InDoubt {
+                look_at: now.plus(it.settle),
+                error: TicketError::because(
+                    "the service stopped while the call was under way: its answer is lost",
+                ),
+            },
+            event_ids: [it.event_id, it.event_id],
+        };
+        conclude_request(tx, request, &conclude, now)?;
+    }
+    Ok(Applied::LaneTaken(row.epoch, row.pause))
+}
+
+pub(super) fn pause(
+    tx: &mut dyn Tx,
+    backend: &BackendId,
+    epoch: Epoch,
+    pause: &Pause,
+) -> Result<Applied, Halt> {
+    check_epoch(tx, backend, epoch)?;
+    let mut row = tx.lane(backend)?;
+    if row.pause.is_none() {
+        tx.audit(pause.since, &pause.by, &format!("lane {backend} paused"), &pause.reason)?;
+        row.pause = Some(pause.clone());
+        tx.put_lane(backend, &row)?;
+    }
+    Ok(Applied::Done)
+}
+
+pub(super) fn resume(
+    tx: &mut dyn Tx,
+    backend: &BackendId,
+    who: &str,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Applied, Halt> {
+    let mut row = tx.lane(backend)?;
+    row.pause = None;
+    tx.put_lane(backend, &row)?;
+    tx.audit(now, who, &format!("lane {backend} resumed"), reason)?;
+    Ok(Applied::Done)
+}

@@ -1,0 +1,192 @@
+//! What a transaction means: one file a change, written once over [`Tx`], run by every store.
+//!
+//! Always: a change checks its preconditions (versions, fence, epoch, state) against the rows as
+//! they are when it is *applied*, and a refused change leaves no trace. A [`ChangeSet`] is atomic.
+//! Nothing here calls out, waits or logs; ids and times are arguments.
+
+mod conclude;
+mod decide;
+mod intend;
+mod lane;
+mod settle;
+mod take_in;
+
+pub use conclude::{Conclude, Concluded, End};
+pub use decide::{Decide, Decision, LockProof};
+pub use intend::{Intend, Level};
+pub use lane::TakeLane;
+pub use settle::{PersonSays, Settle};
+pub use take_in::{TakeIn, TakenIn};
+
+use crate::model::{
+    Alarm, BackendId, ClientNumber, Epoch, Fence, Moment, Parked, Request, Timestamp,
+};
+use crate::ports::{Pause, Tx, TxError};
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// An alarm event comes in.
+    TakeIn(Box<TakeIn>),
+    /// A message that cannot be read is kept.
+    Park(Box<Parked>),
+    /// A flow has decided.
+    Decide(Box<Decide>),
+    /// A lane is about to call.
+    Intend(Box<Intend>),
+    /// A lane knows more of a request.
+    Conclude(Box<Conclude>),
+    /// The broker confirmed these events.
+    Sent(Vec<u64>),
+    /// A node takes a lane over.
+    TakeLane(TakeLane),
+    /// A lane stops calling, with a reason that people see.
+    PauseLane(BackendId, Epoch, Pause),
+    /// A person lets a lane go on.
+    ResumeLane {
+        /// Whose lane.
+        backend: BackendId,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person ends a doubt.
+    Settle(Box<Settle>),
+    /// A block of fences for the pool's grants.
+    TakeFences(u64),
+    /// Nothing of an older fence is accepted from this client any more.
+    RaiseBarrier(ClientNumber, Fence),
+    /// Identities older than the time within which repeats are recognized go.
+    ForgetIdentities {
+        /// Kept before this time.
+        before: Timestamp,
+        /// At most so many in one go.
+        limit: u32,
+    },
+}
+
+/// Changes that are applied together or not at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChangeSet(pub Vec<Change>);
+
+impl From<Change> for ChangeSet {
+    fn from(change: Change) -> Self {
+        Self(vec![change])
+    }
+}
+
+/// What a change did; stands at its change's place.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Applied {
+    /// Of [`Change::TakeIn`].
+    TakenIn(TakenIn),
+    /// Of [`Change::Decide`]: the request that was journaled, if the decision made one.
+    Decided(Option<Box<Request>>),
+    /// Of [`Change::Intend`]: the request as it will be sent.
+    Intended(Box<Request>),
+    /// Of [`Change::Intend`]: nothing was written, the level has moved on.
+    Stale(Box<Request>, Box<Alarm>),
+    /// Of [`Change::Conclude`] and [`Change::Settle`].
+    Concluded(Box<Concluded>),
+    /// Of [`Change::TakeLane`].
+    LaneTaken(Epoch, Option<Pause>),
+    /// Of [`Change::TakeFences`]: the first of the block.
+    Fences(Fence),
+    /// Of [`Change::ForgetIdentities`]: how many went. Of [`Change::Park`]: the row's number.
+    Count(u64),
+    /// Of the others.
+    Done,
+}
+
+/// A precondition that did not hold. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The alarm or ticket has changed since it was read (T2).
+    #[error("what was read has changed since")]
+    StaleVersion,
+    /// The lock's fence is old or its time is over (L3).
+    #[error("the lock is no longer held")]
+    LockLost,
+    /// Another holder has taken the lane (G13).
+    #[error("the lane has a newer holder")]
+    StaleEpoch,
+    /// No such row.
+    #[error("not found")]
+    NotFound,
+    /// The request is not in the state that this needs.
+    #[error("the request is in another state")]
+    WrongState,
+    /// A unique rule (T1, T4) says no.
+    #[error("another row holds that place")]
+    Conflict,
+}
+
+/// What a change set is applied with.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Now, read when the set is applied.
+    pub now: Moment,
+    /// This node's name.
+    pub node: &'a str,
+}
+
+/// Why a set stopped half-way; the adapter rolls it back.
+#[derive(Debug)]
+pub enum Halt {
+    /// A precondition did not hold.
+    Refused(Refusal),
+    /// The database failed.
+    Broken(String),
+}
+
+impl From<TxError> for Halt {
+    fn from(error: TxError) -> Self {
+        match error {
+            TxError::Conflict(_) => Self::Refused(Refusal::Conflict),
+            TxError::Broken(reason) => Self::Broken(reason),
+        }
+    }
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Applies a change set inside the adapter's transaction. On `Err` the adapter must roll back.
+pub fn perform(
+    tx: &mut dyn Tx,
+    set: &ChangeSet,
+    context: Context<'_>,
+) -> Result<Vec<Applied>, Halt> {
+    set.0.iter().map(|change| perform_one(tx, change, context)).collect()
+}
+
+fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result<Applied, Halt> {
+    let now = context.now.wall;
+    match change {
+        Change::TakeIn(it) => take_in::perform(tx, it, now).map(Applied::TakenIn),
+        Change::Park(message) => Ok(Applied::Count(tx.park(message)?)),
+        Change::Decide(it) => decide::perform(tx, it, context),
+        Change::Intend(it) => intend::perform(tx, it, now),
+        Change::Conclude(it) => conclude::perform(tx, it, now),
+        Change::Sent(numbers) => {
+            numbers.iter().try_for_each(|n| tx.mark_sent(*n, now))?;
+            Ok(Applied::Done)
+        }
+        Change::TakeLane(it) => lane::take(tx, it, now),
+        Change::PauseLane(backend, epoch, pause) => lane::pause(tx, backend, *epoch, pause),
+        Change::ResumeLane { backend, who, reason } => lane::resume(tx, backend, who, reason, now),
+        Change::Settle(it) => settle::perform(tx, it, now),
+        Change::TakeFences(count) => Ok(Applied::Fences(tx.take_fences(*count)?)),
+        Change::RaiseBarrier(client, to) => {
+            tx.raise_barrier(*client, *to)?;
+            Ok(Applied::Done)
+        }
+        Change::ForgetIdentities { before, limit } => {
+            Ok(Applied::Count(tx.forget_identities(*before, *limit)?))
+        }
+    }
+}

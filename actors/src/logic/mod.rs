@@ -1,0 +1,11 @@
+//! Sans-IO logic: functions, tables and machines. Input and time in, effects out; nothing here
+//! reads a clock, spawns, awaits or logs, so that a simulator can drive all of it.
+
+pub mod correlation;
+pub mod flow;
+pub mod lane;
+pub mod locks;
+pub mod occurrence;
+pub mod outbox;
+pub mod policy;
+pub mod topic;

@@ -1,0 +1,303 @@
+//! How an event changes its alarm: which event is newer, when an occurrence opens, what is work.
+//!
+//! Always (rule I2, CONTRACT 1.3): an older event never undoes a newer one; ties go cleared over
+//! updated over raised, then by body hash, so that any order of arrival ends in the same level.
+
+use super::policy::Routing;
+use crate::model::{Alarm, AlarmEvent, AlarmState, Details, OccurrenceRef, Story, Timestamp};
+use std::time::Duration;
+
+/// What an event did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Absorbed {
+    /// An older event: counted, nothing else.
+    TooOld(Alarm),
+    /// The newest occurrence has a newer level.
+    Changed(Alarm),
+    /// A new occurrence.
+    Opened(Alarm),
+}
+
+/// Applies an event to the newest occurrence of its alarm.
+pub fn absorb(
+    newest: Option<Alarm>,
+    event: &AlarmEvent,
+    routing: &Routing,
+    now: Timestamp,
+) -> Absorbed {
+    let changed_at = event.changed_at.unwrap_or_else(|| match (event.state, &newest) {
+        (AlarmState::Raised, _) => event.details.raised_at,
+        (_, None) => now,
+        (_, Some(alarm)) => now.max(alarm.changed_at.plus(Duration::from_millis(1))),
+    });
+    let Some(mut alarm) = newest else {
+        return Absorbed::Opened(open(event, routing, changed_at, None, now));
+    };
+    let age = |at: Timestamp, state: AlarmState, hash: u64| (at, state, hash);
+    if age(changed_at, event.state, event.body_hash)
+        <= age(alarm.changed_at, alarm.state, alarm.body_hash)
+    {
+        alarm.arrivals += 1;
+        alarm.story.add_because(
+            now,
+            format!("{} ignored", event.state.as_str()),
+            format!("it is not newer than what is known ({})", alarm.changed_at),
+        );
+        return Absorbed::TooOld(alarm);
+    }
+    if !alarm.active && event.state != AlarmState::Cleared {
+        return Absorbed::Opened(open(event, routing, changed_at, Some(&alarm), now));
+    }
+    change(&mut alarm, event, routing, changed_at, now);
+    Absorbed::Changed(alarm)
+}
+
+fn open(
+    event: &AlarmEvent,
+    routing: &Routing,
+    changed_at: Timestamp,
+    before: Option<&Alarm>,
+    now: Timestamp,
+) -> Alarm {
+    let raised = u64::try_from(event.details.raised_at.as_millis()).unwrap_or(0);
+    let occurrence = before.map_or(raised, |b| raised.max(b.at.occurrence + 1));
+    let active = event.state != AlarmState::Cleared;
+    let mut story = Story::default();
+    // A clear of an alarm that nobody knows makes no work; it is kept so that its raise, should
+    // it arrive late, is recognized as the older one.
+    let due_at = (active && routing.backend.is_some()).then(|| now.plus(routing.create_delay));
+    let reason = if active {
+        routing.reason.clone()
+    } else {
+        "cleared without having been raised here".to_owned()
+    };
+    story.add_because(now, event.state.as_str(), &reason);
+    Alarm {
+        at: OccurrenceRef { alarm: event.alarm.clone(), occurrence },
+        active,
+        changed_at,
+        state: event.state,
+        body_hash: event.body_hash,
+        details: event.details.clone(),
+        wanted_version: 1,
+        settled_version: u64::from(due_at.is_none()),
+        backend: routing.backend.clone(),
+        kind: routing.kind,
+        ticket: None,
+        request: None,
+        due_at,
+        tickets_made: 0,
+        reason: Some(reason),
+        first_seen: now,
+        arrivals: 1,
+        story,
+    }
+}
+
+fn change(
+    alarm: &mut Alarm,
+    event: &AlarmEvent,
+    routing: &Routing,
+    changed_at: Timestamp,
+    now: Timestamp,
+) {
+    let was_active = alarm.active;
+    alarm.active = event.state != AlarmState::Cleared;
+    let details = level_after(&alarm.details, event);
+    let differs = alarm.active != was_active || says_otherwise(&alarm.details, &details);
+    alarm.details = details;
+    alarm.changed_at = changed_at;
+    alarm.state = event.state;
+    alarm.body_hash = event.body_hash;
+    alarm.arrivals += 1;
+    if alarm.backend.is_none() && alarm.ticket.is_none() && alarm.active {
+        // Policy may want it now (a graver severity); once there is a ticket its backend stays.
+        alarm.backend.clone_from(&routing.backend);
+        alarm.kind = routing.kind;
+    }
+    if !differs {
+        alarm.story.add(now, format!("{} again, nothing new in it", event.state.as_str()));
+        return;
+    }
+    alarm.wanted_version += 1;
+    if alarm.backend.is_none() {
+        alarm.settled_version = alarm.wanted_version;
+        alarm.story.add_because(now, event.state.as_str(), &routing.reason);
+        return;
+    }
+    alarm.story.add(now, event.state.as_str());
+    if alarm.request.is_some() {
+        return; // the end of that request makes it due again
+    }
+    let due = now.plus(match (alarm.ticket.is_some(), alarm.active) {
+        (false, _) => routing.create_delay,
+        (true, true) => routing.update_delay,
+        (true, false) => routing.close_delay,
+    });
+    // Work that was due earlier stays so; only a clear's own delay may move it (a close waits).
+    alarm.due_at = Some(match alarm.due_at {
+        Some(earlier) if alarm.active || alarm.ticket.is_none() => earlier.min(due),
+        _ => due,
+    });
+}
+
+/// A clear often says little: what it leaves out stays as it was.
+fn level_after(before: &Details, event: &AlarmEvent) -> Details {
+    let mut after = event.details.clone();
+    if event.state != AlarmState::Cleared {
+        return after;
+    }
+    let keep = |new: &mut Option<String>, old: &Option<String>| {
+        if new.is_none() {
+            new.clone_from(old);
+        }
+    };
+    after.severity = after.severity.or(before.severity);
+    keep(&mut after.object_name, &before.object_name);
+    keep(&mut after.alarm_type, &before.alarm_type);
+    keep(&mut after.probable_cause, &before.probable_cause);
+    keep(&mut after.specific_problem, &before.specific_problem);
+    keep(&mut after.text, &before.text);
+    keep(&mut after.value, &before.value);
+    if after.properties.is_empty() {
+        after.properties.clone_from(&before.properties);
+    }
+    if after.wishes.fields.is_empty() {
+        after.wishes.fields.clone_from(&before.wishes.fields);
+    }
+    after
+}
+
+/// Would the ticket say something else? `properties` are free and often change with every event
+/// (counters, times): they go along with an update, and cause none.
+fn says_otherwise(before: &Details, after: &Details) -> bool {
+    before.severity != after.severity
+        || before.object != after.object
+        || before.object_name != after.object_name
+        || before.alarm_type != after.alarm_type
+        || before.probable_cause != after.probable_cause
+        || before.specific_problem != after.specific_problem
+        || before.text != after.text
+        || before.value != after.value
+        || before.wishes.fields != after.wishes.fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{BackendId, Severity};
+    use crate::testing::{alarm_event, at};
+    use proptest::prelude::*;
+
+    fn routing() -> Routing {
+        Routing { backend: Some(BackendId::new("crm")), ..Routing::default() }
+    }
+    fn event(state: AlarmState, millis: i64) -> AlarmEvent {
+        let mut event = alarm_event("probe", "1");
+        event.state = state;
+        event.changed_at = Some(at(millis));
+        event.details.raised_at = at(millis);
+        event.details.text = Some(format!("{state:?} {millis}"));
+        event.body_hash = millis as u64;
+        event
+    }
+    fn after(events: &[AlarmEvent]) -> Alarm {
+        let mut alarm = None;
+        for event in events {
+            alarm = Some(match absorb(alarm, event, &routing(), at(10_000)) {
+                Absorbed::TooOld(a) | Absorbed::Changed(a) | Absorbed::Opened(a) => a,
+            });
+        }
+        alarm.unwrap()
+    }
+
+    #[test]
+    fn an_older_event_changes_nothing_but_a_count() {
+        use AlarmState::*;
+        let alarm = after(&[event(Raised, 10), event(Cleared, 20), event(Updated, 15)]);
+        assert!(!alarm.active);
+        assert_eq!((alarm.changed_at, alarm.arrivals), (at(20), 3));
+        assert_eq!(alarm.details.text.as_deref(), Some("Cleared 20"));
+    }
+
+    #[test]
+    fn a_raise_newer_than_the_clear_opens_an_occurrence() {
+        use AlarmState::*;
+        let first = after(&[event(Raised, 10), event(Cleared, 20)]);
+        let second = after(&[event(Raised, 10), event(Cleared, 20), event(Raised, 30)]);
+        assert_eq!((first.at.occurrence, second.at.occurrence), (10, 30));
+        assert!(second.active && second.ticket.is_none());
+    }
+
+    #[test]
+    fn an_occurrence_number_always_grows() {
+        let mut again = event(AlarmState::Raised, 30);
+        again.details.raised_at = at(10);
+        let alarm = after(&[event(AlarmState::Raised, 10), event(AlarmState::Cleared, 20), again]);
+        assert_eq!(alarm.at.occurrence, 11);
+    }
+
+    #[test]
+    fn at_equal_age_a_clear_wins_over_an_update_over_a_raise() {
+        use AlarmState::*;
+        for order in [[Raised, Updated, Cleared], [Cleared, Raised, Updated]] {
+            let alarm = after(&order.map(|state| event(state, 10)));
+            assert_eq!(alarm.state, Cleared, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_repeat_without_news_makes_no_work() {
+        let first = event(AlarmState::Raised, 10);
+        let mut again = first.clone();
+        again.changed_at = Some(at(20));
+        let alarm = after(&[first, again]);
+        assert_eq!((alarm.wanted_version, alarm.arrivals), (1, 2));
+    }
+
+    #[test]
+    fn a_clear_without_a_raise_is_kept_and_wants_nothing() {
+        let alarm = after(&[event(AlarmState::Cleared, 20), event(AlarmState::Raised, 10)]);
+        assert!(!alarm.active && !alarm.unsettled() && alarm.due_at.is_none());
+    }
+
+    #[test]
+    fn a_clear_that_says_little_keeps_the_level() {
+        let mut raised = event(AlarmState::Raised, 10);
+        raised.details.severity = Some(Severity::Major);
+        let mut clear = event(AlarmState::Cleared, 20);
+        clear.details.severity = None;
+        clear.details.text = None;
+        let alarm = after(&[raised, clear]);
+        assert_eq!(alarm.details.severity, Some(Severity::Major));
+        assert_eq!(alarm.details.text.as_deref(), Some("Raised 10"));
+    }
+
+    #[test]
+    fn without_changed_at_a_later_arrival_is_the_newer_one() {
+        let mut update = event(AlarmState::Updated, 10);
+        update.changed_at = None;
+        let mut clear = event(AlarmState::Cleared, 10);
+        clear.changed_at = None;
+        let alarm = after(&[event(AlarmState::Raised, 10), update, clear]);
+        assert!(!alarm.active);
+        assert_eq!(alarm.changed_at, at(10_001));
+    }
+
+    proptest! {
+        /// Inside one occurrence, any order of arrival ends in the same level.
+        #[test]
+        fn the_order_of_arrival_does_not_matter(mut order in Just((0..6i64).collect::<Vec<_>>()).prop_shuffle()) {
+            let events: Vec<_> = order.iter().map(|n| event(
+                if *n == 0 { AlarmState::Raised } else { AlarmState::Updated }, 10 + n / 2)).collect();
+            let shuffled = after(&events);
+            order.sort_unstable();
+            let sorted: Vec<_> = order.iter().map(|n| event(
+                if *n == 0 { AlarmState::Raised } else { AlarmState::Updated }, 10 + n / 2)).collect();
+            let expected = after(&sorted);
+            prop_assert_eq!(shuffled.details.text, expected.details.text);
+            prop_assert_eq!(shuffled.changed_at, expected.changed_at);
+            prop_assert_eq!(shuffled.body_hash, expected.body_hash);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Why a ticket request failed, as every face shows it (CONTRACT 1.4, `error`).
+
+use serde::{Deserialize, Serialize};
+
+/// A failure at a backend.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketError {
+    /// In one sentence, for people.
+    pub reason: String,
+    /// The answer's HTTP status, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// The backend's own code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The backend's own words, shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+impl TicketError {
+    /// An error that has only a reason.
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..Self::default() }
+    }
+}

@@ -1,0 +1,32 @@
+//! The trade's words as types: alarm, ticket, request, event, lock, parked message.
+//!
+//! Values only: nothing here reads a clock, makes an id or knows a wire or row format. The serde
+//! derives serve the stores, which keep the body of a row as JSON; what goes over a wire has its
+//! own types in the adapters.
+
+mod alarm;
+mod error;
+mod event;
+mod id;
+mod parked;
+mod request;
+mod story;
+mod ticket;
+mod time;
+
+pub use alarm::{
+    Alarm, AlarmEvent, AlarmRef, AlarmState, Details, Identity, OccurrenceRef, Severity, Wishes,
+};
+pub use error::TicketError;
+pub use event::{EventName, TicketEvent, TicketView, WriteBack};
+pub use id::{
+    BackendId, ClientNumber, CorrelationKey, Epoch, EventId, Fence, RequestId, TicketKey,
+};
+pub use parked::Parked;
+pub use request::{Doubt, MadeBy, Op, Request, State};
+pub use story::{Step, Story};
+pub use ticket::{Found, Kind, Origin, Ticket, TicketStatus};
+pub use time::{BadTime, Moment, Mono, Timestamp};
+
+/// The business fields of a ticket: name to JSON value.
+pub type Fields = serde_json::Map<String, serde_json::Value>;

@@ -1,0 +1,180 @@
+//! Requests: what was accepted, and how far it is on its way to a backend.
+
+use super::{
+    BackendId, Fields, OccurrenceRef, RequestId, Story, TicketError, TicketKey, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a request does to its ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Make it.
+    Create,
+    /// Set fields.
+    Update,
+    /// Close it.
+    Close,
+    /// Open it again.
+    Reopen,
+}
+
+impl Op {
+    /// The word on faces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Close => "close",
+            Self::Reopen => "reopen",
+        }
+    }
+}
+
+/// Who wanted it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MadeBy {
+    /// The level of an alarm: freezes at its intent, may be superseded before.
+    Level {
+        /// Which occurrence.
+        at: OccurrenceRef,
+        /// The version that it takes care of.
+        version: u64,
+    },
+    /// A command: frozen at acceptance, never superseded.
+    Command {
+        /// The sender's idempotency key.
+        id: String,
+    },
+}
+
+/// How far a request is. The picture is in DESIGN, "States of a request".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Durable, waiting for its turn.
+    Accepted,
+    /// The next call is about to be made, or is being made.
+    Intent,
+    /// Not done for sure; waits for its next attempt.
+    Wait,
+    /// Nobody knows whether it was done; being found out.
+    InDoubt,
+    /// Cannot be found out: a person must say.
+    Undecided,
+    /// Done.
+    Done,
+    /// The ticket was found at the backend instead of made.
+    Adopted,
+    /// The backend said no.
+    Rejected,
+    /// Retries spent. Final; only a person retries it.
+    Failed,
+    /// A person dropped it.
+    Cancelled,
+    /// A newer level made it unnecessary before its intent.
+    Superseded,
+}
+
+impl State {
+    /// Every state, in the order of the picture.
+    pub const ALL: [Self; 11] = [
+        Self::Accepted,
+        Self::Intent,
+        Self::Wait,
+        Self::InDoubt,
+        Self::Undecided,
+        Self::Done,
+        Self::Adopted,
+        Self::Rejected,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Superseded,
+    ];
+    /// The word on faces and in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Intent => "intent",
+            Self::Wait => "wait",
+            Self::InDoubt => "in_doubt",
+            Self::Undecided => "undecided",
+            Self::Done => "done",
+            Self::Adopted => "adopted",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+        }
+    }
+    /// The state by its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+    /// Is there nothing more to come?
+    pub fn ended(self) -> bool {
+        matches!(
+            self,
+            Self::Done
+                | Self::Adopted
+                | Self::Rejected
+                | Self::Failed
+                | Self::Cancelled
+                | Self::Superseded
+        )
+    }
+}
+
+/// What is known of a doubt, and when it is looked at next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// When the answer was missed.
+    pub since: Timestamp,
+    /// What was seen instead of an answer.
+    pub reason: String,
+    /// Looks so far that found nothing.
+    pub absent_looks: u32,
+    /// The earliest time of the next look or send: settling is over then.
+    pub look_at: Timestamp,
+}
+
+/// A request as stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Order of acceptance, given by the store; 0 before.
+    #[serde(skip)]
+    pub n: u64,
+    /// Its name.
+    pub id: RequestId,
+    /// Whose lane.
+    pub backend: BackendId,
+    /// Which ticket.
+    pub ticket: TicketKey,
+    /// What to do.
+    pub op: Op,
+    /// How far.
+    pub state: State,
+    /// For whom.
+    pub made_by: MadeBy,
+    /// The business fields; final once frozen.
+    pub fields: Fields,
+    /// Fields may no longer change: it was, or may have been, sent.
+    pub frozen: bool,
+    /// Calls that were intended so far.
+    pub attempts: u32,
+    /// Attempts that the backend answered as retryable (these are limited by `retries`).
+    pub refusals: u32,
+    /// Not before this time.
+    pub ready_at: Timestamp,
+    /// Set while in doubt or undecided.
+    pub doubt: Option<Doubt>,
+    /// The last error, for people and for the failure event.
+    pub error: Option<TicketError>,
+    /// When.
+    pub accepted_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Step by step.
+    pub story: Story,
+}

@@ -1,0 +1,144 @@
+//! Tickets: ours by `key`, theirs by `backend_id`.
+
+use super::{BackendId, CorrelationKey, Fields, OccurrenceRef, Story, TicketKey, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// ITIL's three kinds.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Something is broken.
+    #[default]
+    Incident,
+    /// Something is to be changed.
+    Change,
+    /// Why things break.
+    Problem,
+}
+
+impl Kind {
+    /// The word on the wire and in routing keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Incident => "incident",
+            Self::Change => "change",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// TMF621's ticket states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TicketStatus {
+    /// The backend has it.
+    Acknowledged,
+    /// The backend refused it, or its creation failed for good.
+    Rejected,
+    /// Accepted here, not yet known at the backend; or waiting there.
+    Pending,
+    /// Work on it is suspended.
+    Held,
+    /// Somebody works on it.
+    InProgress,
+    /// Withdrawn.
+    Cancelled,
+    /// Done and verified.
+    Closed,
+    /// Solved.
+    Resolved,
+}
+
+impl TicketStatus {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::Rejected => "rejected",
+            Self::Pending => "pending",
+            Self::Held => "held",
+            Self::InProgress => "inProgress",
+            Self::Cancelled => "cancelled",
+            Self::Closed => "closed",
+            Self::Resolved => "resolved",
+        }
+    }
+    /// Will nobody work on it any more?
+    pub fn ended(self) -> bool {
+        matches!(self, Self::Rejected | Self::Cancelled | Self::Closed | Self::Resolved)
+    }
+}
+
+/// Where a ticket comes from: hashed into its correlation key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The nth ticket of one occurrence of an alarm.
+    Alarm {
+        /// Which occurrence.
+        at: OccurrenceRef,
+        /// 1, unless a policy or a person asked for another.
+        number: u32,
+    },
+    /// A command, by its sender's id.
+    Command {
+        /// The command's id.
+        id: String,
+    },
+}
+
+/// A ticket as stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Ours.
+    pub key: TicketKey,
+    /// Which system holds it.
+    pub backend: BackendId,
+    /// Incident, change or problem.
+    pub kind: Kind,
+    /// What we write into the backend to find it again.
+    pub correlation_key: CorrelationKey,
+    /// What it was made for.
+    pub origin: Origin,
+    /// Theirs; none until known.
+    pub backend_id: Option<String>,
+    /// Where people look at it.
+    pub url: Option<String>,
+    /// In TMF621's words.
+    pub status: TicketStatus,
+    /// In theirs.
+    pub backend_status: Option<String>,
+    /// The fields as last written or read.
+    pub fields: Fields,
+    /// Number of its last event, from 1; 0: none yet.
+    pub sequence: u64,
+    /// Found at the backend, not made by us.
+    pub adopted: bool,
+    /// When its first request was accepted.
+    pub accepted_at: Timestamp,
+    /// When it last changed here.
+    pub changed_at: Timestamp,
+    /// The node where it was made.
+    pub home_node: String,
+    /// Step by step.
+    pub story: Story,
+}
+
+/// A ticket as a backend shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// Theirs.
+    pub backend_id: String,
+    /// Our key in it, where the backend gave it back.
+    pub correlation_key: Option<String>,
+    /// Where people look at it.
+    pub url: Option<String>,
+    /// Mapped to TMF621, where the description maps it.
+    pub status: Option<TicketStatus>,
+    /// Their own word.
+    pub backend_status: Option<String>,
+    /// Fields, by the names that we use.
+    pub fields: Fields,
+}

@@ -1,0 +1,138 @@
+//! A ticketing system. An adapter judges every answer once, at this edge, into what the lane
+//! will do about it.
+
+use super::Soon;
+use crate::model::{CorrelationKey, Fields, Found, Kind, Mono, RequestId, TicketError, TicketKey};
+use std::time::Duration;
+
+/// The ticket that a call is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TicketTarget {
+    /// Ours.
+    pub key: TicketKey,
+    /// What makes it findable.
+    pub correlation_key: CorrelationKey,
+    /// Incident, change or problem.
+    pub kind: Kind,
+    /// Theirs; none before the create.
+    pub backend_id: Option<String>,
+}
+
+/// How to search.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SearchBy {
+    /// Tickets that carry our key.
+    CorrelationKey(CorrelationKey),
+    /// Tickets whose fields equal these.
+    Fields(Fields),
+}
+
+/// What a call does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// Make the ticket.
+    Create {
+        /// Which.
+        ticket: TicketTarget,
+        /// With what.
+        fields: Fields,
+    },
+    /// Set fields.
+    Update {
+        /// Which.
+        ticket: TicketTarget,
+        /// To what.
+        fields: Fields,
+    },
+    /// Close it.
+    Close {
+        /// Which.
+        ticket: TicketTarget,
+        /// With what fields set at the same time.
+        fields: Fields,
+    },
+    /// Open it again.
+    Reopen {
+        /// Which.
+        ticket: TicketTarget,
+        /// With what fields set at the same time.
+        fields: Fields,
+    },
+    /// Read one ticket by its backend id.
+    Get {
+        /// Theirs.
+        backend_id: String,
+        /// Incident, change or problem.
+        kind: Kind,
+    },
+    /// Find tickets.
+    Search {
+        /// By what.
+        by: SearchBy,
+        /// Incident, change or problem.
+        kind: Kind,
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// One outbound call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// For logs and idempotency headers; none for a flow's search.
+    pub request: Option<RequestId>,
+    /// What to do.
+    pub work: Work,
+    /// The adapter looks at the clock just before the first byte; past this it answers
+    /// [`Answer::NotSent`] (rule G3).
+    pub send_by: Mono,
+    /// From the first byte to the end of the answer; then the connection is closed.
+    pub timeout: Duration,
+}
+
+/// What came of a read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The tickets found.
+    pub tickets: Vec<Found>,
+    /// There are more than were asked for.
+    pub more: bool,
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// A write was done; what the answer shows of the ticket.
+    Done(Found),
+    /// A read was answered. `Get` of a ticket that is not there: no tickets.
+    Read(Reading),
+    /// Nothing left this machine: connect, DNS or TLS failed, or `send_by` had passed.
+    NotSent(String),
+    /// Not done for sure, come back later (429, or described as busy). Costs no attempt.
+    Busy {
+        /// What was said.
+        error: TicketError,
+        /// Not before this span (Retry-After).
+        retry_after: Option<Duration>,
+    },
+    /// Not done for sure, may work another time. Costs an attempt.
+    Retryable {
+        /// What was said.
+        error: TicketError,
+        /// Not before this span (Retry-After).
+        retry_after: Option<Duration>,
+    },
+    /// The backend said no to this request, for good.
+    Refused(TicketError),
+    /// Our credentials were refused: nothing was done, and nothing will be until a person acts.
+    Unauthorised(TicketError),
+    /// It may have been done.
+    InDoubt(TicketError),
+}
+
+/// A ticketing system.
+pub trait Backend: Send + Sync {
+    /// Makes one call, and only one: no redirects, no retries of its own (rule G10). Dropping
+    /// the future closes the connection.
+    fn call(&self, call: Call) -> Soon<Answer>;
+}

@@ -1,0 +1,96 @@
+//! The message bus: RabbitMQ, or in-process when no broker is configured.
+//!
+//! Inward, an adapter hands batches of raw deliveries to an [`Inlet`] and settles each as its
+//! [`Verdict`] says. Outward, the outbox calls [`Bus::publish`].
+
+use super::Soon;
+use crate::model::{AlarmEvent, EventId, Identity, TicketEvent, Timestamp, WriteBack};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A message as it came in.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The queue that it came from.
+    pub inlet: Arc<str>,
+    /// The body, byte for byte.
+    pub body: Bytes,
+    /// What its sender says it is.
+    pub content_type: Option<String>,
+    /// AMQP's message id.
+    pub message_id: Option<String>,
+    /// The CloudEvents id, from the headers.
+    pub cloudevents_id: Option<String>,
+    /// The CloudEvents source, from the headers.
+    pub cloudevents_source: Option<String>,
+    /// Set when the broker gave up on it: why (for example `delivery_limit`).
+    pub dead_lettered: Option<String>,
+}
+
+/// Why a message cannot be read: data, not a fault of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Malformed {
+    /// The field at fault, where one is: `severity`, `ticket.backend`.
+    pub field: Option<String>,
+    /// In one sentence, for people.
+    pub reason: String,
+}
+
+/// Reads a delivery. The wire's formats live in one module of the root package.
+pub trait Decode: Send + Sync {
+    /// The event in it and its identity; or what is wrong with it.
+    fn decode(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed>;
+}
+
+/// What becomes of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is committed (as an event or parked): acknowledge it.
+    Settled,
+    /// The store did not take it: give it back, it comes again.
+    GiveBack,
+}
+
+/// Where deliveries go.
+pub trait Inlet: Send + Sync {
+    /// Takes a batch, in order. When it returns, every delivery with [`Verdict::Settled`] is
+    /// durable (rule I1). Verdicts stand in the order of the deliveries.
+    fn take(&self, batch: Vec<Delivery>) -> Soon<Vec<Verdict>>;
+}
+
+/// A message to publish.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outgoing {
+    /// `ticket.<backend>.<kind>.<event>` on the tickets exchange.
+    Ticket(Arc<TicketEvent>),
+    /// `writeback.<source>` on the tickets exchange.
+    WriteBack(WriteBack),
+    /// `key` on the ops exchange, for operators' tools.
+    Ops {
+        /// Stable across re-publication.
+        event_id: EventId,
+        /// Routing key, for example `lane.crm.paused`.
+        key: String,
+        /// When.
+        at: Timestamp,
+        /// What is to be said.
+        body: serde_json::Value,
+    },
+}
+
+/// It is not known whether the message is at the broker: publish it again, with the same id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not confirmed: {0}")]
+pub struct PublishFailed(pub String);
+
+/// The way out.
+pub trait Bus: Send + Sync {
+    /// Publishes one message. Ok: the broker has confirmed it (rule O2). Err: it may or may not
+    /// be there (a confirm was lost, a deadline passed: rule O4). Calls that are under way at
+    /// once may be confirmed in any order; two calls made one after the other's return are
+    /// published in that order.
+    fn publish(&self, message: Outgoing) -> Soon<Result<(), PublishFailed>>;
+    /// Is there a connection right now, for `/readyz` and beats?
+    fn connected(&self) -> bool;
+}

@@ -1,0 +1,22 @@
+//! What the actors need from outside. A port says what is true after a call returns, and what may
+//! be true if it fails; adapters live in the root package and never see each other.
+
+mod backend;
+mod bus;
+mod clock;
+mod leases;
+mod store;
+mod tripwire;
+
+pub use backend::{Answer, Backend, Call, Reading, SearchBy, TicketTarget, Work};
+pub use bus::{Bus, Decode, Delivery, Inlet, Malformed, Outgoing, PublishFailed, Verdict};
+pub use clock::{Clock, Ids};
+pub use leases::{LeaseLost, Leases};
+pub use store::{
+    AlarmFilter, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads, RequestFilter, Store,
+    StoreError, StoreFigures, TicketFilter, Tx, TxError,
+};
+pub use tripwire::{MessageHash, Tripwire};
+
+/// A boxed future that may move between threads.
+pub type Soon<T> = futures_util::future::BoxFuture<'static, T>;

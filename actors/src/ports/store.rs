@@ -1,0 +1,270 @@
+//! The store: the truth.
+//!
+//! A store adapter implements [`Tx`], the row access inside one transaction; what a transaction
+//! means is written once, in [`crate::changes`], and runs on the adapter's writer. So every store
+//! holds the same rules, and the in-memory one of the simulator exercises the very code that runs
+//! on SQLite.
+
+use super::Soon;
+use crate::changes::{Applied, ChangeSet, Refusal};
+use crate::model::{
+    Alarm, AlarmRef, BackendId, ClientNumber, Epoch, Fence, Identity, OccurrenceRef, Parked,
+    Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// Why row access failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TxError {
+    /// A unique index said no (T1, T4): the change set is refused.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The database failed.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Why a lane is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, for people.
+    pub reason: String,
+    /// Who paused it: `ticketgate`, or a person.
+    pub by: String,
+}
+
+/// What is stored of a lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneRow {
+    /// Grows with each take-over.
+    pub epoch: Epoch,
+    /// Set while paused.
+    pub pause: Option<Pause>,
+}
+
+/// Row access inside one atomic transaction.
+///
+/// Reads see the transaction's own writes. `put_*` inserts or replaces the row with that identity.
+pub trait Tx {
+    /// Keeps an identity. False: it was known, and nothing changed.
+    fn remember(&mut self, identity: &Identity, at: Timestamp) -> Result<bool, TxError>;
+    /// Forgets identities kept before that time, at most `limit`; says how many.
+    fn forget_identities(&mut self, before: Timestamp, limit: u32) -> Result<u64, TxError>;
+    /// The newest occurrence of an alarm.
+    fn newest_alarm(&mut self, alarm: &AlarmRef) -> Result<Option<Alarm>, TxError>;
+    /// One occurrence.
+    fn alarm(&mut self, at: &OccurrenceRef) -> Result<Option<Alarm>, TxError>;
+    /// Writes an occurrence.
+    fn put_alarm(&mut self, alarm: &Alarm) -> Result<(), TxError>;
+    /// All occurrences linked to a ticket, in order of their first arrival.
+    fn alarms_of(&mut self, ticket: TicketKey) -> Result<Vec<Alarm>, TxError>;
+    /// A ticket by our key.
+    fn ticket(&mut self, key: TicketKey) -> Result<Option<Ticket>, TxError>;
+    /// A ticket by theirs.
+    fn ticket_by_backend_id(
+        &mut self,
+        backend: &BackendId,
+        backend_id: &str,
+    ) -> Result<Option<Ticket>, TxError>;
+    /// Writes a ticket. (backend, backend id) and the correlation key are unique (T4).
+    fn put_ticket(&mut self, ticket: &Ticket) -> Result<(), TxError>;
+    /// A request by its id, with its `n`.
+    fn request(&mut self, id: RequestId) -> Result<Option<Request>, TxError>;
+    /// Adds a request and gives its `n`, which grows. At most one un-ended level-made request a
+    /// ticket (T1).
+    fn add_request(&mut self, request: &Request) -> Result<u64, TxError>;
+    /// Rewrites a request that was added before.
+    fn put_request(&mut self, request: &Request) -> Result<(), TxError>;
+    /// The un-ended request of a ticket that was accepted first.
+    fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError>;
+    /// Requests of a backend in that state, oldest first.
+    fn requests_in(&mut self, backend: &BackendId, state: State) -> Result<Vec<Request>, TxError>;
+    /// Adds an event to the outbox and gives its `n`, which grows.
+    fn add_event(&mut self, event: &TicketEvent) -> Result<u64, TxError>;
+    /// Marks an event as confirmed by the broker.
+    fn mark_sent(&mut self, n: u64, at: Timestamp) -> Result<(), TxError>;
+    /// What is stored of a lane; the default where nothing is.
+    fn lane(&mut self, backend: &BackendId) -> Result<LaneRow, TxError>;
+    /// Writes a lane.
+    fn put_lane(&mut self, backend: &BackendId, row: &LaneRow) -> Result<(), TxError>;
+    /// Takes `count` fences from the store-wide sequence and gives the first (L2).
+    fn take_fences(&mut self, count: u64) -> Result<Fence, TxError>;
+    /// Below this fence nothing is accepted from that client any more (L3, L10).
+    fn barrier(&mut self, client: ClientNumber) -> Result<Fence, TxError>;
+    /// Raises a client's barrier.
+    fn raise_barrier(&mut self, client: ClientNumber, to: Fence) -> Result<(), TxError>;
+    /// Parks a message and gives its number.
+    fn park(&mut self, message: &Parked) -> Result<u64, TxError>;
+    /// Writes down who did what, and why.
+    fn audit(&mut self, at: Timestamp, who: &str, what: &str, why: &str) -> Result<(), TxError>;
+}
+
+/// Why a change set was not applied. Nothing of it is in the store, except where said.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A precondition did not hold.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The store cannot write (a full disk, a closed store). Nothing was written.
+    #[error("the store cannot write: {0}")]
+    Down(String),
+}
+
+/// The writer.
+pub trait Store: Send + Sync {
+    /// Applies change sets, each atomic and independent of its neighbours (D4), in order. When it
+    /// returns, every `Ok` is durable. The clock is read when a set is applied, not when it is
+    /// queued.
+    fn apply_each(&self, sets: Vec<ChangeSet>) -> Soon<Vec<Result<Vec<Applied>, StoreError>>>;
+
+    /// Applies one change set.
+    fn apply(&self, set: ChangeSet) -> Soon<Result<Vec<Applied>, StoreError>> {
+        let each = self.apply_each(vec![set]);
+        Box::pin(async move {
+            each.await
+                .pop()
+                .unwrap_or_else(|| Err(StoreError::Down("the store gave no answer".into())))
+        })
+    }
+}
+
+/// An alarm with work to do, and the ticket that a flow reads with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueAlarm {
+    /// The occurrence.
+    pub alarm: Alarm,
+    /// Its ticket, or the ticket of the occurrence before where it has none.
+    pub ticket: Option<Ticket>,
+}
+
+/// Filters and place of a list. Lists run newest first, by the store's own order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Only rows before this one (a row's `n`).
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which tickets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TicketFilter {
+    /// Of one backend.
+    pub backend: Option<BackendId>,
+    /// Of one TMF621 status.
+    pub status: Option<String>,
+}
+
+/// Which requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFilter {
+    /// Of one backend.
+    pub backend: Option<BackendId>,
+    /// In one state.
+    pub state: Option<State>,
+    /// Of one ticket.
+    pub ticket: Option<TicketKey>,
+}
+
+/// Which alarms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlarmFilter {
+    /// Of one source.
+    pub source: Option<String>,
+    /// Only active, or only cleared ones.
+    pub active: Option<bool>,
+}
+
+/// Un-ended requests of a lane, and what a person must look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LaneCounts {
+    /// Waiting for their first or next call.
+    pub pending: u64,
+    /// A call is under way.
+    pub intent: u64,
+    /// Being found out.
+    pub in_doubt: u64,
+    /// Waiting for a person.
+    pub undecided: u64,
+    /// Alarms that wait as levels.
+    pub due_alarms: u64,
+}
+
+/// Totals, for metrics and summaries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreFigures {
+    /// Requests by backend and state.
+    pub requests: Vec<(BackendId, State, u64)>,
+    /// Occurrences of alarms.
+    pub alarms: u64,
+    /// Occurrences that still want something.
+    pub unsettled_alarms: u64,
+    /// Tickets.
+    pub tickets: u64,
+    /// Events not yet confirmed.
+    pub unsent_events: u64,
+    /// Parked messages.
+    pub parked: u64,
+}
+
+/// Committed rows, read beside the writer.
+pub trait Reads: Send + Sync {
+    /// Alarms of a backend that are due, the longest due first.
+    fn due_alarms(
+        &self,
+        backend: BackendId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Soon<Result<Vec<DueAlarm>, StoreError>>;
+    /// Requests of a lane that may go now: first in line of their ticket, in state `accepted` or
+    /// `wait`, ready at `now`, of one priority class, in order of acceptance.
+    fn ready_requests(
+        &self,
+        backend: BackendId,
+        class: u8,
+        now: Timestamp,
+        limit: u32,
+    ) -> Soon<Result<Vec<Request>, StoreError>>;
+    /// When the next request of a lane that waits becomes ready.
+    fn next_ready(&self, backend: BackendId) -> Soon<Result<Option<Timestamp>, StoreError>>;
+    /// Requests of a lane that are in doubt, oldest first.
+    fn doubts(&self, backend: BackendId) -> Soon<Result<Vec<Request>, StoreError>>;
+    /// Events that are not confirmed, in order, from after `after`.
+    fn unsent_events(&self, after: u64, limit: u32) -> Soon<Result<Vec<TicketEvent>, StoreError>>;
+    /// All occurrences of an alarm, oldest first.
+    fn occurrences(&self, alarm: AlarmRef) -> Soon<Result<Vec<Alarm>, StoreError>>;
+    /// A ticket by our key.
+    fn ticket(&self, key: TicketKey) -> Soon<Result<Option<Ticket>, StoreError>>;
+    /// One request.
+    fn request(&self, id: RequestId) -> Soon<Result<Option<Request>, StoreError>>;
+    /// Alarms, with each row's `n`.
+    fn alarms(
+        &self,
+        filter: AlarmFilter,
+        page: Page,
+    ) -> Soon<Result<Vec<(u64, Alarm)>, StoreError>>;
+    /// Tickets, with each row's `n`.
+    fn tickets(
+        &self,
+        filter: TicketFilter,
+        page: Page,
+    ) -> Soon<Result<Vec<(u64, Ticket)>, StoreError>>;
+    /// Requests.
+    fn requests(&self, filter: RequestFilter, page: Page)
+    -> Soon<Result<Vec<Request>, StoreError>>;
+    /// Events of a ticket, oldest first, with the time of their confirm.
+    fn events_of(
+        &self,
+        ticket: TicketKey,
+    ) -> Soon<Result<Vec<(TicketEvent, Option<Timestamp>)>, StoreError>>;
+    /// Parked messages.
+    fn parked(&self, page: Page) -> Soon<Result<Vec<Parked>, StoreError>>;
+    /// What is stored of a lane.
+    fn lane(&self, backend: BackendId) -> Soon<Result<LaneRow, StoreError>>;
+    /// A lane's counts.
+    fn lane_counts(&self, backend: BackendId) -> Soon<Result<LaneCounts, StoreError>>;
+    /// Totals.
+    fn figures(&self) -> Soon<Result<StoreFigures, StoreError>>;
+}
