@@ -70,6 +70,8 @@ pub struct Conclude {
 pub struct Concluded {
     /// The request as it is now.
     pub request: Request,
+    /// Its ticket as it is now.
+    pub ticket: Ticket,
     /// The first un-ended request of the same ticket, where this one has ended.
     pub next: Option<Request>,
     /// Whose flows have work again.
@@ -124,7 +126,7 @@ pub(super) fn conclude_request(
         tx.put_ticket(&ticket)?;
     }
     let next = if request.state.ended() { tx.first_open_request(request.ticket)? } else { None };
-    Ok(Concluded { request, next, due, events: event.is_some() })
+    Ok(Concluded { request, ticket, next, due, events: event.is_some() })
 }
 
 /// Moves the request to its new state; the event that subscribers hear of it.

@@ -102,7 +102,15 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Decide, context: Context<'_>) -> Res
     }
     let journal = Journal { it, now: context.now.wall, node: context.node };
     let request = journal.write(tx, alarm)?;
-    Ok(Applied::Decided(request.map(Box::new)))
+    let first = match &request {
+        // A new ticket has no other request; only older tickets may have commands in line.
+        Some(request) if request.op != Op::Create => {
+            tx.first_open_request(request.ticket)?.is_some_and(|first| first.id == request.id)
+        }
+        _ => true,
+    };
+    let events = matches!(it.decision, Decision::Adopt { .. });
+    Ok(Applied::Decided { request: request.map(Box::new), first, events })
 }
 
 fn check_lock(tx: &mut dyn Tx, lock: &LockProof, now: Mono) -> Result<(), Halt> {

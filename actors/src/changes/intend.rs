@@ -31,9 +31,10 @@ pub struct Intend {
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Applied, Halt> {
     lane::check_epoch(tx, &it.backend, it.epoch)?;
-    let mut request = tx.request(it.request)?.ok_or(Refusal::NotFound)?;
+    // Not a refusal: an intent often shares its set with the outcome before it, which must stand.
+    let Some(mut request) = tx.request(it.request)? else { return Ok(Applied::Skipped) };
     if !matches!(request.state, State::Accepted | State::Wait | State::InDoubt) {
-        return Err(Refusal::WrongState.into());
+        return Ok(Applied::Skipped);
     }
     if !request.frozen {
         if let Some(level) = &it.level {
@@ -52,7 +53,8 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
     request.doubt = None;
     request.story.add(now, format!("attempt {} is being sent", request.attempts));
     tx.put_request(&request)?;
-    Ok(Applied::Intended(Box::new(request)))
+    let ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
+    Ok(Applied::Intended(Box::new(request), Box::new(ticket)))
 }
 
 fn refresh(request: &mut Request, level: &Level) {

@@ -19,7 +19,7 @@ pub use settle::{PersonSays, Settle};
 pub use take_in::{TakeIn, TakenIn};
 
 use crate::model::{
-    Alarm, BackendId, ClientNumber, Epoch, Fence, Moment, Parked, Request, Timestamp,
+    Alarm, BackendId, ClientNumber, Epoch, Fence, Moment, Parked, Request, Ticket, Timestamp,
 };
 use crate::ports::{Pause, Tx, TxError};
 
@@ -81,12 +81,21 @@ impl From<Change> for ChangeSet {
 pub enum Applied {
     /// Of [`Change::TakeIn`].
     TakenIn(TakenIn),
-    /// Of [`Change::Decide`]: the request that was journaled, if the decision made one.
-    Decided(Option<Box<Request>>),
-    /// Of [`Change::Intend`]: the request as it will be sent.
-    Intended(Box<Request>),
+    /// Of [`Change::Decide`].
+    Decided {
+        /// The request that was journaled, if the decision made one.
+        request: Option<Box<Request>>,
+        /// It is the first un-ended one of its ticket: it may go to its lane.
+        first: bool,
+        /// Events were stored.
+        events: bool,
+    },
+    /// Of [`Change::Intend`]: the request as it will be sent, and its ticket.
+    Intended(Box<Request>, Box<Ticket>),
     /// Of [`Change::Intend`]: nothing was written, the level has moved on.
     Stale(Box<Request>, Box<Alarm>),
+    /// Of [`Change::Intend`]: nothing was written, the request is not waiting for a call.
+    Skipped,
     /// Of [`Change::Conclude`] and [`Change::Settle`].
     Concluded(Box<Concluded>),
     /// Of [`Change::TakeLane`].

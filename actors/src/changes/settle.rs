@@ -55,9 +55,11 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Settle, now: Timestamp) -> Result<Ap
             request.doubt = None;
             request.ready_at = now;
             tx.put_request(&request)?;
+            let ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
             return Ok(Applied::Concluded(Box::new(Concluded {
                 next: Some(request.clone()),
                 request,
+                ticket,
                 due: None,
                 events: false,
             })));

@@ -1,1 +1,205 @@
-//! (being written)
+//! One flow: what to do about one due alarm. Look, search where policy asks, decide.
+//!
+//! A flow holds no state that outlives it: what it read stands in its decision, and the journal
+//! commits it only if that is still so (rule T2).
+
+use super::correlation::correlation_key;
+use super::policy::{ClearedFirst, OnClear, Policy, RaisedAgain};
+use crate::changes::Decision;
+use crate::model::{
+    Alarm, CorrelationKey, Found, Kind, Op, Origin, Ticket, TicketKey, TicketStatus, Timestamp,
+};
+use crate::ports::{Answer, DueAlarm, SearchBy};
+use std::time::Duration;
+
+/// A flow whose search failed, or that waits for another request, looks again after this span.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A decision and its reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// What to do.
+    pub decision: Decision,
+    /// Why, for `explain`.
+    pub reason: String,
+    /// The ticket that this rests on, with its sequence.
+    pub read: Option<(TicketKey, u64)>,
+}
+
+/// What a flow does next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Search the backend, then [`Flow::searched`].
+    Search(SearchBy, Kind),
+    /// It has decided.
+    Decide(Decided),
+}
+
+/// One run over one due alarm.
+#[derive(Clone, Debug)]
+pub struct Flow<'a> {
+    /// What was read.
+    pub due: &'a DueAlarm,
+    /// What applies.
+    pub policy: &'a Policy,
+    /// The installation's name, part of correlation keys.
+    pub instance: &'a str,
+    /// A fresh key, should a ticket be made.
+    pub fresh: TicketKey,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl Flow<'_> {
+    /// The first step.
+    pub fn start(&self) -> Next {
+        let alarm = &self.due.alarm;
+        let own = self.due.ticket.as_ref().filter(|ticket| alarm.ticket == Some(ticket.key));
+        match own {
+            Some(ticket) => Next::Decide(self.with_ticket(alarm, ticket)),
+            None => self.without_ticket(alarm),
+        }
+    }
+
+    /// The search was answered.
+    pub fn searched(&self, answer: Answer) -> Decided {
+        let alarm = &self.due.alarm;
+        let correlation_key = self.correlation_key(alarm);
+        let reading = match answer {
+            Answer::Read(reading) => reading,
+            other => {
+                return self.decided(
+                    Decision::Later(self.now.plus(LOOK_AGAIN)),
+                    format!("the search before the create failed: {}", said(&other)),
+                );
+            }
+        };
+        let ours = |found: &Found| {
+            found.correlation_key.as_ref().is_none_or(|key| *key == correlation_key.0)
+        };
+        match reading.tickets.into_iter().find(ours) {
+            Some(found) => {
+                let reason = format!("the backend has it already as {}", found.backend_id);
+                self.decided(
+                    Decision::Adopt {
+                        ticket: self.fresh,
+                        correlation_key,
+                        found: Box::new(found),
+                        ours: true,
+                    },
+                    reason,
+                )
+            }
+            None => self.create(alarm, "searched, not found: a new ticket"),
+        }
+    }
+
+    fn without_ticket(&self, alarm: &Alarm) -> Next {
+        if !alarm.active && self.policy.cleared_first == ClearedFirst::Skip {
+            return Next::Decide(self.nothing("it was cleared before a ticket was made"));
+        }
+        if self.policy.raised_again == RaisedAgain::Reopen
+            && alarm.active
+            && let Some(before) = self.due.ticket.as_ref().filter(|t| t.backend_id.is_some())
+        {
+            return Next::Decide(self.reopen(alarm, before));
+        }
+        if self.policy.search_first {
+            return Next::Search(SearchBy::CorrelationKey(self.correlation_key(alarm)), alarm.kind);
+        }
+        Next::Decide(self.create(alarm, "a new occurrence without a ticket"))
+    }
+
+    fn reopen(&self, alarm: &Alarm, before: &Ticket) -> Decided {
+        let read = Some((before.key, before.sequence));
+        if !before.status.ended() {
+            return Decided {
+                decision: Decision::Later(self.now.plus(LOOK_AGAIN)),
+                reason: "the ticket of the occurrence before is not closed yet".to_owned(),
+                read,
+            };
+        }
+        Decided {
+            decision: Decision::Write {
+                op: Op::Reopen,
+                ticket: before.key,
+                fields: self.policy.fields(alarm),
+            },
+            reason: "raised again: the ticket of the occurrence before is opened again".to_owned(),
+            read,
+        }
+    }
+
+    fn with_ticket(&self, alarm: &Alarm, ticket: &Ticket) -> Decided {
+        let decision = self.decide_with_ticket(alarm, ticket);
+        Decided { read: Some((ticket.key, ticket.sequence)), ..decision }
+    }
+
+    fn decide_with_ticket(&self, alarm: &Alarm, ticket: &Ticket) -> Decided {
+        let write = |op: Op, why: &str| {
+            let fields = self.policy.fields(alarm);
+            self.decided(Decision::Write { op, ticket: ticket.key, fields }, why)
+        };
+        if ticket.backend_id.is_none() {
+            return match (ticket.status, alarm.active) {
+                (TicketStatus::Cancelled, _) => {
+                    self.nothing("a person dropped the request that would have made its ticket")
+                }
+                (_, false) => self.nothing("cleared, and there is no ticket to close"),
+                (_, true) => self.decided(
+                    Decision::CreateAgain { ticket: ticket.key, fields: self.policy.fields(alarm) },
+                    "its first create was refused; the alarm has changed since: tried again",
+                ),
+            };
+        }
+        match (alarm.active, ticket.status.ended()) {
+            (_, true) => self.nothing("its ticket is closed at the backend"),
+            (true, false) => write(Op::Update, "the alarm has changed"),
+            (false, false) => match self.policy.on_clear {
+                OnClear::Close if ticket.adopted && !self.policy.close_adopted => self.nothing(
+                    "cleared, but its ticket was found and not made by us (close_adopted)",
+                ),
+                OnClear::Close => write(Op::Close, "the alarm is cleared"),
+                OnClear::Update => write(Op::Update, "the alarm is cleared: the ticket says so"),
+                OnClear::Nothing => self.nothing("cleared: policy leaves the ticket open"),
+            },
+        }
+    }
+
+    fn create(&self, alarm: &Alarm, reason: &str) -> Decided {
+        self.decided(
+            Decision::Create {
+                ticket: self.fresh,
+                correlation_key: self.correlation_key(alarm),
+                fields: self.policy.fields(alarm),
+            },
+            reason,
+        )
+    }
+
+    fn correlation_key(&self, alarm: &Alarm) -> CorrelationKey {
+        let backend = alarm.backend.as_ref().expect("a flow runs only for a routed alarm");
+        let origin = Origin::Alarm { at: alarm.at.clone(), number: alarm.tickets_made + 1 };
+        correlation_key(self.instance, backend, alarm.kind, &origin)
+    }
+
+    fn nothing(&self, reason: &str) -> Decided {
+        self.decided(Decision::Nothing, reason)
+    }
+
+    fn decided(&self, decision: Decision, reason: impl Into<String>) -> Decided {
+        Decided { decision, reason: reason.into(), read: None }
+    }
+}
+
+fn said(answer: &Answer) -> String {
+    match answer {
+        Answer::NotSent(reason) => reason.clone(),
+        Answer::Busy { error, .. }
+        | Answer::Retryable { error, .. }
+        | Answer::Refused(error)
+        | Answer::Unauthorised(error)
+        | Answer::InDoubt(error) => error.reason.clone(),
+        Answer::Done(_) | Answer::Read(_) => "an answer of another kind".to_owned(),
+    }
+}

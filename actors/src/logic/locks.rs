@@ -1,1 +1,329 @@
-//! (being written)
+//! The lock table of a pool: who holds which ticket client, and who waits (rules L1, L4–L9, L12).
+//!
+//! Always: one live holder a client; every grant has a larger fence than all before it; waiters
+//! come first, first, among those whose share is not used up. Times are monotonic.
+
+use crate::model::{BackendId, ClientNumber, Fence, Mono};
+use std::collections::VecDeque;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Waiters at most; one more is refused as busy.
+pub const WAITERS_MAX: usize = 4_096;
+/// Fences are taken from the store in blocks, so that a grant needs no commit of its own; what a
+/// restart leaves unused is skipped, which only makes the sequence grow faster.
+pub const FENCE_BLOCK: u64 = 1_000;
+
+/// For whom a lock is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A flow of ours, for alarms of that backend.
+    Flow(BackendId),
+    /// A script from outside, by the name that it gave.
+    Script(String),
+}
+
+/// A wish for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Names the lock.
+    pub guid: Uuid,
+    /// For whom.
+    pub holder: Holder,
+    /// For how long.
+    pub timeout: Duration,
+    /// Give up waiting at this time.
+    pub wait_until: Mono,
+}
+
+/// A lock that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Names the lock.
+    pub guid: Uuid,
+    /// Which client.
+    pub client: ClientNumber,
+    /// Which grant.
+    pub fence: Fence,
+    /// Not valid after this moment.
+    pub expires: Mono,
+    /// For whom.
+    pub holder: Holder,
+    /// Since when.
+    pub since: Mono,
+}
+
+/// What happened to wishes and locks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The wish got a client.
+    Granted(Grant),
+    /// It waited too long.
+    TimedOut(Uuid),
+    /// There are too many waiters.
+    Busy(Uuid),
+    /// A holder's time is over; its client is free.
+    Expired(Grant),
+    /// The block of fences runs low: take another.
+    NeedFences,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct Locks {
+    clients: Vec<Option<Grant>>,
+    waiters: VecDeque<Wish>,
+    fences: std::ops::Range<u64>,
+    asked_for_fences: bool,
+    backends: usize,
+}
+
+impl Locks {
+    /// A table of free clients, for that many configured backends.
+    pub fn new(clients: usize, backends: usize) -> Self {
+        Self {
+            clients: vec![None; clients.max(1)],
+            waiters: VecDeque::new(),
+            fences: 0..0,
+            asked_for_fences: false,
+            backends,
+        }
+    }
+
+    /// How many clients one backend's flows may hold (L12): half where there is more than one
+    /// backend, never below 1.
+    pub fn flow_share(clients: usize, backends: usize) -> usize {
+        if backends > 1 { (clients / 2).max(1) } else { clients.max(1) }
+    }
+
+    fn script_share(&self) -> usize {
+        (self.clients.len() / 2).max(1)
+    }
+
+    /// A block of fences came from the store.
+    pub fn refill(&mut self, first: Fence, now: Mono) -> Vec<Outcome> {
+        self.asked_for_fences = false;
+        self.fences = first.0..first.0 + FENCE_BLOCK;
+        self.serve(now)
+    }
+
+    /// The store gave no fences: ask again.
+    pub fn refill_failed(&mut self) {
+        self.asked_for_fences = false;
+    }
+
+    /// Wishes for a client. Wishing twice with one GUID gives one lock (L9).
+    pub fn acquire(&mut self, wish: Wish, now: Mono) -> Vec<Outcome> {
+        let held = self.clients.iter().flatten().find(|grant| grant.guid == wish.guid);
+        if let Some(grant) = held.filter(|grant| grant.expires > now) {
+            return vec![Outcome::Granted(grant.clone())];
+        }
+        if self.waiters.iter().any(|waiter| waiter.guid == wish.guid) {
+            return Vec::new();
+        }
+        if self.waiters.len() >= WAITERS_MAX {
+            return vec![Outcome::Busy(wish.guid)];
+        }
+        self.waiters.push_back(wish);
+        self.serve(now)
+    }
+
+    /// Gives a lock back; a wrong GUID changes nothing (L6).
+    pub fn release(&mut self, guid: Uuid, now: Mono) -> Vec<Outcome> {
+        self.waiters.retain(|waiter| waiter.guid != guid);
+        if let Some(slot) =
+            self.clients.iter_mut().find(|slot| slot.as_ref().is_some_and(|g| g.guid == guid))
+        {
+            *slot = None;
+        }
+        self.serve(now)
+    }
+
+    /// Time has passed: locks and waiters expire.
+    pub fn tick(&mut self, now: Mono) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for slot in &mut self.clients {
+            if let Some(grant) = slot.take_if(|grant| grant.expires <= now) {
+                outcomes.push(Outcome::Expired(grant));
+            }
+        }
+        outcomes.extend(self.serve(now));
+        outcomes
+    }
+
+    /// When something expires next.
+    pub fn next_wake(&self) -> Option<Mono> {
+        let locks = self.clients.iter().flatten().map(|grant| grant.expires);
+        locks.chain(self.waiters.iter().map(|waiter| waiter.wait_until)).min()
+    }
+
+    /// Every client's lock, in order of its number.
+    pub fn clients(&self) -> &[Option<Grant>] {
+        &self.clients
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
+    fn serve(&mut self, now: Mono) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        self.waiters.retain(|waiter| {
+            let late = waiter.wait_until <= now;
+            if late {
+                outcomes.push(Outcome::TimedOut(waiter.guid));
+            }
+            !late
+        });
+        let mut place = 0;
+        while place < self.waiters.len() {
+            let Some(free) = self.clients.iter().position(Option::is_none) else { break };
+            if self.share_used_up(&self.waiters[place].holder) {
+                place += 1;
+                continue;
+            }
+            let Some(fence) = self.fences.next() else { break };
+            let Some(wish) = self.waiters.remove(place) else { break };
+            let grant = Grant {
+                guid: wish.guid,
+                client: ClientNumber(free as u64 + 1),
+                fence: Fence(fence),
+                expires: now.plus(wish.timeout),
+                holder: wish.holder,
+                since: now,
+            };
+            self.clients[free] = Some(grant.clone());
+            outcomes.push(Outcome::Granted(grant));
+        }
+        if self.fences.is_empty() && !self.asked_for_fences && !self.waiters.is_empty() {
+            self.asked_for_fences = true;
+            outcomes.push(Outcome::NeedFences);
+        }
+        outcomes
+    }
+
+    fn share_used_up(&self, holder: &Holder) -> bool {
+        let held = |same: &dyn Fn(&Holder) -> bool| {
+            self.clients.iter().flatten().filter(|grant| same(&grant.holder)).count()
+        };
+        match holder {
+            Holder::Script(_) => {
+                held(&|other| matches!(other, Holder::Script(_))) >= self.script_share()
+            }
+            Holder::Flow(_) => {
+                held(&|other| other == holder)
+                    >= Self::flow_share(self.clients.len(), self.backends)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(n: u128, holder: Holder) -> Wish {
+        Wish {
+            guid: Uuid::from_u128(n),
+            holder,
+            timeout: Duration::from_secs(60),
+            wait_until: Mono(100_000),
+        }
+    }
+    fn flow(n: u128, backend: &str) -> Wish {
+        wish(n, Holder::Flow(BackendId::new(backend)))
+    }
+    fn table(clients: usize, backends: usize) -> Locks {
+        let mut locks = Locks::new(clients, backends);
+        locks.refill(Fence(100), Mono(0));
+        locks
+    }
+    fn granted(outcomes: &[Outcome]) -> Vec<(u128, u64, u64)> {
+        outcomes
+            .iter()
+            .filter_map(|outcome| match outcome {
+                Outcome::Granted(g) => Some((g.guid.as_u128(), g.client.0, g.fence.0)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn two_clients_and_three_flows_two_run_and_the_third_waits() {
+        let mut locks = table(2, 1);
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0))), [(1, 1, 100)]);
+        assert_eq!(granted(&locks.acquire(flow(2, "a"), Mono(0))), [(2, 2, 101)]);
+        assert_eq!(granted(&locks.acquire(flow(3, "a"), Mono(0))), []);
+        assert_eq!(locks.waiting(), 1);
+        assert_eq!(granted(&locks.release(Uuid::from_u128(1), Mono(1))), [(3, 1, 102)]);
+    }
+
+    #[test]
+    fn a_wrong_guid_changes_nothing() {
+        let mut locks = table(1, 1);
+        locks.acquire(flow(1, "a"), Mono(0));
+        assert!(locks.release(Uuid::from_u128(9), Mono(1)).is_empty());
+        assert!(locks.clients()[0].is_some());
+    }
+
+    #[test]
+    fn acquiring_twice_with_one_guid_gives_one_lock() {
+        let mut locks = table(2, 1);
+        let first = granted(&locks.acquire(flow(1, "a"), Mono(0)));
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(5))), first);
+        assert_eq!(locks.clients().iter().flatten().count(), 1);
+    }
+
+    #[test]
+    fn an_expired_lock_frees_its_client_for_a_larger_fence() {
+        let mut locks = table(1, 1);
+        locks.acquire(flow(1, "a"), Mono(0));
+        locks.acquire(flow(2, "a"), Mono(1));
+        let outcomes = locks.tick(Mono(60_000));
+        assert!(matches!(&outcomes[0], Outcome::Expired(g) if g.guid.as_u128() == 1));
+        assert_eq!(granted(&outcomes), [(2, 1, 101)]);
+    }
+
+    #[test]
+    fn one_backend_and_scripts_get_half_and_leave_the_rest_to_others() {
+        let mut locks = table(4, 2);
+        for n in 1..=4 {
+            locks.acquire(flow(n, "hung"), Mono(0));
+        }
+        assert_eq!(locks.clients().iter().flatten().count(), 2);
+        for n in 5..=8 {
+            locks.acquire(wish(n, Holder::Script("s".into())), Mono(0));
+        }
+        assert_eq!(locks.clients().iter().flatten().count(), 4);
+        // A flow of another backend stands behind six waiters and is served first when a client
+        // of the scripts' half is free: the others' shares are used up but for one script.
+        locks.release(Uuid::from_u128(5), Mono(1));
+        assert_eq!(locks.clients().iter().flatten().count(), 4);
+    }
+
+    #[test]
+    fn a_single_client_is_shared_by_all() {
+        let mut locks = table(1, 3);
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0))).len(), 1);
+        locks.release(Uuid::from_u128(1), Mono(0));
+        let script = wish(2, Holder::Script("s".into()));
+        assert_eq!(granted(&locks.acquire(script, Mono(0))).len(), 1);
+    }
+
+    #[test]
+    fn a_waiter_gives_up_at_its_time() {
+        let mut locks = table(1, 1);
+        locks.acquire(flow(1, "a"), Mono(0));
+        locks.acquire(Wish { wait_until: Mono(10), ..flow(2, "a") }, Mono(0));
+        assert_eq!(locks.tick(Mono(10)), [Outcome::TimedOut(Uuid::from_u128(2))]);
+    }
+
+    #[test]
+    fn without_fences_nobody_is_served_and_they_are_asked_for_once() {
+        let mut locks = Locks::new(2, 1);
+        assert_eq!(locks.acquire(flow(1, "a"), Mono(0)), [Outcome::NeedFences]);
+        assert_eq!(locks.acquire(flow(2, "a"), Mono(0)), []);
+        assert_eq!(granted(&locks.refill(Fence(7), Mono(1))), [(1, 1, 7), (2, 2, 8)]);
+    }
+}

@@ -1,0 +1,148 @@
+//! The requests of a lane that may go now, as far as they are in memory (rule G14).
+//!
+//! Three priority classes (create and reopen, close, update), each a window over the store's
+//! ready rows in order of acceptance. Every request in here is the first in line of its ticket.
+//! A window that is not `complete` has more rows in the store and is loaded when it runs low.
+
+use crate::model::{Moment, Mono, Op, Request, RequestId};
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+/// Priority classes of writes; searches come after them.
+pub const CLASSES: usize = 3;
+/// Heads of one class in memory.
+pub const HEADS_MAX: usize = 85;
+/// A window below this is loaded again, if it is not complete.
+const HEADS_LOW: usize = 16;
+/// The longest age that a loaded row is given: a wall clock that jumped must not make everything
+/// look ancient (rule L4).
+const AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// The priority class of an operation: create over close over update.
+pub fn class_of(op: Op) -> u8 {
+    match op {
+        Op::Create | Op::Reopen => 0,
+        Op::Close => 1,
+        Op::Update => 2,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    ready: BTreeMap<u64, Head>,
+    complete: bool,
+    loading: bool,
+    /// A request was left out while a load was under way: what it brings is not all.
+    left_out: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Head {
+    pub request: Box<Request>,
+    pub ready_since: Mono,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    windows: [Window; CLASSES],
+    /// Requests that changed while a load was under way: its rows of them are old.
+    touched: HashSet<RequestId>,
+}
+
+impl Heads {
+    /// Everything may be in the store and nothing is here.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes a request that has just become ready.
+    pub fn put(&mut self, request: Box<Request>, now: Moment) {
+        let window = &mut self.windows[usize::from(class_of(request.op))];
+        if window.ready.len() < HEADS_MAX && (window.complete || window.loading) {
+            let head = Head { ready_since: ready_since(&request, now), request };
+            window.ready.insert(head.request.n, head);
+        } else {
+            window.complete = false;
+            window.left_out = true;
+        }
+    }
+
+    /// Marks a request as changed, so that no load that is under way brings it back.
+    pub fn touch(&mut self, id: RequestId) {
+        if self.windows.iter().any(|window| window.loading) {
+            self.touched.insert(id);
+        }
+    }
+
+    /// Which class should be loaded next, if any; the load counts as begun.
+    pub fn wants_load(&mut self) -> Option<u8> {
+        let class = self.windows.iter().position(|window| {
+            !window.complete && !window.loading && window.ready.len() < HEADS_LOW
+        })?;
+        let window = &mut self.windows[class];
+        window.loading = true;
+        window.left_out = false;
+        u8::try_from(class).ok()
+    }
+
+    /// Some waiting rows may have become ready: look at the store again.
+    pub fn reload(&mut self) {
+        for window in &mut self.windows {
+            window.complete = false;
+            window.left_out = true;
+        }
+    }
+
+    /// Takes the rows of a load.
+    pub fn loaded(&mut self, class: u8, requests: Vec<Request>, all: bool, now: Moment) {
+        let window = &mut self.windows[usize::from(class)];
+        window.loading = false;
+        window.complete = all && !window.left_out;
+        for request in requests {
+            if self.touched.contains(&request.id) {
+                continue;
+            }
+            if window.ready.len() >= HEADS_MAX {
+                window.complete = false;
+                break;
+            }
+            let since = ready_since(&request, now);
+            window
+                .ready
+                .entry(request.n)
+                .or_insert_with(|| Head { request: Box::new(request), ready_since: since });
+        }
+        if !self.windows.iter().any(|window| window.loading) {
+            self.touched.clear();
+        }
+    }
+
+    /// A load failed: it may be tried again.
+    pub fn load_failed(&mut self, class: u8) {
+        self.windows[usize::from(class)].loading = false;
+    }
+
+    /// The first of each class.
+    pub fn firsts(&self) -> impl Iterator<Item = (u8, &Head)> {
+        (0u8..).zip(&self.windows).filter_map(|(class, window)| {
+            window.ready.first_key_value().map(|(_, head)| (class, head))
+        })
+    }
+
+    /// Takes the first of a class out.
+    pub fn take(&mut self, class: u8) -> Option<Box<Request>> {
+        let (_, head) = self.windows[usize::from(class)].ready.pop_first()?;
+        self.touch(head.request.id);
+        Some(head.request)
+    }
+
+    /// How many are in memory.
+    pub fn len(&self) -> usize {
+        self.windows.iter().map(|window| window.ready.len()).sum()
+    }
+}
+
+fn ready_since(request: &Request, now: Moment) -> Mono {
+    let age = now.wall.since(request.ready_at).min(AGE_MAX);
+    Mono(now.mono.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(0)))
+}

@@ -1,0 +1,258 @@
+//! The table of doubt: what an answer, or a look, means for its request.
+
+use super::settings::{Capability, LaneSettings};
+use crate::changes::End;
+use crate::model::{Found, Moment, Op, Request, Ticket, TicketError};
+use crate::ports::{Answer, Reading, SearchBy, TicketTarget, Work};
+use std::time::Duration;
+
+/// The least pause between two looks, where the backend's index has no lag.
+const LOOKS_APART_AT_LEAST: Duration = Duration::from_secs(1);
+/// A look that is not answered is repeated; after so many in a row a person must say.
+pub(super) const UNANSWERED_LOOKS_MAX: u32 = 5;
+
+/// What an answer to a write means.
+#[derive(Debug, PartialEq)]
+pub(super) enum Judged {
+    /// It goes on, or ends.
+    End(End),
+    /// Nothing was done, and nothing will be until the backend is back: the lane holds.
+    Hold(End, Option<Duration>),
+    /// Our credentials were refused: the lane pauses.
+    Pause(End, TicketError),
+}
+
+/// Judges the answer to a write.
+pub(super) fn answer(
+    settings: &LaneSettings,
+    request: &Request,
+    answer: Answer,
+    now: Moment,
+    chance: f64,
+) -> Judged {
+    let wall = now.wall;
+    let again = |error: TicketError| End::Wait { ready_at: wall, counted: false, error };
+    match answer {
+        Answer::Done(found) => Judged::End(End::Done(found)),
+        Answer::Refused(error) => Judged::End(End::Rejected(error)),
+        Answer::NotSent(reason) => Judged::Hold(again(TicketError::because(reason)), None),
+        Answer::Busy { error, retry_after } => Judged::Hold(again(error), retry_after),
+        Answer::Unauthorised(error) => Judged::Pause(again(error.clone()), error),
+        Answer::Retryable { error, .. } if request.refusals >= settings.retries => {
+            Judged::End(End::Failed(error))
+        }
+        Answer::Retryable { error, retry_after } => {
+            let pause =
+                retry_after.unwrap_or_else(|| settings.pause_after(request.refusals + 1, chance));
+            Judged::End(End::Wait { ready_at: wall.plus(pause), counted: true, error })
+        }
+        Answer::InDoubt(error) => Judged::End(doubt(settings, request, error, now, chance)),
+        Answer::Read(_) => Judged::End(doubt(
+            settings,
+            request,
+            TicketError::because("the adapter answered a write as if it were a read"),
+            now,
+            chance,
+        )),
+    }
+}
+
+fn doubt(
+    settings: &LaneSettings,
+    request: &Request,
+    error: TicketError,
+    now: Moment,
+    chance: f64,
+) -> End {
+    if can_be_found_out(settings, request.op) {
+        let pause = match (request.op, settings.capability) {
+            (Op::Create, Capability::IdempotencyKey) => {
+                settings.pause_after(request.attempts, chance)
+            }
+            _ => settings.settle(),
+        };
+        return End::InDoubt { look_at: now.wall.plus(pause), error };
+    }
+    if settings.retry_may_duplicate {
+        let pause = settings.pause_after(request.refusals + 1, chance);
+        if request.refusals >= settings.retries {
+            return End::Failed(error);
+        }
+        return End::Wait { ready_at: now.wall.plus(pause), counted: true, error };
+    }
+    End::Undecided(error)
+}
+
+fn can_be_found_out(settings: &LaneSettings, op: Op) -> bool {
+    match op {
+        Op::Create => settings.capability != Capability::None,
+        Op::Update | Op::Close | Op::Reopen => settings.readable,
+    }
+}
+
+/// What to do about a doubt that has settled.
+#[derive(Debug, PartialEq)]
+pub(super) enum Look {
+    /// Ask the backend.
+    Ask(Work),
+    /// Send it again: the backend recognizes the key.
+    SendAgain,
+    /// It cannot be found out.
+    Undecided(TicketError),
+}
+
+/// How a settled doubt is looked at.
+pub(super) fn look(
+    settings: &LaneSettings,
+    request: &Request,
+    ticket: &Ticket,
+    now: Moment,
+) -> Look {
+    if request.op != Op::Create {
+        return match &ticket.backend_id {
+            Some(id) if settings.readable => {
+                Look::Ask(Work::Get { backend_id: id.clone(), kind: ticket.kind })
+            }
+            _ => Look::Undecided(TicketError::because("the ticket cannot be read back")),
+        };
+    }
+    match settings.capability {
+        Capability::IdempotencyKey => {
+            if now.wall.since(request.accepted_at) < settings.key_ttl {
+                Look::SendAgain
+            } else {
+                Look::Undecided(TicketError::because(
+                    "the backend no longer remembers the idempotency key (key_ttl)",
+                ))
+            }
+        }
+        Capability::ClientId => {
+            Look::Ask(Work::Get { backend_id: ticket.key.to_string(), kind: ticket.kind })
+        }
+        Capability::Searchable => Look::Ask(Work::Search {
+            by: SearchBy::CorrelationKey(ticket.correlation_key.clone()),
+            kind: ticket.kind,
+            limit: 2,
+        }),
+        Capability::None => Look::Undecided(TicketError::because("the backend cannot be searched")),
+    }
+}
+
+/// What a look means.
+#[derive(Debug, PartialEq)]
+pub(super) enum Seen {
+    /// It goes on, or ends.
+    End(End),
+    /// It is not there: send it again.
+    SendAgain,
+    /// The backend is away or busy: the lane holds, and looks again.
+    Away(TicketError, Option<Duration>),
+    /// The look was sent and not answered: look again, a few times.
+    Unanswered(TicketError),
+    /// Our credentials were refused: the lane pauses.
+    Pause(TicketError),
+}
+
+/// Judges the answer to a look. A failed or ambiguous look never reads as "absent" (rule G9).
+pub(super) fn seen(
+    settings: &LaneSettings,
+    request: &Request,
+    ticket: &Ticket,
+    answer: Answer,
+    now: Moment,
+) -> Seen {
+    match answer {
+        Answer::Read(reading) if request.op == Op::Create => {
+            seen_create(settings, request, ticket, reading, now)
+        }
+        Answer::Read(reading) => seen_write(request, reading),
+        Answer::NotSent(reason) => Seen::Away(TicketError::because(reason), None),
+        Answer::Busy { error, retry_after } => Seen::Away(error, retry_after),
+        Answer::Retryable { error, .. } | Answer::InDoubt(error) => Seen::Unanswered(error),
+        Answer::Unauthorised(error) => Seen::Pause(error),
+        Answer::Refused(error) => Seen::End(End::Undecided(TicketError {
+            reason: format!("the look was refused: {}", error.reason),
+            ..error
+        })),
+        Answer::Done(_) => Seen::End(End::Undecided(TicketError::because(
+            "the adapter answered a look as if it were a write",
+        ))),
+    }
+}
+
+fn seen_create(
+    settings: &LaneSettings,
+    request: &Request,
+    ticket: &Ticket,
+    reading: Reading,
+    now: Moment,
+) -> Seen {
+    let undecided = |reason: String| Seen::End(End::Undecided(TicketError::because(reason)));
+    let stranger = |found: &Found| {
+        found.correlation_key.as_ref().is_some_and(|key| *key != ticket.correlation_key.0)
+    };
+    if reading.tickets.iter().any(stranger) {
+        return undecided("the look found tickets with another key: the search lies".to_owned());
+    }
+    match reading.tickets.len() {
+        1 if !reading.more => {
+            let found = reading.tickets.into_iter().next().expect("one ticket was counted");
+            Seen::End(End::Adopted(found))
+        }
+        0 if !reading.more => {
+            let looks_before = request.doubt.as_ref().map_or(0, |doubt| doubt.absent_looks);
+            if looks_before >= 1 {
+                return Seen::SendAgain;
+            }
+            let apart = settings.index_lag.max(LOOKS_APART_AT_LEAST);
+            Seen::End(End::AbsentOnce { look_at: now.wall.plus(apart) })
+        }
+        _ => undecided(format!(
+            "{} tickets or more carry the key {}",
+            reading.tickets.len(),
+            ticket.correlation_key
+        )),
+    }
+}
+
+fn seen_write(request: &Request, reading: Reading) -> Seen {
+    let mut tickets = reading.tickets.into_iter();
+    let (Some(found), None) = (tickets.next(), tickets.next()) else {
+        return Seen::End(End::Undecided(TicketError::because(
+            "the backend no longer shows the ticket",
+        )));
+    };
+    if already_done(request, &found) { Seen::End(End::Done(found)) } else { Seen::SendAgain }
+}
+
+/// Does the ticket show what the request wanted? Only fields that the backend gives back can say.
+fn already_done(request: &Request, found: &Found) -> bool {
+    let comparable: Vec<_> = request
+        .fields
+        .iter()
+        .filter_map(|(name, wanted)| found.fields.get(name).map(|is| (wanted, is)))
+        .collect();
+    let fields_equal = comparable.iter().all(|(wanted, is)| wanted == is);
+    match request.op {
+        Op::Close => fields_equal && found.status.is_some_and(|status| status.ended()),
+        Op::Reopen => fields_equal && found.status.is_some_and(|status| !status.ended()),
+        Op::Create | Op::Update => fields_equal && !comparable.is_empty(),
+    }
+}
+
+/// The call that a request stands for.
+pub(super) fn work(request: &Request, ticket: &Ticket) -> Work {
+    let target = TicketTarget {
+        key: ticket.key,
+        correlation_key: ticket.correlation_key.clone(),
+        kind: ticket.kind,
+        backend_id: ticket.backend_id.clone(),
+    };
+    let fields = request.fields.clone();
+    match request.op {
+        Op::Create => Work::Create { ticket: target, fields },
+        Op::Update => Work::Update { ticket: target, fields },
+        Op::Close => Work::Close { ticket: target, fields },
+        Op::Reopen => Work::Reopen { ticket: target, fields },
+    }
+}
