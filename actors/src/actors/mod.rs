@@ -1,1 +1,188 @@
-//! x
+//! The cast: thin actix actors over the machines of [`crate::logic`].
+//!
+//! A handler translates and feeds; one `perform` carries out effects; state changes in sync code
+//! only. Store first, act second, ack last. All actors of a node run on one arbiter thread: what
+//! may block has its own thread behind a port. Wake-ups are level-triggered and may be lost or
+//! doubled without harm, since every actor also looks at the store by the clock.
+//!
+//! ```text
+//! intake ─wake→ dispatcher ─acquire→ pool
+//!                   │ carry            │ grant
+//!                   └────→ ticket client ─submit, ask→ gateway ─wake→ outbox
+//! ```
+
+mod client;
+mod dispatcher;
+mod gateway;
+mod intake;
+mod keeper;
+mod leases;
+mod outbox;
+mod pool;
+mod views;
+
+pub use client::{Carry, TicketClient};
+pub use dispatcher::{Dispatcher, Finished, Wake};
+pub use gateway::{Ask, Drain, Gateway, Resume, SettleRequest, Submit};
+pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};
+pub use keeper::{Keeper, Post};
+pub use leases::StoreLeases;
+pub use outbox::{CloseOutbox, Outbox, Woken};
+pub use pool::{Acquire, Pool, Release};
+pub use views::{BusyWith, ClientView, LaneView, Views};
+
+use crate::logic::lane::LaneSettings;
+use crate::logic::policy::Policy;
+use crate::model::BackendId;
+use crate::ports::{Backend, Bus, Clock, Decode, Ids, Leases, Reads, Store, Tripwire};
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+/// One configured backend.
+#[derive(Clone)]
+pub struct BackendSeat {
+    /// Makes the calls.
+    pub port: Arc<dyn Backend>,
+    /// How its lane treats it.
+    pub settings: LaneSettings,
+}
+
+/// Everything that the actors need from outside, and what they share.
+pub struct Outside {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Identities and chance.
+    pub ids: Arc<dyn Ids>,
+    /// The writer.
+    pub store: Arc<dyn Store>,
+    /// Committed rows.
+    pub reads: Arc<dyn Reads>,
+    /// The way out.
+    pub bus: Arc<dyn Bus>,
+    /// Who runs which lane.
+    pub leases: Arc<dyn Leases>,
+    /// The backends by name.
+    pub backends: HashMap<BackendId, BackendSeat>,
+    /// From alarm to ticket; replaced whole by a reload.
+    pub policy: RwLock<Arc<Policy>>,
+    /// The installation's name: part of every correlation key, never changed.
+    pub instance: String,
+    /// Snapshots for the faces.
+    pub views: Views,
+}
+
+impl Outside {
+    /// The policy that applies now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// How many, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CastSettings {
+    /// Ticket clients: flows at once.
+    pub clients: usize,
+    /// A flow that takes longer loses its lock.
+    pub flow_timeout: Duration,
+}
+
+impl Default for CastSettings {
+    fn default() -> Self {
+        Self { clients: 32, flow_timeout: Duration::from_secs(120) }
+    }
+}
+
+/// The running cast of one node.
+#[derive(Clone)]
+pub struct Cast {
+    /// What the actors share.
+    pub outside: Arc<Outside>,
+    /// Where alarms come in.
+    pub intake: Arc<Intake>,
+    /// Grants locks.
+    pub pool: Post<Pool>,
+    /// Finds due alarms.
+    pub dispatcher: Post<Dispatcher>,
+    /// The only way out.
+    pub gateway: Post<Gateway>,
+    /// Publishes events.
+    pub outbox: Post<Outbox>,
+    keeper: Keeper,
+}
+
+/// Calls that are under way when the service stops are waited for so long (rule G16).
+pub const CALLS_GRACE: Duration = Duration::from_secs(20);
+/// And then confirms.
+pub const CONFIRMS_GRACE: Duration = Duration::from_secs(5);
+
+impl Cast {
+    /// Starts every actor on the current arbiter.
+    pub fn start(
+        outside: Arc<Outside>,
+        settings: &CastSettings,
+        decode: Arc<dyn Decode>,
+        tripwire: Arc<dyn Tripwire>,
+    ) -> Self {
+        let keeper = Keeper::default();
+        let pool = Post::default();
+        let dispatcher = Post::default();
+        let gateway = Post::default();
+        let outbox = Post::default();
+        let clients: Vec<Post<TicketClient>> =
+            (0..settings.clients.max(1)).map(|_| Post::default()).collect();
+        let intake = Arc::new(Intake::new(outside.clone(), decode, tripwire, dispatcher.clone()));
+
+        keeper.keep("outbox", &outbox, {
+            let outside = outside.clone();
+            move |alive| Outbox::new(outside.clone(), alive)
+        });
+        keeper.keep("gateway", &gateway, {
+            let (outside, dispatcher, outbox) =
+                (outside.clone(), dispatcher.clone(), outbox.clone());
+            move |alive| Gateway::new(outside.clone(), dispatcher.clone(), outbox.clone(), alive)
+        });
+        keeper.keep("pool", &pool, {
+            let (outside, number) = (outside.clone(), clients.len());
+            move |alive| Pool::new(outside.clone(), number, alive)
+        });
+        for (number, post) in (1u64..).zip(&clients) {
+            let (outside, gateway, outbox) = (outside.clone(), gateway.clone(), outbox.clone());
+            keeper.keep("ticket client", post, move |alive| {
+                let number = crate::model::ClientNumber(number);
+                TicketClient::new(number, outside.clone(), gateway.clone(), outbox.clone(), alive)
+            });
+        }
+        keeper.keep("dispatcher", &dispatcher, {
+            let (outside, pool, me) = (outside.clone(), pool.clone(), dispatcher.clone());
+            let timeout = settings.flow_timeout;
+            move |alive| {
+                Dispatcher::new(
+                    outside.clone(),
+                    pool.clone(),
+                    clients.clone(),
+                    me.clone(),
+                    timeout,
+                    alive,
+                )
+            }
+        });
+        Self { outside, intake, pool, dispatcher, gateway, outbox, keeper }
+    }
+
+    /// Stops in order: no more intents, calls get their grace, confirms theirs (rule G16). Intake
+    /// was stopped before by whoever feeds it.
+    pub async fn stop(&self) {
+        self.intake.close();
+        let drained = self.gateway.ask(Drain);
+        if actix::clock::timeout(CALLS_GRACE, drained).await.is_err() {
+            tracing::warn!("calls were still under way at the stop: they are in doubt");
+        }
+        let confirmed = self.outbox.ask(CloseOutbox);
+        if actix::clock::timeout(CONFIRMS_GRACE, confirmed).await.is_err() {
+            tracing::warn!("events were not confirmed at the stop: they are published again");
+        }
+        self.keeper.rest();
+    }
+}

@@ -13,7 +13,7 @@ pub use bus::{Bus, Decode, Delivery, Inlet, Malformed, Outgoing, PublishFailed, 
 pub use clock::{Clock, Ids};
 pub use leases::{LeaseLost, Leases};
 pub use store::{
-    AlarmFilter, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads, RequestFilter, Store,
+    AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads, RequestFilter, Store,
     StoreError, StoreFigures, TicketFilter, Tx, TxError,
 };
 pub use tripwire::{MessageHash, Tripwire};

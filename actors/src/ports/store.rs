@@ -209,15 +209,14 @@ pub struct StoreFigures {
     pub parked: u64,
 }
 
+/// Rows that were asked for, or why there are none.
+pub type Answered<T> = Soon<Result<T, StoreError>>;
+
 /// Committed rows, read beside the writer.
 pub trait Reads: Send + Sync {
     /// Alarms of a backend that are due, the longest due first.
-    fn due_alarms(
-        &self,
-        backend: BackendId,
-        now: Timestamp,
-        limit: u32,
-    ) -> Soon<Result<Vec<DueAlarm>, StoreError>>;
+    fn due_alarms(&self, backend: BackendId, now: Timestamp, limit: u32)
+    -> Answered<Vec<DueAlarm>>;
     /// Requests of a lane that may go now: first in line of their ticket, in state `accepted` or
     /// `wait`, ready at `now`, of one priority class, in order of acceptance.
     fn ready_requests(
@@ -226,45 +225,33 @@ pub trait Reads: Send + Sync {
         class: u8,
         now: Timestamp,
         limit: u32,
-    ) -> Soon<Result<Vec<Request>, StoreError>>;
+    ) -> Answered<Vec<Request>>;
     /// When the next request of a lane that waits becomes ready.
-    fn next_ready(&self, backend: BackendId) -> Soon<Result<Option<Timestamp>, StoreError>>;
+    fn next_ready(&self, backend: BackendId) -> Answered<Option<Timestamp>>;
     /// Requests of a lane that are in doubt, oldest first.
-    fn doubts(&self, backend: BackendId) -> Soon<Result<Vec<Request>, StoreError>>;
+    fn doubts(&self, backend: BackendId) -> Answered<Vec<Request>>;
     /// Events that are not confirmed, in order, from after `after`.
-    fn unsent_events(&self, after: u64, limit: u32) -> Soon<Result<Vec<TicketEvent>, StoreError>>;
+    fn unsent_events(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>>;
     /// All occurrences of an alarm, oldest first.
-    fn occurrences(&self, alarm: AlarmRef) -> Soon<Result<Vec<Alarm>, StoreError>>;
+    fn occurrences(&self, alarm: AlarmRef) -> Answered<Vec<Alarm>>;
     /// A ticket by our key.
-    fn ticket(&self, key: TicketKey) -> Soon<Result<Option<Ticket>, StoreError>>;
+    fn ticket(&self, key: TicketKey) -> Answered<Option<Ticket>>;
     /// One request.
-    fn request(&self, id: RequestId) -> Soon<Result<Option<Request>, StoreError>>;
+    fn request(&self, id: RequestId) -> Answered<Option<Request>>;
     /// Alarms, with each row's `n`.
-    fn alarms(
-        &self,
-        filter: AlarmFilter,
-        page: Page,
-    ) -> Soon<Result<Vec<(u64, Alarm)>, StoreError>>;
+    fn alarms(&self, filter: AlarmFilter, page: Page) -> Answered<Vec<(u64, Alarm)>>;
     /// Tickets, with each row's `n`.
-    fn tickets(
-        &self,
-        filter: TicketFilter,
-        page: Page,
-    ) -> Soon<Result<Vec<(u64, Ticket)>, StoreError>>;
+    fn tickets(&self, filter: TicketFilter, page: Page) -> Answered<Vec<(u64, Ticket)>>;
     /// Requests.
-    fn requests(&self, filter: RequestFilter, page: Page)
-    -> Soon<Result<Vec<Request>, StoreError>>;
+    fn requests(&self, filter: RequestFilter, page: Page) -> Answered<Vec<Request>>;
     /// Events of a ticket, oldest first, with the time of their confirm.
-    fn events_of(
-        &self,
-        ticket: TicketKey,
-    ) -> Soon<Result<Vec<(TicketEvent, Option<Timestamp>)>, StoreError>>;
+    fn events_of(&self, ticket: TicketKey) -> Answered<Vec<(TicketEvent, Option<Timestamp>)>>;
     /// Parked messages.
-    fn parked(&self, page: Page) -> Soon<Result<Vec<Parked>, StoreError>>;
+    fn parked(&self, page: Page) -> Answered<Vec<Parked>>;
     /// What is stored of a lane.
-    fn lane(&self, backend: BackendId) -> Soon<Result<LaneRow, StoreError>>;
+    fn lane(&self, backend: BackendId) -> Answered<LaneRow>;
     /// A lane's counts.
-    fn lane_counts(&self, backend: BackendId) -> Soon<Result<LaneCounts, StoreError>>;
+    fn lane_counts(&self, backend: BackendId) -> Answered<LaneCounts>;
     /// Totals.
-    fn figures(&self) -> Soon<Result<StoreFigures, StoreError>>;
+    fn figures(&self) -> Answered<StoreFigures>;
 }

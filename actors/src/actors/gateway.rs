@@ -1,0 +1,460 @@
+//! The gateway: the only way out. Holds the lane of every backend leased to this node and carries
+//! out what the lanes want: loads, change sets, the one call at a time, wake-ups.
+//!
+//! A new gateway (after a start, or after a panic) takes every lane anew: the epoch grows, what
+//! the old one had in flight is in doubt, and whatever it still stores is refused.
+
+use super::keeper::{Alive, Post};
+use super::outbox::Woken;
+use super::{Dispatcher, Outbox, Outside, Wake};
+use crate::changes::{Applied, Change, ChangeSet, Level, Settle};
+use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, Turn};
+use crate::logic::policy::OnClear;
+use crate::model::{
+    Alarm, BackendId, EventId, Moment, Mono, Op, Request, State, Ticket, Timestamp,
+};
+use crate::ports::{Answer, Call, Ids, LeaseLost, Outgoing, Reads, StoreError, Work};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    WrapFuture,
+};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+/// The pause before a lane that could not be taken is tried again.
+const LEASE_RETRY: Duration = Duration::from_secs(1);
+
+/// A journaled request, the first in line of its ticket.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Submit(pub Box<Request>);
+
+/// A flow's search, to pass the lane.
+#[derive(Message)]
+#[rtype(result = "Answer")]
+pub struct Ask {
+    /// Whose lane.
+    pub backend: BackendId,
+    /// What to ask.
+    pub work: Work,
+    /// When the asker gives up.
+    pub deadline: Mono,
+}
+
+/// A person lets a paused lane go on. False: no such lane, or the store did not take it.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct Resume {
+    /// Whose lane.
+    pub backend: BackendId,
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A person's answer to an undecided request.
+#[derive(Message)]
+#[rtype(result = "Result<Request, StoreError>")]
+pub struct SettleRequest(pub Settle);
+
+/// No more intents; answered when nothing is under way.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+struct Seat {
+    lane: Lane,
+    timer: Option<(Mono, SpawnHandle)>,
+}
+
+/// The gateway actor.
+pub struct Gateway {
+    outside: Arc<Outside>,
+    dispatcher: Post<Dispatcher>,
+    outbox: Post<Outbox>,
+    seats: HashMap<BackendId, Seat>,
+    reads: HashMap<u64, oneshot::Sender<Answer>>,
+    next_read: u64,
+    drained: Vec<oneshot::Sender<()>>,
+    _alive: Alive,
+}
+
+struct Rolls<'a> {
+    ids: &'a dyn Ids,
+    now: Timestamp,
+}
+
+impl Dice for Rolls<'_> {
+    fn event_id(&mut self) -> EventId {
+        EventId(self.ids.uuid(self.now))
+    }
+    fn chance(&mut self) -> f64 {
+        self.ids.chance()
+    }
+}
+
+impl Gateway {
+    /// A gateway that takes the lanes of all configured backends when it starts.
+    pub fn new(
+        outside: Arc<Outside>,
+        dispatcher: Post<Dispatcher>,
+        outbox: Post<Outbox>,
+        alive: Alive,
+    ) -> Self {
+        let seat = |(name, seat): (&BackendId, &super::BackendSeat)| {
+            let lane = Lane::new(name.clone(), seat.settings.clone());
+            (name.clone(), Seat { lane, timer: None })
+        };
+        let seats = outside.backends.iter().map(seat).collect();
+        Self {
+            outside,
+            dispatcher,
+            outbox,
+            seats,
+            reads: HashMap::new(),
+            next_read: 0,
+            drained: Vec::new(),
+            _alive: alive,
+        }
+    }
+
+    /// Feeds a lane and carries out what it wants; what is answered at once is fed right back.
+    fn feed(&mut self, backend: &BackendId, input: Input, ctx: &mut Context<Self>) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let now = self.outside.clock.now();
+            let Some(seat) = self.seats.get_mut(backend) else { return };
+            let mut dice = Rolls { ids: &*self.outside.ids, now: now.wall };
+            for effect in seat.lane.step(input, now, &mut dice) {
+                inputs.extend(self.perform(backend, effect, now, ctx));
+            }
+        }
+        self.show(backend);
+    }
+
+    fn perform(
+        &mut self,
+        backend: &BackendId,
+        effect: Effect,
+        now: Moment,
+        ctx: &mut Context<Self>,
+    ) -> Option<Input> {
+        match effect {
+            Effect::Load(class) => self.load(backend.clone(), class, now, ctx),
+            Effect::Store(turn, set) => self.store(backend.clone(), turn, set, ctx),
+            Effect::Call(turn, call) => self.call(backend.clone(), turn, call, ctx),
+            Effect::Render(turn, request, alarm) => {
+                return Some(Input::Rendered(turn, self.render(&request, &alarm)));
+            }
+            Effect::AnswerRead(id, answer) => {
+                if let Some(asker) = self.reads.remove(&id) {
+                    // An asker that went away needs no answer.
+                    let _ = asker.send(answer);
+                }
+            }
+            Effect::WakeFlows => self.dispatcher.tell(Wake(backend.clone())),
+            Effect::WakeOutbox => self.outbox.tell(Woken),
+            Effect::Ops(what, why) => self.ops(backend, what, &why, now),
+            Effect::Note(note) => self.note(backend, &note),
+            Effect::Lost => {
+                tracing::warn!(%backend, "the lane was lost to a newer holder: taken again");
+                self.take(backend.clone(), ctx);
+            }
+            Effect::WakeAt(at) => self.wake_at(backend, at, now, ctx),
+        }
+        None
+    }
+
+    fn take(&self, backend: BackendId, ctx: &mut Context<Self>) {
+        let Some(seat) = self.outside.backends.get(&backend) else { return };
+        let taken = take(self.outside.clone(), backend.clone(), seat.settings.settle());
+        ctx.spawn(taken.into_actor(self).map(move |taken, gateway, ctx| match taken {
+            Ok(input) => {
+                gateway.feed(&backend, input, ctx);
+                gateway.outbox.tell(Woken);
+            }
+            Err(error) => {
+                tracing::error!(%error, "tried again");
+                ctx.run_later(LEASE_RETRY, move |gateway, ctx| gateway.take(backend, ctx));
+            }
+        }));
+    }
+
+    fn load(&self, backend: BackendId, class: u8, now: Moment, ctx: &mut Context<Self>) {
+        let reads = self.outside.reads.clone();
+        let rows = load(reads, backend.clone(), class, now.wall);
+        ctx.spawn(rows.into_actor(self).map(move |input, gateway, ctx| {
+            gateway.feed(&backend, input, ctx);
+        }));
+    }
+
+    fn store(&self, backend: BackendId, turn: Turn, set: ChangeSet, ctx: &mut Context<Self>) {
+        let stored = self.outside.store.apply(set);
+        ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
+            gateway.log_ends(&backend, &result);
+            gateway.feed(&backend, Input::Stored(turn, result), ctx);
+        }));
+    }
+
+    fn call(&self, backend: BackendId, turn: Turn, call: Call, ctx: &mut Context<Self>) {
+        let Some(seat) = self.outside.backends.get(&backend) else { return };
+        if let Some(mut view) = self.outside.views.lanes.get_mut(&backend) {
+            view.calls += 1;
+        }
+        let span = tracing::info_span!("call", %backend, request = ?call.request.map(|id| id.0));
+        let answer = seat.port.call(call).instrument(span);
+        ctx.spawn(answer.into_actor(self).map(move |answer, gateway, ctx| {
+            if matches!(answer, Answer::Done(_) | Answer::Read(_))
+                && let Some(mut view) = gateway.outside.views.lanes.get_mut(&backend)
+            {
+                view.last_success = Some(gateway.outside.clock.now().wall);
+            }
+            gateway.feed(&backend, Input::Answered(turn, answer), ctx);
+        }));
+    }
+
+    /// A newer level for a request that was journaled for an older one; none: superseded.
+    fn render(&self, request: &Request, alarm: &Alarm) -> Option<Level> {
+        let policy = self.outside.policy();
+        let still_wanted = match request.op {
+            Op::Create => true,
+            Op::Update => alarm.active || policy.on_clear == OnClear::Update,
+            Op::Reopen => alarm.active,
+            Op::Close => !alarm.active,
+        };
+        still_wanted.then(|| Level { version: alarm.wanted_version, fields: policy.fields(alarm) })
+    }
+
+    fn log_ends(&self, backend: &BackendId, result: &Result<Vec<Applied>, StoreError>) {
+        for applied in result.iter().flatten() {
+            let Applied::Concluded(concluded) = applied else { continue };
+            let (request, ticket) = (&concluded.request, &concluded.ticket);
+            if matches!(request.state, State::Done | State::Adopted) {
+                tracing::info!(
+                    %backend,
+                    request = %request.id,
+                    ticket = %ticket.key,
+                    backend_id = ticket.backend_id.as_deref(),
+                    op = request.op.as_str(),
+                    state = request.state.as_str(),
+                    attempts = request.attempts,
+                    "a request ended"
+                );
+            }
+        }
+    }
+
+    fn note(&self, backend: &BackendId, note: &Note) {
+        tracing::warn!(
+            %backend,
+            request = %note.request,
+            op = note.op.as_str(),
+            attempt = note.attempt,
+            state = note.state,
+            reason = %note.reason,
+            "an attempt did not succeed"
+        );
+        if let Some(mut view) = self.outside.views.lanes.get_mut(backend) {
+            view.last_error = Some(note.reason.clone());
+        }
+    }
+
+    fn ops(&self, backend: &BackendId, what: &'static str, why: &str, now: Moment) {
+        tracing::warn!(%backend, what, why, "operators should know");
+        let key = match what {
+            "undecided" => "request.undecided".to_owned(),
+            what => format!("lane.{}.{what}", crate::logic::topic::word(backend.as_str())),
+        };
+        let message = Outgoing::Ops {
+            event_id: EventId(self.outside.ids.uuid(now.wall)),
+            key,
+            at: now.wall,
+            body: serde_json::json!({ "backend": backend.as_str(), "what": what, "reason": why }),
+        };
+        let published = self.outside.bus.publish(message);
+        actix::spawn(async move {
+            if let Err(error) = published.await {
+                // The state itself stands in the store and in the log; this is only the bell.
+                tracing::warn!(%error, "an ops event was not published");
+            }
+        });
+    }
+
+    fn wake_at(&mut self, backend: &BackendId, at: Mono, now: Moment, ctx: &mut Context<Self>) {
+        let Some(seat) = self.seats.get_mut(backend) else { return };
+        if seat.timer.as_ref().is_some_and(|(set_for, _)| *set_for <= at) {
+            return;
+        }
+        if let Some((_, handle)) = seat.timer.take() {
+            ctx.cancel_future(handle);
+        }
+        let name = backend.clone();
+        let wait = at.since(now.mono) + Duration::from_millis(1);
+        let handle = ctx.run_later(wait, move |gateway, ctx| {
+            if let Some(seat) = gateway.seats.get_mut(&name) {
+                seat.timer = None;
+            }
+            gateway.feed(&name, Input::Tick, ctx);
+        });
+        seat.timer = Some((at, handle));
+    }
+
+    fn show(&mut self, backend: &BackendId) {
+        let Some(seat) = self.seats.get(backend) else { return };
+        let glance = seat.lane.glance(self.outside.clock.now());
+        self.outside.views.lanes.entry(backend.clone()).or_default().glance = glance;
+        if !self.drained.is_empty() && self.seats.values().all(|seat| seat.lane.quiet()) {
+            for waiting in self.drained.drain(..) {
+                // Whoever waited may have given up.
+                let _ = waiting.send(());
+            }
+        }
+    }
+}
+
+async fn take(
+    outside: Arc<Outside>,
+    backend: BackendId,
+    settle: Duration,
+) -> Result<Input, LeaseLost> {
+    let lost =
+        |error: StoreError| LeaseLost { backend: backend.clone(), reason: error.to_string() };
+    let (epoch, pause) = outside.leases.take(backend.clone(), settle).await?;
+    let mut doubts: Vec<(Request, Ticket)> = Vec::new();
+    for request in outside.reads.doubts(backend.clone()).await.map_err(lost)? {
+        if let Some(ticket) = outside.reads.ticket(request.ticket).await.map_err(lost)? {
+            doubts.push((request, ticket));
+        }
+    }
+    Ok(Input::Taken { epoch, pause, doubts })
+}
+
+async fn load(reads: Arc<dyn Reads>, backend: BackendId, class: u8, now: Timestamp) -> Input {
+    let limit = u32::try_from(HEADS_MAX).unwrap_or(u32::MAX);
+    let rows = reads.ready_requests(backend.clone(), class, now, limit).await;
+    let next = reads.next_ready(backend.clone()).await;
+    match (rows, next) {
+        (Ok(requests), Ok(next)) => Input::Loaded {
+            class,
+            all: requests.len() < HEADS_MAX,
+            requests: Some(requests),
+            next_ready: next.map(|at| at.since(now)),
+        },
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(%backend, %error, "the lane's rows could not be read");
+            Input::Loaded { class, all: false, requests: None, next_ready: None }
+        }
+    }
+}
+
+impl Actor for Gateway {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let backends: Vec<_> = self.seats.keys().cloned().collect();
+        for backend in backends {
+            self.outside.views.lanes.entry(backend.clone()).or_default();
+            self.take(backend, ctx);
+        }
+    }
+}
+
+impl Handler<Submit> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, Submit(request): Submit, ctx: &mut Self::Context) {
+        let backend = request.backend.clone();
+        self.feed(&backend, Input::Submitted(request), ctx);
+    }
+}
+
+impl Handler<Ask> for Gateway {
+    type Result = ResponseFuture<Answer>;
+
+    fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) -> Self::Result {
+        let Ask { backend, work, deadline } = ask;
+        self.next_read += 1;
+        let (answered, answer) = oneshot::channel();
+        self.reads.insert(self.next_read, answered);
+        self.feed(&backend, Input::Asked(Read { id: self.next_read, work, deadline }), ctx);
+        Box::pin(async move {
+            answer.await.unwrap_or_else(|_| Answer::NotSent("the lane went away".to_owned()))
+        })
+    }
+}
+
+impl Handler<Resume> for Gateway {
+    type Result = ResponseFuture<bool>;
+
+    fn handle(&mut self, resume: Resume, ctx: &mut Self::Context) -> Self::Result {
+        let Resume { backend, who, reason } = resume;
+        if !self.seats.contains_key(&backend) {
+            return Box::pin(async { false });
+        }
+        let (resumed, is_resumed) = oneshot::channel();
+        let change = Change::ResumeLane { backend: backend.clone(), who, reason };
+        let stored = self.outside.store.apply(change.into());
+        ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
+            if result.is_ok() {
+                gateway.feed(&backend, Input::Resumed, ctx);
+                gateway.ops(&backend, "resumed", "by a person", gateway.outside.clock.now());
+            }
+            // The asker may have gone away.
+            let _ = resumed.send(result.is_ok());
+        }));
+        Box::pin(async move { is_resumed.await.unwrap_or(false) })
+    }
+}
+
+impl Handler<SettleRequest> for Gateway {
+    type Result = ResponseFuture<Result<Request, StoreError>>;
+
+    fn handle(&mut self, it: SettleRequest, ctx: &mut Self::Context) -> Self::Result {
+        let SettleRequest(settle) = it;
+        let stored = self.outside.store.apply(Change::Settle(Box::new(settle)).into());
+        let (settled, is_settled) = oneshot::channel();
+        ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
+            let answer = result.and_then(|mut applied| match applied.pop() {
+                Some(Applied::Concluded(concluded)) => {
+                    let backend = concluded.request.backend.clone();
+                    gateway.outbox.tell(Woken);
+                    if let Some(due) = concluded.due {
+                        gateway.dispatcher.tell(Wake(due));
+                    }
+                    if let Some(next) = concluded.next {
+                        gateway.feed(&backend, Input::Submitted(Box::new(next)), ctx);
+                    }
+                    Ok(concluded.request)
+                }
+                _ => Err(StoreError::Down("the store answered oddly".to_owned())),
+            });
+            // The asker may have gone away.
+            let _ = settled.send(answer);
+        }));
+        Box::pin(async move {
+            let gone = || Err(StoreError::Down("the gateway went away".to_owned()));
+            is_settled.await.unwrap_or_else(|_| gone())
+        })
+    }
+}
+
+impl Handler<Drain> for Gateway {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, ctx: &mut Self::Context) -> Self::Result {
+        let (drained, is_drained) = oneshot::channel();
+        self.drained.push(drained);
+        let backends: Vec<_> = self.seats.keys().cloned().collect();
+        for backend in backends {
+            self.feed(&backend, Input::Drain, ctx);
+        }
+        Box::pin(async move {
+            // A dropped sender means that the gateway is gone: nothing is under way.
+            let _ = is_drained.await;
+        })
+    }
+}

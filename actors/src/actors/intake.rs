@@ -1,0 +1,244 @@
+//! Intake: takes a delivery, checks it, stores it, and only then lets it be acknowledged
+//! (DESIGN, "The way of an alarm", 1; rules G2, I1, I3).
+//!
+//! Not an actor: it keeps no state but counters, and runs on the thread of whoever delivers. Bad
+//! input from the bus is parked with its reason; from HTTP it is refused by the caller, which uses
+//! [`Intake::accept`] with events that are checked already.
+
+use super::{Dispatcher, Outside, Post, Wake};
+use crate::changes::{Applied, Change, ChangeSet, TakeIn};
+use crate::logic::correlation::digest_16;
+use crate::model::{AlarmEvent, BackendId, Identity, Parked, Timestamp};
+use crate::ports::{Decode, Delivery, Inlet, Malformed, Soon, StoreError, Tripwire, Verdict};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A message that was open in so many crashes is parked unread.
+const CRASHES_MAX: u32 = 3;
+/// A source's clock may be so far ahead before it is counted.
+const CLOCK_AHEAD_MAX: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Why events from HTTP were not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Closed,
+    /// The store did not take them: nothing was accepted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub struct IntakeFigures {
+    /// Events committed.
+    pub accepted: AtomicU64,
+    /// Deliveries that were here before.
+    pub repeats: AtomicU64,
+    /// Messages parked.
+    pub parked: AtomicU64,
+    /// Events of a source whose clock is over 10 minutes ahead.
+    pub clock_ahead: AtomicU64,
+}
+
+/// The intake of a node.
+pub struct Intake {
+    outside: Arc<Outside>,
+    decode: Arc<dyn Decode>,
+    tripwire: Arc<dyn Tripwire>,
+    dispatcher: Post<Dispatcher>,
+    closed: AtomicBool,
+    /// Counters.
+    pub figures: Arc<IntakeFigures>,
+}
+
+impl Intake {
+    /// An intake that wakes this dispatcher.
+    pub fn new(
+        outside: Arc<Outside>,
+        decode: Arc<dyn Decode>,
+        tripwire: Arc<dyn Tripwire>,
+        dispatcher: Post<Dispatcher>,
+    ) -> Self {
+        Self {
+            outside,
+            decode,
+            tripwire,
+            dispatcher,
+            closed: AtomicBool::new(false),
+            figures: Arc::default(),
+        }
+    }
+
+    /// Takes nothing more.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes checked events, all or nothing: Ok means committed. Gives for each whether it was
+    /// here before.
+    pub fn accept(
+        self: &Arc<Self>,
+        events: Vec<(Identity, AlarmEvent)>,
+    ) -> Soon<Result<Vec<bool>, IntakeError>> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(IntakeError::Closed) });
+        }
+        let set = ChangeSet(
+            events.into_iter().map(|(identity, event)| self.take_in(identity, event)).collect(),
+        );
+        let applied = self.outside.store.apply(set);
+        let me = self.clone();
+        Box::pin(async move {
+            let applied = applied.await?;
+            let mut due = HashSet::new();
+            let repeats = applied.iter().map(|one| me.note(one, &mut due)).collect();
+            me.wake(due);
+            Ok(repeats)
+        })
+    }
+
+    fn take_in(&self, identity: Identity, event: AlarmEvent) -> Change {
+        let now = self.outside.clock.now().wall;
+        let said = event.changed_at.unwrap_or(event.details.raised_at);
+        if said.since(now) > CLOCK_AHEAD_MAX {
+            self.figures.clock_ahead.fetch_add(1, Ordering::Relaxed);
+        }
+        let routing = self.outside.policy().route(&event);
+        Change::TakeIn(Box::new(TakeIn { identity, event, routing }))
+    }
+
+    /// Counts what was applied; true: it was here before.
+    fn note(&self, applied: &Applied, due: &mut HashSet<BackendId>) -> bool {
+        let Applied::TakenIn(taken) = applied else { return false };
+        let counter = if taken.repeat { &self.figures.repeats } else { &self.figures.accepted };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if let Some((backend, _)) = &taken.due {
+            due.insert(backend.clone());
+        }
+        taken.repeat
+    }
+
+    fn wake(&self, due: HashSet<BackendId>) {
+        for backend in due {
+            self.dispatcher.tell(Wake(backend));
+        }
+    }
+
+    /// What a delivery becomes: an event that is taken in, or a parked message.
+    fn read(&self, delivery: &Delivery, crashes: u32, now: Timestamp) -> Change {
+        let read = if crashes >= CRASHES_MAX {
+            Err(Malformed {
+                field: None,
+                reason: format!("the service died {crashes} times while reading it"),
+            })
+        } else {
+            self.decode.decode(delivery)
+        };
+        match read {
+            Ok((identity, event)) => self.take_in(identity, event),
+            Err(malformed) => self.park(delivery, malformed, now),
+        }
+    }
+
+    fn park(&self, delivery: &Delivery, why: Malformed, now: Timestamp) -> Change {
+        self.figures.parked.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            inlet = %delivery.inlet,
+            message_id = delivery.message_id.as_deref(),
+            field = why.field.as_deref(),
+            reason = %why.reason,
+            "a message is parked"
+        );
+        Change::Park(Box::new(parked(delivery, why, now)))
+    }
+
+    async fn take_batch(self: Arc<Self>, batch: Vec<Delivery>) -> Vec<Verdict> {
+        if self.closed.load(Ordering::SeqCst) {
+            return vec![Verdict::GiveBack; batch.len()];
+        }
+        // After a crash, the messages that were open are read one at a time, so that only the one
+        // that kills its reader collects crashes.
+        let at_once = if self.tripwire.careful() { 1 } else { batch.len().max(1) };
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for part in batch.chunks(at_once) {
+            let now = self.outside.clock.now().wall;
+            let hashes: Vec<_> = part.iter().map(|delivery| digest_16(&delivery.body)).collect();
+            let crashes = self.tripwire.open(&hashes);
+            let sets = part
+                .iter()
+                .zip(crashes)
+                .map(|(delivery, crashes)| self.read(delivery, crashes, now).into())
+                .collect();
+            let applied = self.outside.store.apply_each(sets).await;
+            self.tripwire.close(&hashes);
+            let mut due = HashSet::new();
+            for result in applied {
+                verdicts.push(match result {
+                    Ok(applied) => {
+                        applied.iter().for_each(|one| {
+                            self.note(one, &mut due);
+                        });
+                        Verdict::Settled
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a delivery was given back");
+                        Verdict::GiveBack
+                    }
+                });
+            }
+            self.wake(due);
+        }
+        verdicts
+    }
+}
+
+fn parked(delivery: &Delivery, why: Malformed, now: Timestamp) -> Parked {
+    Parked {
+        n: 0,
+        at: now,
+        inlet: delivery.inlet.to_string(),
+        message_id: delivery.message_id.clone(),
+        content_type: delivery.content_type.clone(),
+        reason: why.reason,
+        field: why.field,
+        body: delivery.body.to_vec(),
+    }
+}
+
+/// Alarm deliveries from a bus.
+impl Inlet for Arc<Intake> {
+    fn take(&self, batch: Vec<Delivery>) -> Soon<Vec<Verdict>> {
+        Box::pin(self.clone().take_batch(batch))
+    }
+}
+
+/// What the broker dead-lettered: kept whole in the parked table, the one truth.
+pub struct ParkedInlet(pub Arc<Intake>);
+
+impl Inlet for ParkedInlet {
+    fn take(&self, batch: Vec<Delivery>) -> Soon<Vec<Verdict>> {
+        let intake = self.0.clone();
+        Box::pin(async move {
+            let now = intake.outside.clock.now().wall;
+            let sets = batch
+                .iter()
+                .map(|delivery| {
+                    let why = delivery.dead_lettered.as_deref().unwrap_or("no reason given");
+                    let why = Malformed {
+                        field: None,
+                        reason: format!("dead-lettered by the broker: {why}"),
+                    };
+                    intake.park(delivery, why, now).into()
+                })
+                .collect();
+            let applied = intake.outside.store.apply_each(sets).await;
+            let verdict = |result: &Result<_, StoreError>| {
+                if result.is_ok() { Verdict::Settled } else { Verdict::GiveBack }
+            };
+            applied.iter().map(verdict).collect()
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! The outbox: stored events to the bus, confirmed, then marked (rules O1–O4). The order is the
+//! business of the machine in [`crate::logic::outbox`].
+
+use super::Outside;
+use super::keeper::Alive;
+use crate::changes::Change;
+use crate::logic::outbox::{Effect, Input, Outbox as Machine};
+use crate::model::{Mono, TicketEvent};
+use crate::ports::{Bus, Outgoing, PublishFailed};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    WrapFuture,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Events were stored.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Woken;
+
+/// No more publishes; answered when nothing is unconfirmed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CloseOutbox;
+
+/// The outbox actor.
+pub struct Outbox {
+    outside: Arc<Outside>,
+    machine: Machine,
+    timer: Option<(Mono, SpawnHandle)>,
+    closed: Vec<oneshot::Sender<()>>,
+    _alive: Alive,
+}
+
+impl Outbox {
+    /// An outbox that begins with the oldest unsent event.
+    pub fn new(outside: Arc<Outside>, alive: Alive) -> Self {
+        Self { outside, machine: Machine::new(), timer: None, closed: Vec::new(), _alive: alive }
+    }
+
+    fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let now = self.outside.clock.now().mono;
+        for effect in self.machine.step(input, now) {
+            match effect {
+                Effect::Load(after, limit) => self.load(after, limit, ctx),
+                Effect::Publish(event) => self.publish(event, ctx),
+                Effect::Mark(numbers) => self.mark(numbers, ctx),
+                Effect::WakeAt(at) => self.wake_at(at, now, ctx),
+            }
+        }
+        if self.machine.quiet() {
+            for waiting in self.closed.drain(..) {
+                // Whoever waited may have given up.
+                let _ = waiting.send(());
+            }
+        }
+    }
+
+    fn load(&self, after: u64, limit: u32, ctx: &mut Context<Self>) {
+        let rows = self.outside.reads.unsent_events(after, limit);
+        ctx.spawn(rows.into_actor(self).map(move |rows, outbox, ctx| {
+            let all = rows.as_ref().is_ok_and(|rows| rows.len() < limit as usize);
+            outbox.feed(Input::Loaded(rows.ok(), all), ctx);
+        }));
+    }
+
+    fn publish(&self, event: Arc<TicketEvent>, ctx: &mut Context<Self>) {
+        let n = event.n;
+        let sent = publish(self.outside.bus.clone(), event);
+        ctx.spawn(sent.into_actor(self).map(move |sent, outbox, ctx| {
+            let views = &outbox.outside.views;
+            let input = match sent {
+                Ok(()) => {
+                    views.events_published.fetch_add(1, Ordering::Relaxed);
+                    Input::Confirmed(n)
+                }
+                Err(error) => {
+                    views.publishes_failed.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(%error, "an event is published again");
+                    Input::Failed(n)
+                }
+            };
+            outbox.feed(input, ctx);
+        }));
+    }
+
+    fn mark(&self, numbers: Vec<u64>, ctx: &mut Context<Self>) {
+        let marked = self.outside.store.apply(Change::Sent(numbers.clone()).into());
+        ctx.spawn(marked.into_actor(self).map(move |marked, outbox, ctx| {
+            outbox.feed(Input::Marked(numbers, marked.is_ok()), ctx);
+        }));
+    }
+
+    fn wake_at(&mut self, at: Mono, now: Mono, ctx: &mut Context<Self>) {
+        if self.timer.as_ref().is_some_and(|(set_for, _)| *set_for <= at) {
+            return;
+        }
+        if let Some((_, handle)) = self.timer.take() {
+            ctx.cancel_future(handle);
+        }
+        let wait = at.since(now) + Duration::from_millis(1);
+        let handle = ctx.run_later(wait, |outbox, ctx| {
+            outbox.timer = None;
+            outbox.feed(Input::Tick, ctx);
+        });
+        self.timer = Some((at, handle));
+    }
+}
+
+/// Publishes an event and its write-backs; Ok when the broker has all of them.
+async fn publish(bus: Arc<dyn Bus>, event: Arc<TicketEvent>) -> Result<(), PublishFailed> {
+    let write_backs = event.write_backs();
+    let first = bus.publish(Outgoing::Ticket(event));
+    let others = write_backs.into_iter().map(|one| bus.publish(Outgoing::WriteBack(one)));
+    let all = std::iter::once(first).chain(others);
+    futures_util::future::try_join_all(all).await.map(drop)
+}
+
+impl Actor for Outbox {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.feed(Input::Woken, ctx);
+    }
+}
+
+impl Handler<Woken> for Outbox {
+    type Result = ();
+
+    fn handle(&mut self, _: Woken, ctx: &mut Self::Context) {
+        self.feed(Input::Woken, ctx);
+    }
+}
+
+impl Handler<CloseOutbox> for Outbox {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: CloseOutbox, ctx: &mut Self::Context) -> Self::Result {
+        self.machine.close();
+        let (closed, is_closed) = oneshot::channel();
+        self.closed.push(closed);
+        self.feed(Input::Tick, ctx);
+        Box::pin(async move {
+            // A dropped sender means that the outbox is gone: nothing is under way.
+            let _ = is_closed.await;
+        })
+    }
+}
