@@ -1,0 +1,253 @@
+//! The books of one simulated backend: its tickets, its faults, and everything that is counted.
+//!
+//! What always holds: every ticket call that arrives is counted once, before anything else is
+//! decided about it, and every fault that is carried out is counted under its name.
+//!
+//! What it leaves to others: the lock around it and the clock (`ledger`), what a fault looks like
+//! to a client (`handlers`, `calls`).
+
+use std::collections::BTreeMap;
+
+use super::faults::{Dice, Fate, Faults, Plan, plan};
+use super::report::{Calls, Report};
+use super::tickets::{Fields, Found, Refusal, Tickets};
+
+/// The kinds of ticket calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallKind {
+    Create,
+    Update,
+    Get,
+    Search,
+}
+
+/// Counts what is under way, and remembers the most there ever was at once.
+#[derive(Debug, Default)]
+pub(super) struct Gauge {
+    now: u64,
+    most: u64,
+    overlap_since_ms: Option<u64>,
+    longest_overlap_ms: u64,
+}
+
+impl Gauge {
+    pub fn rise(&mut self, now_ms: u64) {
+        self.now += 1;
+        self.most = self.most.max(self.now);
+        if self.now == 2 {
+            self.overlap_since_ms = Some(now_ms);
+        }
+    }
+
+    pub fn fall(&mut self, now_ms: u64) {
+        self.longest_overlap_ms = self.longest_overlap_ms(now_ms);
+        self.now = self.now.saturating_sub(1);
+        if self.now < 2 {
+            self.overlap_since_ms = None;
+        }
+    }
+
+    fn longest_overlap_ms(&self, now_ms: u64) -> u64 {
+        let running = self.overlap_since_ms.map_or(0, |since| now_ms.saturating_sub(since));
+        running.max(self.longest_overlap_ms)
+    }
+}
+
+/// Calls and connections under way, of one backend or of all.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub in_flight: Gauge,
+    pub connections: Gauge,
+}
+
+impl Traffic {
+    pub fn tell(&self, report: &mut Report, now_ms: u64) {
+        report.in_flight = self.in_flight.now;
+        report.max_in_flight = self.in_flight.most;
+        report.longest_overlap_ms = self.in_flight.longest_overlap_ms(now_ms);
+        report.connections = self.connections.now;
+        report.max_connections = self.connections.most;
+    }
+}
+
+/// The books of one backend.
+#[derive(Debug)]
+pub(super) struct Books {
+    pub traffic: Traffic,
+    tickets: Tickets,
+    faults: Faults,
+    dice: Dice,
+    faults_since_set: u64,
+    calls: Calls,
+    faults_injected: BTreeMap<String, u64>,
+    unauthorised: u64,
+}
+
+impl Books {
+    pub fn new(tickets: Tickets, faults: Faults, dice: Dice) -> Self {
+        Self {
+            traffic: Traffic::default(),
+            tickets,
+            faults,
+            dice,
+            faults_since_set: 0,
+            calls: Calls::default(),
+            faults_injected: BTreeMap::new(),
+            unauthorised: 0,
+        }
+    }
+
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Replaces the faults; `at_most` counts anew from here. The dice go on.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+        self.faults_since_set = 0;
+    }
+
+    /// Counts a call that arrived and decides its fate. `authorised` is whether its token is
+    /// right.
+    pub fn arrive(&mut self, kind: CallKind, authorised: bool) -> Plan {
+        let calls = &mut self.calls;
+        let (count, is_write) = match kind {
+            CallKind::Create => (&mut calls.create, true),
+            CallKind::Update => (&mut calls.update, true),
+            CallKind::Get => (&mut calls.get, false),
+            CallKind::Search => (&mut calls.search, false),
+        };
+        *count += 1;
+
+        let refused = self.faults.down || self.faults.unauthorised || !authorised;
+        let within = self.faults.at_most.is_none_or(|most| self.faults_since_set < most);
+        let mut plan = plan(&self.faults, &mut self.dice, is_write, within && !refused);
+        if self.faults.down {
+            plan.fault = Some("down");
+            plan.fate = Fate::Down;
+        } else if refused {
+            plan.fault = self.faults.unauthorised.then_some("unauthorised");
+            plan.fate = Fate::Unauthorised;
+            self.unauthorised += 1;
+        } else if plan.fault.is_some() {
+            self.faults_since_set += 1;
+        }
+        if let Some(fault) = plan.fault {
+            self.count_fault(fault, 1);
+        }
+        plan
+    }
+
+    /// Makes a ticket; see `Tickets::create`.
+    pub fn create(
+        &mut self,
+        fields: Fields,
+        idempotency_key: Option<&str>,
+        now_ms: u64,
+    ) -> Result<(Fields, bool), Refusal> {
+        let summary = fields.get("summary").and_then(|summary| summary.as_str());
+        if summary.is_some_and(|summary| self.faults.rejects(summary)) {
+            return Err(self.reject());
+        }
+        let honoured = idempotency_key.filter(|_| self.faults.idempotent);
+        self.tickets.create(fields, honoured, now_ms)
+    }
+
+    /// Changes a ticket; see `Tickets::update`.
+    pub fn update(&mut self, id: &str, changes: Fields, now_ms: u64) -> Result<Fields, Refusal> {
+        if self.faults.rejects(self.tickets.summary_after(id, &changes)) {
+            return Err(self.reject());
+        }
+        self.tickets.update(id, changes, now_ms)
+    }
+
+    /// A ticket by its id.
+    pub fn get(&self, id: &str) -> Result<Fields, Refusal> {
+        self.tickets.get(id)
+    }
+
+    /// Searches, with the index lag of the faults.
+    pub fn search(&mut self, filters: &[(String, String)], limit: usize, now_ms: u64) -> Found {
+        let found = self.tickets.search(filters, limit, now_ms, self.faults.index_lag_ms);
+        self.count_fault("index_lag", found.hidden);
+        found
+    }
+
+    /// What the books say.
+    pub fn report(&self, with_tickets: bool, now_ms: u64) -> Report {
+        let mut report = Report {
+            tickets: self.tickets.count(),
+            by_state: self.tickets.by_state(),
+            calls: self.calls,
+            duplicates: self.tickets.duplicates(),
+            order_faults: self.tickets.order_faults().to_vec(),
+            faults_injected: self.faults_injected.clone(),
+            unauthorised: self.unauthorised,
+            ticket_list: with_tickets.then(|| self.tickets.entries()),
+            ..Report::default()
+        };
+        self.traffic.tell(&mut report, now_ms);
+        report
+    }
+
+    fn reject(&mut self) -> Refusal {
+        self.count_fault("reject_summary", 1);
+        Refusal::Field { field: "summary".to_owned(), message: "contains what is not allowed" }
+    }
+
+    fn count_fault(&mut self, name: &str, times: u64) {
+        if times > 0 {
+            *self.faults_injected.entry(name.to_owned()).or_default() += times;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::faults::Then;
+    use super::*;
+
+    fn books(faults: Faults) -> Books {
+        Books::new(Tickets::new("a", "http://sim"), faults, Dice::of_backend(1, "a"))
+    }
+
+    #[test]
+    fn at_most_so_many_faults_are_injected_until_they_are_set_again() {
+        let faults = Faults { busy_rate: 1.0, at_most: Some(2), ..Faults::default() };
+        let mut books = books(faults.clone());
+        let busy = |books: &mut Books| {
+            (0..4).filter(|_| books.arrive(CallKind::Create, true).fate == Fate::Busy).count()
+        };
+        assert_eq!(busy(&mut books), 2);
+        assert_eq!(busy(&mut books), 0);
+        books.set_faults(faults);
+        assert_eq!(busy(&mut books), 2);
+        assert_eq!(books.report(false, 0).faults_injected["busy"], 4);
+    }
+
+    #[test]
+    fn down_hides_everything_and_a_missing_token_everything_but_that() {
+        let mut books = books(Faults { busy_rate: 1.0, ..Faults::default() });
+        assert_eq!(books.arrive(CallKind::Get, false).fate, Fate::Unauthorised);
+        books.set_faults(Faults { down: true, ..Faults::default() });
+        assert_eq!(books.arrive(CallKind::Get, false).fate, Fate::Down);
+        books.set_faults(Faults::default());
+        assert_eq!(books.arrive(CallKind::Get, true).fate, Fate::Done(Then::Answer));
+        let report = books.report(false, 0);
+        assert_eq!((report.calls.get, report.unauthorised), (3, 1));
+    }
+
+    #[test]
+    fn an_overlap_is_measured_in_number_and_in_time() {
+        let mut gauge = Gauge::default();
+        gauge.rise(0);
+        gauge.fall(100);
+        gauge.rise(100);
+        assert_eq!((gauge.most, gauge.longest_overlap_ms(500)), (1, 0));
+        gauge.rise(500);
+        assert_eq!((gauge.most, gauge.longest_overlap_ms(510)), (2, 10));
+        gauge.fall(530);
+        gauge.fall(900);
+        assert_eq!((gauge.now, gauge.longest_overlap_ms(1_000)), (0, 30));
+    }
+}

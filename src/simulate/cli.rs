@@ -1,0 +1,224 @@
+//! The flags of `ticketgate simulate`.
+//!
+//! What always holds: a flag left out means the default of `RestSettings` and `Faults`; durations
+//! are words.
+//!
+//! What it leaves to others: running it (`rest`).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use secrecy::SecretString;
+
+use super::faults::Faults;
+use super::rest;
+use super::settings::{RestSettings, duration_in_words};
+
+/// The systems that can be simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum System {
+    /// A REST ticketing system, with several backends by path prefix
+    Rest,
+}
+
+/// Runs a simulated system, for demonstrations and tests.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateArgs {
+    /// The system to simulate
+    #[arg(value_enum)]
+    pub system: System,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1:8700")]
+    pub listen: SocketAddr,
+    /// The only backends there are, separated by commas; without it, any name is one
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub backends: Vec<String>,
+    /// Ticket calls must bring this bearer token
+    #[arg(long, value_parser = secret)]
+    pub token: Option<SecretString>,
+    /// Seeds the dice of the faults
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// What goes wrong
+    #[command(flatten)]
+    pub faults: FaultArgs,
+}
+
+/// The faults as flags; see `Faults` for what each one does.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Faults (rates are from 0 to 1)")]
+pub struct FaultArgs {
+    /// Every answer takes this long
+    #[arg(long, value_parser = duration_in_words, default_value = "0ms", value_name = "DURATION")]
+    pub latency: Duration,
+    /// Up to this much is added to the latency
+    #[arg(long, value_parser = duration_in_words, default_value = "0ms", value_name = "DURATION")]
+    pub latency_jitter: Duration,
+    /// 503 `busy`, nothing done
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub busy_rate: f64,
+    /// 429, nothing done
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub too_many_rate: f64,
+    /// 500, nothing done
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub error_before_rate: f64,
+    /// 200 with an HTML page, nothing done
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub html_rate: f64,
+    /// 500 or 504 after the write was done
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub error_after_rate: f64,
+    /// The write is done, the connection closed without an answer
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub lost_answer_rate: f64,
+    /// The write is done, there is no answer
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub hang_rate: f64,
+    /// No answer, and the write is done only after `--late-apply`
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub late_apply_rate: f64,
+    /// How late a late write is
+    #[arg(long, value_parser = duration_in_words, default_value = "5s", value_name = "DURATION")]
+    pub late_apply: Duration,
+    /// A search finds a ticket only this long after it was made
+    #[arg(long, value_parser = duration_in_words, default_value = "0ms", value_name = "DURATION")]
+    pub index_lag: Duration,
+    /// Connections are closed at once
+    #[arg(long)]
+    pub down: bool,
+    /// Every call is answered 401
+    #[arg(long)]
+    pub unauthorised: bool,
+    /// Tickets whose summary contains this are refused
+    #[arg(long, value_name = "TEXT")]
+    pub reject_summary_containing: Option<String>,
+    /// Honour the header `Idempotency-Key`
+    #[arg(long)]
+    pub idempotent: bool,
+    /// Faults after the work hit reads as well
+    #[arg(long)]
+    pub reads_too: bool,
+    /// At most so many faults by rate, for each backend
+    #[arg(long, value_name = "COUNT")]
+    pub at_most: Option<u64>,
+}
+
+impl SimulateArgs {
+    /// Simulates until the process is asked to end.
+    ///
+    /// # Errors
+    /// When the flags make no sense together, or the address cannot be bound.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.system {
+            System::Rest => rest::run_forever(self.into_rest_settings()).await,
+        }
+    }
+
+    fn into_rest_settings(self) -> RestSettings {
+        RestSettings {
+            listen: self.listen,
+            backends: self.backends,
+            token: self.token,
+            faults: self.faults.into_faults(),
+            seed: self.seed,
+            ..RestSettings::default()
+        }
+    }
+}
+
+impl FaultArgs {
+    fn into_faults(self) -> Faults {
+        Faults {
+            latency_ms: milliseconds(self.latency),
+            latency_jitter_ms: milliseconds(self.latency_jitter),
+            busy_rate: self.busy_rate,
+            too_many_rate: self.too_many_rate,
+            error_before_rate: self.error_before_rate,
+            html_rate: self.html_rate,
+            error_after_rate: self.error_after_rate,
+            lost_answer_rate: self.lost_answer_rate,
+            hang_rate: self.hang_rate,
+            late_apply_rate: self.late_apply_rate,
+            late_apply_ms: milliseconds(self.late_apply),
+            index_lag_ms: milliseconds(self.index_lag),
+            down: self.down,
+            unauthorised: self.unauthorised,
+            reject_summary_containing: self.reject_summary_containing,
+            idempotent: self.idempotent,
+            reads_too: self.reads_too,
+            at_most: self.at_most,
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        simulate: SimulateArgs,
+    }
+
+    fn parse(flags: &[&str]) -> Result<RestSettings, clap::Error> {
+        let cli = Cli::try_parse_from([&["simulate"], flags].concat())?;
+        Ok(cli.simulate.into_rest_settings())
+    }
+
+    #[test]
+    fn an_unknown_system_is_an_error_that_lists_the_systems() {
+        let error = parse(&["soap"]).unwrap_err().to_string();
+        assert!(error.contains("'soap'") && error.contains("rest"), "{error}");
+    }
+
+    #[test]
+    fn without_flags_nothing_goes_wrong() {
+        let settings = parse(&["rest"]).unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8700");
+        assert!(settings.backends.is_empty());
+        // The lateness alone does nothing: its rate is 0.
+        let faults = Faults { late_apply_ms: 5_000, ..Faults::default() };
+        assert_eq!(settings.faults, faults);
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let settings = parse(&[
+            "rest",
+            "--latency",
+            "20ms",
+            "--backends",
+            "a,b",
+            "--lost-answer-rate",
+            "0.1",
+            "--index-lag",
+            "2s",
+            "--token",
+            "T",
+            "--seed",
+            "9",
+            "--at-most",
+            "3",
+        ])
+        .unwrap();
+        assert_eq!(settings.backends, ["a", "b"]);
+        assert_eq!(settings.seed, 9);
+        assert!(settings.token.is_some());
+        let faults = &settings.faults;
+        assert_eq!((faults.latency_ms, faults.index_lag_ms, faults.at_most), (20, 2_000, Some(3)));
+        assert_eq!(faults.lost_answer_rate, 0.1);
+    }
+}

@@ -1,0 +1,233 @@
+//! The ticket calls: what is read from a request, and how its fate is carried out.
+//!
+//! What always holds: work that was begun is done, whether or not the client is still there; a
+//! client that gives up early learns nothing about it. That is how ticketing systems behave, and
+//! what makes a time-out doubtful.
+//!
+//! What it leaves to others: deciding the fate (`faults`), the tickets (`tickets`), routes and
+//! the ledger's own pages (`rest`).
+
+use std::convert::Infallible;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::books::{Books, CallKind};
+use super::calls::hang_up;
+use super::faults::{Fate, Then};
+use super::ledger::{Ledger, LedgerError};
+use super::tickets::{Fields, Refusal};
+
+/// What a search gives when no limit is asked for.
+const DEFAULT_LIMIT: usize = 100;
+/// More than this is not given at once.
+const MAX_LIMIT: usize = 1_000;
+/// What clients are told to wait for when nothing was done.
+const RETRY_AFTER_SECONDS: &str = "1";
+const SIGN_IN_PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head>\
+    <body><h1>Please sign in</h1><p>Your session has ended.</p></body></html>";
+
+/// What every ticket call needs.
+pub(super) struct Desk {
+    pub ledger: Ledger,
+    pub token: Option<SecretString>,
+    /// Tells by its drop that no part of the server holds the desk any more.
+    pub _part: mpsc::Sender<Infallible>,
+}
+
+/// A status and a JSON body.
+type Answer = (StatusCode, Value);
+
+/// `POST /{backend}/tickets`
+pub(super) async fn create(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    backend: web::Path<String>,
+    body: Bytes,
+) -> HttpResponse {
+    let key = request.headers().get("Idempotency-Key");
+    let key = key.and_then(|key| key.to_str().ok()).map(str::to_owned);
+    let work = move |books: &mut Books, now_ms| {
+        let fields = match object(&body) {
+            Ok(fields) => fields,
+            Err(answer) => return answer,
+        };
+        match books.create(fields, key.as_deref(), now_ms) {
+            Ok((ticket, true)) => (StatusCode::CREATED, Value::Object(ticket)),
+            Ok((ticket, false)) => (StatusCode::OK, Value::Object(ticket)),
+            Err(refusal) => refused(&refusal),
+        }
+    };
+    carry_out(&request, &desk, &backend, CallKind::Create, work).await
+}
+
+/// `PATCH /{backend}/tickets/{id}`
+pub(super) async fn update(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    path: web::Path<(String, String)>,
+    body: Bytes,
+) -> HttpResponse {
+    let (backend, id) = path.into_inner();
+    let work = move |books: &mut Books, now_ms| match object(&body) {
+        Ok(changes) => ticket_or_refusal(books.update(&id, changes, now_ms)),
+        Err(answer) => answer,
+    };
+    carry_out(&request, &desk, &backend, CallKind::Update, work).await
+}
+
+/// `GET /{backend}/tickets/{id}`
+pub(super) async fn get(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
+    let (backend, id) = path.into_inner();
+    let work = move |books: &mut Books, _| ticket_or_refusal(books.get(&id));
+    carry_out(&request, &desk, &backend, CallKind::Get, work).await
+}
+
+/// `GET /{backend}/tickets?field=value&limit=N`
+pub(super) async fn search(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    backend: web::Path<String>,
+    query: web::Query<Vec<(String, String)>>,
+) -> HttpResponse {
+    let (limits, filters): (Vec<_>, Vec<_>) =
+        query.into_inner().into_iter().partition(|(name, _)| name == "limit");
+    let work = move |books: &mut Books, now_ms| {
+        let limit = limits.first().map_or(Ok(DEFAULT_LIMIT), |(_, limit)| limit.parse());
+        let limit = match limit {
+            Ok(limit @ 1..=MAX_LIMIT) => limit,
+            _ => return bad_request(&format!("limit must be from 1 to {MAX_LIMIT}")),
+        };
+        let found = books.search(&filters, limit, now_ms);
+        (StatusCode::OK, json!({ "tickets": found.tickets, "more": found.more }))
+    };
+    carry_out(&request, &desk, &backend, CallKind::Search, work).await
+}
+
+/// Counts the call, and does with it what its fate is.
+async fn carry_out(
+    request: &HttpRequest,
+    desk: &web::Data<Desk>,
+    backend: &str,
+    kind: CallKind,
+    work: impl FnOnce(&mut Books, u64) -> Answer + 'static,
+) -> HttpResponse {
+    let authorised = is_authorised(request, desk.token.as_ref());
+    let plan = match desk.ledger.in_books(backend, |books, _| books.arrive(kind, authorised)) {
+        Ok(plan) => plan,
+        Err(unknown) => return ledger_error(&unknown),
+    };
+    let then = match plan.fate {
+        Fate::Down => return hang_up(request).await,
+        Fate::Done(then) => then,
+        fate => {
+            sleep(plan.delay).await;
+            return without_work(fate);
+        }
+    };
+
+    let (desk, backend) = (desk.clone(), backend.to_owned());
+    // A task of its own: it goes on when the client has gone and this future is dropped.
+    let work = actix_web::rt::spawn(async move {
+        sleep(plan.delay).await;
+        desk.ledger.in_books(&backend, work)
+    });
+    let done = work.await;
+    match then {
+        Then::Answer => match done {
+            Ok(Ok((status, body))) => HttpResponse::build(status).json(body),
+            Ok(Err(unknown)) => ledger_error(&unknown),
+            // Only while the server is being stopped.
+            Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "stopping", "the server stops"),
+        },
+        Then::Error(status) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            error(status, "internal", "something went wrong")
+        }
+        Then::LoseAnswer => hang_up(request).await,
+        Then::Hang => std::future::pending().await,
+    }
+}
+
+fn without_work(fate: Fate) -> HttpResponse {
+    let wait = |status, code, message| {
+        let mut response = error(status, code, message);
+        let seconds = actix_web::http::header::HeaderValue::from_static(RETRY_AFTER_SECONDS);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+        response
+    };
+    match fate {
+        Fate::Busy => wait(StatusCode::SERVICE_UNAVAILABLE, "busy", "busy, nothing was done"),
+        Fate::TooMany => wait(StatusCode::TOO_MANY_REQUESTS, "too_many", "too many calls"),
+        Fate::Html => HttpResponse::Ok().content_type("text/html").body(SIGN_IN_PAGE),
+        Fate::Unauthorised => error(StatusCode::UNAUTHORIZED, "unauthorised", "no valid token"),
+        Fate::ErrorBefore | Fate::Down | Fate::Done(_) => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong")
+        }
+    }
+}
+
+fn is_authorised(request: &HttpRequest, token: Option<&SecretString>) -> bool {
+    let Some(token) = token else { return true };
+    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    given.and_then(|value| value.strip_prefix("Bearer ")) == Some(token.expose_secret())
+}
+
+fn object(body: &[u8]) -> Result<Fields, Answer> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(bad_request("the body must be a JSON object")),
+        Err(error) => Err(bad_request(&format!("the body is no JSON: {error}"))),
+    }
+}
+
+fn ticket_or_refusal(ticket: Result<Fields, Refusal>) -> Answer {
+    match ticket {
+        Ok(ticket) => (StatusCode::OK, Value::Object(ticket)),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::NoSuchTicket(_) => (StatusCode::NOT_FOUND, error_body("not_found", &message)),
+        Refusal::Field { field, .. } => {
+            let mut body = error_body("invalid", &message);
+            body["error"]["field"] = field.as_str().into();
+            (StatusCode::UNPROCESSABLE_ENTITY, body)
+        }
+    }
+}
+
+fn bad_request(message: &str) -> Answer {
+    (StatusCode::BAD_REQUEST, error_body("bad_request", message))
+}
+
+fn error_body(code: &str, message: &str) -> Value {
+    json!({ "error": { "code": code, "message": message } })
+}
+
+/// An error as every part of the simulator answers it.
+pub(super) fn error(status: StatusCode, code: &str, message: &str) -> HttpResponse {
+    HttpResponse::build(status).json(error_body(code, message))
+}
+
+/// What the ledger could not answer.
+pub(super) fn ledger_error(refusal: &LedgerError) -> HttpResponse {
+    let (status, code) = match refusal {
+        LedgerError::UnknownBackend { .. } => (StatusCode::NOT_FOUND, "unknown_backend"),
+        LedgerError::Faults(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+    };
+    error(status, code, &refusal.to_string())
+}

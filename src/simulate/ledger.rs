@@ -1,0 +1,267 @@
+//! The ledger: what was done to the simulated backends, and the one handle to read and steer them.
+//!
+//! What always holds: all books are behind one lock, held only for a few map operations and never
+//! across a wait, so that a report is one moment's truth over all backends.
+//!
+//! What it leaves to others: the books themselves (`books`), when a call begins and ends
+//! (`calls`). It is the one place of the simulator that reads a clock, a monotonic one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::time::Instant;
+
+use super::books::{Books, Traffic};
+use super::faults::{Dice, Faults};
+use super::report::Report;
+use super::tickets::Tickets;
+
+/// So many backends are made up on first use; a client that calls more has lost its way.
+const MAX_BACKENDS: usize = 256;
+/// A backend's name becomes a part of ids and addresses.
+const MAX_BACKEND_NAME_CHARS: usize = 64;
+
+/// Why the ledger cannot answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// There is no such backend, and none may be made up.
+    #[error("there is no backend {name:?}; known are: {known}")]
+    UnknownBackend {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The faults make no sense.
+    #[error("{0}")]
+    Faults(String),
+}
+
+/// A handle to the ledger of a running simulator; clones see the same books.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    started: Instant,
+    base_url: String,
+    seed: u64,
+    /// When not empty, the only backends.
+    only: Vec<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    traffic: Traffic,
+    new_backends_begin_with: Faults,
+    books: BTreeMap<String, Books>,
+}
+
+impl Ledger {
+    /// An empty ledger of backends that are reached under `base_url`.
+    pub(super) fn new(base_url: String, seed: u64, only: &[String], faults: &Faults) -> Self {
+        let state = State {
+            traffic: Traffic::default(),
+            new_backends_begin_with: faults.clone(),
+            books: BTreeMap::new(),
+        };
+        let ledger = Self(Arc::new(Inner {
+            started: Instant::now(),
+            base_url,
+            seed,
+            only: only.to_vec(),
+            state: Mutex::new(state),
+        }));
+        for backend in only {
+            // A configured name that is no good is told on its first call; see `books_of`.
+            let _ = ledger.in_books(backend, |_, _| ());
+        }
+        ledger
+    }
+
+    /// The ledger of all backends together, with each one's own in `backends`.
+    pub fn report(&self) -> Report {
+        self.report_all(false)
+    }
+
+    /// The ledger of one backend.
+    ///
+    /// # Errors
+    /// When there is no such backend.
+    pub fn report_of(&self, backend: &str) -> Result<Report, LedgerError> {
+        self.in_books(backend, |books, now_ms| books.report(false, now_ms))
+    }
+
+    /// The ledger of one backend with every ticket in it.
+    ///
+    /// # Errors
+    /// When there is no such backend.
+    pub fn report_with_tickets(&self, backend: &str) -> Result<Report, LedgerError> {
+        self.in_books(backend, |books, now_ms| books.report(true, now_ms))
+    }
+
+    pub(super) fn report_all(&self, with_tickets: bool) -> Report {
+        let now_ms = self.now_ms();
+        let state = self.state();
+        let mut report = Report::default();
+        state.traffic.tell(&mut report, now_ms);
+        for (name, books) in &state.books {
+            report.add(name, books.report(with_tickets, now_ms));
+        }
+        report
+    }
+
+    /// The faults of one backend now.
+    ///
+    /// # Errors
+    /// When there is no such backend.
+    pub fn faults(&self, backend: &str) -> Result<Faults, LedgerError> {
+        self.in_books(backend, |books, _| books.faults().clone())
+    }
+
+    /// The faults that new backends begin with.
+    pub fn faults_of_new_backends(&self) -> Faults {
+        self.state().new_backends_begin_with.clone()
+    }
+
+    /// Replaces the faults of one backend.
+    ///
+    /// # Errors
+    /// When there is no such backend, or the faults make no sense.
+    pub fn set_faults(&self, backend: &str, faults: Faults) -> Result<(), LedgerError> {
+        faults.check().map_err(LedgerError::Faults)?;
+        self.in_books(backend, |books, _| books.set_faults(faults))
+    }
+
+    /// Replaces the faults of all backends, those still to be made up included.
+    ///
+    /// # Errors
+    /// When the faults make no sense.
+    pub fn set_all_faults(&self, faults: Faults) -> Result<(), LedgerError> {
+        faults.check().map_err(LedgerError::Faults)?;
+        let mut state = self.state();
+        for books in state.books.values_mut() {
+            books.set_faults(faults.clone());
+        }
+        state.new_backends_begin_with = faults;
+        Ok(())
+    }
+
+    /// Does something to the books of a backend, at a moment in milliseconds since the start.
+    pub(super) fn in_books<T>(
+        &self,
+        backend: &str,
+        act: impl FnOnce(&mut Books, u64) -> T,
+    ) -> Result<T, LedgerError> {
+        let mut state = self.state();
+        // Read under the lock: moments in the books then never go back.
+        let now_ms = self.now_ms();
+        Ok(act(self.books_of(&mut state, backend)?, now_ms))
+    }
+
+    /// Does something to the traffic of all and to that of a backend.
+    pub(super) fn in_traffic(&self, backend: &str, act: impl Fn(&mut Traffic, u64)) {
+        let mut state = self.state();
+        let now_ms = self.now_ms();
+        act(&mut state.traffic, now_ms);
+        if let Ok(books) = self.books_of(&mut state, backend) {
+            act(&mut books.traffic, now_ms);
+        }
+    }
+
+    /// Does something to the traffic of one backend alone.
+    pub(super) fn in_traffic_of(&self, backend: &str, act: impl Fn(&mut Traffic, u64)) {
+        // An unknown backend has no traffic to count.
+        let _ = self.in_books(backend, |books, now_ms| act(&mut books.traffic, now_ms));
+    }
+
+    /// Does something to the traffic of all alone.
+    pub(super) fn in_traffic_of_all(&self, act: impl Fn(&mut Traffic, u64)) {
+        let mut state = self.state();
+        let now_ms = self.now_ms();
+        act(&mut state.traffic, now_ms);
+    }
+
+    fn books_of<'a>(&self, state: &'a mut State, name: &str) -> Result<&'a mut Books, LedgerError> {
+        if !state.books.contains_key(name) {
+            let may_begin = match self.0.only.as_slice() {
+                [] => state.books.len() < MAX_BACKENDS && is_backend_name(name),
+                only => only.iter().any(|known| known == name) && is_backend_name(name),
+            };
+            if !may_begin {
+                let known: Vec<&str> = state.books.keys().map(String::as_str).collect();
+                let (name, known) = (name.to_owned(), known.join(", "));
+                return Err(LedgerError::UnknownBackend { name, known });
+            }
+            let tickets = Tickets::new(name, &format!("{}/{name}/tickets", self.0.base_url));
+            let dice = Dice::of_backend(self.0.seed, name);
+            let books = Books::new(tickets, state.new_backends_begin_with.clone(), dice);
+            state.books.insert(name.to_owned(), books);
+        }
+        Ok(state.books.get_mut(name).expect("it was there, or was inserted just now"))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("nothing panics while it holds the books")
+    }
+
+    fn now_ms(&self) -> u64 {
+        // A u64 of milliseconds lasts for half a billion years.
+        self.0.started.elapsed().as_millis() as u64
+    }
+}
+
+/// Whether a name can be a backend's: letters, digits, `-` and `_`, and none of the words that
+/// the simulator answers itself.
+pub(super) fn is_backend_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !name.is_empty()
+        && name.len() <= MAX_BACKEND_NAME_CHARS
+        && name.chars().all(allowed)
+        && !["ledger", "faults"].contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(only: &[&str]) -> Ledger {
+        let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+        Ledger::new("http://sim".to_owned(), 1, &only, &Faults::default())
+    }
+
+    #[test]
+    fn any_good_name_is_a_backend_unless_the_backends_are_given() {
+        let open = ledger(&[]);
+        assert!(open.report_of("oceane").is_ok());
+        for name in ["", "a b", "ledger", "../a"] {
+            assert!(open.report_of(name).is_err(), "{name}");
+        }
+        let closed = ledger(&["a", "b"]);
+        assert!(closed.report_of("b").is_ok());
+        let error = closed.report_of("c").unwrap_err().to_string();
+        assert!(error.contains("\"c\"") && error.contains("a, b"), "{error}");
+    }
+
+    #[test]
+    fn faults_for_all_reach_backends_that_come_later() {
+        let ledger = ledger(&[]);
+        ledger.set_faults("a", Faults { down: true, ..Faults::default() }).unwrap();
+        assert!(!ledger.faults("b").unwrap().down);
+        ledger.set_all_faults(Faults { idempotent: true, ..Faults::default() }).unwrap();
+        for backend in ["a", "b", "c"] {
+            let faults = ledger.faults(backend).unwrap();
+            assert!(faults.idempotent && !faults.down, "{backend}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_made_up_backends_are_bounded() {
+        let ledger = ledger(&[]);
+        for number in 0..MAX_BACKENDS {
+            assert!(ledger.report_of(&format!("b{number}")).is_ok());
+        }
+        assert!(ledger.report_of("one-too-many").is_err());
+    }
+}
