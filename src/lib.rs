@@ -1,1 +1,7 @@
+//! Ticketgate's adapters, faces and wiring. The model, the logic and the actors are in the crate
+//! `ticketgate-actors`; adapters here never see each other (ARCHITECTURE.md has the map).
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
 pub mod simulate;
+pub mod wire;

@@ -1,0 +1,240 @@
+//! Messages out (CONTRACT 1.1, 1.2, 1.4): ticket events, write-backs and operators' notices to
+//! routing key, headers and body.
+//!
+//! What always holds: the same message gives the same bytes and the same id each time, UUIDs are
+//! strings, times are UTC with milliseconds, and a routing key fits AMQP's 255 bytes. Where the
+//! bytes go from here is left to the bus.
+
+use super::codec::{self, Encoding};
+use serde::Serialize;
+use serde_json::Value;
+use ticketgate_actors::logic::topic;
+use ticketgate_actors::model::{
+    AlarmRef, EventId, Fields, TicketError, TicketEvent, Timestamp, WriteBack,
+};
+use ticketgate_actors::ports::Outgoing;
+
+/// Bytes of an AMQP short string: more of a routing key is cut off.
+const MAX_ROUTING_KEY: usize = 255;
+
+/// Which of our exchanges a message goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Ticket events and write-backs, for subscribers.
+    Tickets,
+    /// Notices for operators' tools.
+    Ops,
+}
+
+/// A message ready to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Where it goes.
+    pub exchange: Exchange,
+    /// Under which key.
+    pub routing_key: String,
+    /// What the body is.
+    pub content_type: &'static str,
+    /// The event's id: stable across re-publication.
+    pub message_id: String,
+    /// CloudEvents 1.0 attributes, each with its name as a header.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Encodes a message that `node` publishes.
+pub fn encode(message: &Outgoing, node: &str, encoding: Encoding) -> Encoded {
+    match message {
+        Outgoing::Ticket(event) => ticket(event, node, encoding),
+        Outgoing::WriteBack(back) => write_back(back, node, encoding),
+        Outgoing::Ops { event_id, key, at, body } => ops(*event_id, key, *at, body, node, encoding),
+    }
+}
+
+/// CONTRACT 1.4, the ticket event. Absent and null are told apart: what the contract calls null
+/// until known is null, what it calls absent is absent.
+#[derive(Serialize)]
+struct TicketOut<'a> {
+    event_id: String,
+    event: &'a str,
+    at: String,
+    sequence: u64,
+    request_id: String,
+    correlation_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarm: Option<AlarmOut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alarms: Vec<AlarmOut<'a>>,
+    ticket: TicketPart<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a TicketError>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct AlarmOut<'a> {
+    source: &'a str,
+    id: &'a str,
+}
+
+impl<'a> From<&'a AlarmRef> for AlarmOut<'a> {
+    fn from(alarm: &'a AlarmRef) -> Self {
+        Self { source: &alarm.source, id: &alarm.id }
+    }
+}
+
+#[derive(Serialize)]
+struct TicketPart<'a> {
+    key: String,
+    backend: &'a str,
+    backend_id: Option<&'a str>,
+    kind: &'a str,
+    status: &'a str,
+    backend_status: Option<&'a str>,
+    url: Option<&'a str>,
+    fields: &'a Fields,
+    home_node: &'a str,
+}
+
+/// CONTRACT 1.4, the write-back.
+#[derive(Serialize)]
+struct WriteBackOut<'a> {
+    source: &'a str,
+    id: &'a str,
+    key: String,
+    backend: &'a str,
+    backend_id: Option<&'a str>,
+    status: &'a str,
+    url: Option<&'a str>,
+    at: String,
+}
+
+fn ticket(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {
+    let view = &event.ticket;
+    let alarms: Vec<AlarmOut> = event.alarms.iter().map(AlarmOut::from).collect();
+    let body = TicketOut {
+        event_id: event.event_id.to_string(),
+        event: event.event.as_str(),
+        at: event.at.to_string(),
+        sequence: event.sequence,
+        request_id: event.request_id.to_string(),
+        correlation_key: &event.correlation_key.0,
+        alarm: alarms.first().copied(),
+        alarms,
+        ticket: TicketPart {
+            key: view.key.to_string(),
+            backend: view.backend.as_str(),
+            backend_id: view.backend_id.as_deref(),
+            kind: view.kind.as_str(),
+            status: view.status.as_str(),
+            backend_status: view.backend_status.as_deref(),
+            url: view.url.as_deref(),
+            fields: &view.fields,
+            home_node: &view.home_node,
+        },
+        error: event.error.as_ref(),
+    };
+    let (backend, kind, name) =
+        (topic::word(view.backend.as_str()), view.kind.as_str(), event.event.as_str());
+    Encoded {
+        exchange: Exchange::Tickets,
+        routing_key: cut(format!("ticket.{backend}.{kind}.{name}")),
+        content_type: encoding.content_type(),
+        message_id: event.event_id.to_string(),
+        headers: Attributes {
+            id: event.event_id,
+            kind: format!("ticketgate.ticket.{name}"),
+            node,
+            subject: Some(view.key.to_string()),
+            at: event.at,
+        }
+        .headers(),
+        body: codec::bytes(&body, encoding),
+    }
+}
+
+fn write_back(back: &WriteBack, node: &str, encoding: Encoding) -> Encoded {
+    let body = WriteBackOut {
+        source: &back.alarm.source,
+        id: &back.alarm.id,
+        key: back.key.to_string(),
+        backend: back.backend.as_str(),
+        backend_id: back.backend_id.as_deref(),
+        status: back.status.as_str(),
+        url: back.url.as_deref(),
+        at: back.at.to_string(),
+    };
+    Encoded {
+        exchange: Exchange::Tickets,
+        routing_key: cut(format!("writeback.{}", topic::word(&back.alarm.source))),
+        content_type: encoding.content_type(),
+        message_id: back.event_id.to_string(),
+        headers: Attributes {
+            id: back.event_id,
+            kind: "ticketgate.writeback".to_owned(),
+            node,
+            subject: Some(back.alarm.to_string()),
+            at: back.at,
+        }
+        .headers(),
+        body: codec::bytes(&body, encoding),
+    }
+}
+
+fn ops(
+    event_id: EventId,
+    key: &str,
+    at: Timestamp,
+    body: &Value,
+    node: &str,
+    encoding: Encoding,
+) -> Encoded {
+    Encoded {
+        exchange: Exchange::Ops,
+        routing_key: cut(key.to_owned()),
+        content_type: encoding.content_type(),
+        message_id: event_id.to_string(),
+        headers: Attributes { id: event_id, kind: ops_type(key), node, subject: None, at }
+            .headers(),
+        body: codec::bytes(body, encoding),
+    }
+}
+
+/// `lane.crm.paused` is of the type `ticketgate.ops.lane.paused`: a type names no backend.
+fn ops_type(key: &str) -> String {
+    match (key.split_once('.'), key.rsplit_once('.')) {
+        (Some((first, _)), Some((_, last))) => format!("ticketgate.ops.{first}.{last}"),
+        _ => format!("ticketgate.ops.{key}"),
+    }
+}
+
+fn cut(mut key: String) -> String {
+    key.truncate(key.floor_char_boundary(MAX_ROUTING_KEY));
+    key
+}
+
+/// CloudEvents 1.0 context attributes, as its AMQP binding names them.
+struct Attributes<'a> {
+    id: EventId,
+    kind: String,
+    node: &'a str,
+    subject: Option<String>,
+    at: Timestamp,
+}
+
+impl Attributes<'_> {
+    fn headers(self) -> Vec<(&'static str, String)> {
+        let mut headers = vec![
+            ("cloudEvents_specversion", "1.0".to_owned()),
+            ("cloudEvents_id", self.id.to_string()),
+            ("cloudEvents_type", self.kind),
+            ("cloudEvents_source", format!("ticketgate/{}", self.node)),
+            ("cloudEvents_time", self.at.to_string()),
+        ];
+        headers.extend(self.subject.map(|subject| ("cloudEvents_subject", subject)));
+        headers
+    }
+}
+
+#[cfg(test)]
+mod tests;

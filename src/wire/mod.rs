@@ -1,0 +1,20 @@
+//! The wire's formats (CONTRACT 1.2 to 1.4): what goes through RabbitMQ, and alarms over HTTP.
+//!
+//! Exactly one file knows each format; the model and the actors never see one. Everything in here
+//! is a function of bytes: no clock, no broker, no await. Bad input is data: a [`Malformed`] that
+//! names the field at fault, never a panic.
+//!
+//! [`Malformed`]: ticketgate_actors::ports::Malformed
+
+mod alarm_in;
+mod alarms_json;
+mod codec;
+mod decoder;
+mod event_out;
+mod reader;
+mod tree;
+
+pub use alarms_json::{MAX_EVENTS, alarms_from_json};
+pub use codec::{Encoding, MAX_BODY};
+pub use decoder::Decoder;
+pub use event_out::{Encoded, Exchange, encode};

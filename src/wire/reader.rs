@@ -1,0 +1,123 @@
+//! Takes typed fields out of a message, one by one; what is wrong names its field.
+//!
+//! Null reads as absent: several senders write every field they know, set or not.
+
+use serde_json::Value;
+use ticketgate_actors::model::{Fields, Timestamp};
+use ticketgate_actors::ports::Malformed;
+
+/// Characters of a bad value that a reason repeats.
+const ECHOED: usize = 64;
+
+/// The fields of a message that were not taken yet.
+pub(super) struct Reader {
+    fields: Fields,
+    /// In front of every name: empty, or for example `ticket.`.
+    within: &'static str,
+}
+
+impl Reader {
+    pub fn new(fields: Fields) -> Self {
+        Self { fields, within: "" }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.fields.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// What is wrong with a field.
+    pub fn fault(&self, name: &str, what: impl std::fmt::Display) -> Malformed {
+        let field = format!("{}{name}", self.within);
+        Malformed { reason: format!("{field} {what}"), field: Some(field) }
+    }
+
+    pub fn require<T>(&self, name: &str, value: Option<T>) -> Result<T, Malformed> {
+        value.ok_or_else(|| self.fault(name, "is missing"))
+    }
+
+    /// A string of at most so many characters.
+    pub fn text(&mut self, name: &str, max: usize) -> Result<Option<String>, Malformed> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => match text.chars().count() {
+                n if n > max => {
+                    Err(self.fault(name, format_args!("has {n} characters; {max} are allowed")))
+                }
+                _ => Ok(Some(text)),
+            },
+            Some(other) => Err(self.mistyped(name, "a string", &other)),
+        }
+    }
+
+    /// A string that must be there, and that says something.
+    pub fn name(&mut self, name: &str, max: usize) -> Result<String, Malformed> {
+        let text = self.text(name, max)?;
+        let text = self.require(name, text)?;
+        if text.trim().is_empty() {
+            return Err(self.fault(name, "is empty"));
+        }
+        Ok(text)
+    }
+
+    /// One word of a closed list.
+    pub fn word<T: Copy>(
+        &mut self,
+        name: &str,
+        words: &[(&str, T)],
+    ) -> Result<Option<T>, Malformed> {
+        let Some(text) = self.text(name, usize::MAX)? else { return Ok(None) };
+        match words.iter().find(|(word, _)| *word == text) {
+            Some((_, meaning)) => Ok(Some(*meaning)),
+            None => Err(self.unknown(name, &text, words.iter().map(|(word, _)| *word))),
+        }
+    }
+
+    /// A word that is not in its list; the reason shows the list.
+    pub fn unknown<'a>(
+        &self,
+        name: &str,
+        text: &str,
+        allowed: impl Iterator<Item = &'a str>,
+    ) -> Malformed {
+        let text: String = text.chars().take(ECHOED).collect();
+        let allowed = allowed.collect::<Vec<_>>().join(", ");
+        self.fault(name, format_args!("{text:?} is not one of: {allowed}"))
+    }
+
+    /// An RFC 3339 time of any precision and offset.
+    pub fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Malformed> {
+        match self.text(name, usize::MAX)? {
+            None => Ok(None),
+            Some(text) => match Timestamp::parse(&text) {
+                Ok(time) => Ok(Some(time)),
+                Err(bad) => Err(self.fault(name, bad)),
+            },
+        }
+    }
+
+    /// A map of anything; empty where it is absent.
+    pub fn map(&mut self, name: &str) -> Result<Fields, Malformed> {
+        match self.take(name) {
+            None => Ok(Fields::new()),
+            Some(Value::Object(map)) => Ok(map),
+            Some(other) => Err(self.mistyped(name, "a map", &other)),
+        }
+    }
+
+    /// A map with fields of its own; `within` is its name and a dot.
+    pub fn part(&mut self, name: &str, within: &'static str) -> Result<Self, Malformed> {
+        Ok(Self { fields: self.map(name)?, within })
+    }
+
+    fn mistyped(&self, name: &str, wanted: &str, got: &Value) -> Malformed {
+        let got = match got {
+            Value::Null => "nothing",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "an array",
+            Value::Object(_) => "a map",
+        };
+        self.fault(name, format_args!("must be {wanted}, not {got}"))
+    }
+}
