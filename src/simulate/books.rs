@@ -4,7 +4,7 @@
 //! decided about it, and every fault that is carried out is counted under its name.
 //!
 //! What it leaves to others: the lock around it and the clock (`ledger`), what a fault looks like
-//! to a client (`handlers`, `calls`).
+//! to a client (`handlers`, `calls`), and what is under way at once (`traffic`).
 
 use std::collections::BTreeMap;
 
@@ -21,59 +21,9 @@ pub(super) enum CallKind {
     Search,
 }
 
-/// Counts what is under way, and remembers the most there ever was at once.
-#[derive(Debug, Default)]
-pub(super) struct Gauge {
-    now: u64,
-    most: u64,
-    overlap_since_ms: Option<u64>,
-    longest_overlap_ms: u64,
-}
-
-impl Gauge {
-    pub fn rise(&mut self, now_ms: u64) {
-        self.now += 1;
-        self.most = self.most.max(self.now);
-        if self.now == 2 {
-            self.overlap_since_ms = Some(now_ms);
-        }
-    }
-
-    pub fn fall(&mut self, now_ms: u64) {
-        self.longest_overlap_ms = self.longest_overlap_ms(now_ms);
-        self.now = self.now.saturating_sub(1);
-        if self.now < 2 {
-            self.overlap_since_ms = None;
-        }
-    }
-
-    fn longest_overlap_ms(&self, now_ms: u64) -> u64 {
-        let running = self.overlap_since_ms.map_or(0, |since| now_ms.saturating_sub(since));
-        running.max(self.longest_overlap_ms)
-    }
-}
-
-/// Calls and connections under way, of one backend or of all.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    pub in_flight: Gauge,
-    pub connections: Gauge,
-}
-
-impl Traffic {
-    pub fn tell(&self, report: &mut Report, now_ms: u64) {
-        report.in_flight = self.in_flight.now;
-        report.max_in_flight = self.in_flight.most;
-        report.longest_overlap_ms = self.in_flight.longest_overlap_ms(now_ms);
-        report.connections = self.connections.now;
-        report.max_connections = self.connections.most;
-    }
-}
-
 /// The books of one backend.
 #[derive(Debug)]
 pub(super) struct Books {
-    pub traffic: Traffic,
     tickets: Tickets,
     faults: Faults,
     dice: Dice,
@@ -86,7 +36,6 @@ pub(super) struct Books {
 impl Books {
     pub fn new(tickets: Tickets, faults: Faults, dice: Dice) -> Self {
         Self {
-            traffic: Traffic::default(),
             tickets,
             faults,
             dice,
@@ -173,9 +122,9 @@ impl Books {
         found
     }
 
-    /// What the books say.
-    pub fn report(&self, with_tickets: bool, now_ms: u64) -> Report {
-        let mut report = Report {
+    /// What the books say; the traffic is not in them.
+    pub fn report(&self, with_tickets: bool) -> Report {
+        Report {
             tickets: self.tickets.count(),
             by_state: self.tickets.by_state(),
             calls: self.calls,
@@ -185,9 +134,7 @@ impl Books {
             unauthorised: self.unauthorised,
             ticket_list: with_tickets.then(|| self.tickets.entries()),
             ..Report::default()
-        };
-        self.traffic.tell(&mut report, now_ms);
-        report
+        }
     }
 
     fn reject(&mut self) -> Refusal {
@@ -222,7 +169,7 @@ mod tests {
         assert_eq!(busy(&mut books), 0);
         books.set_faults(faults);
         assert_eq!(busy(&mut books), 2);
-        assert_eq!(books.report(false, 0).faults_injected["busy"], 4);
+        assert_eq!(books.report(false).faults_injected["busy"], 4);
     }
 
     #[test]
@@ -233,21 +180,7 @@ mod tests {
         assert_eq!(books.arrive(CallKind::Get, false).fate, Fate::Down);
         books.set_faults(Faults::default());
         assert_eq!(books.arrive(CallKind::Get, true).fate, Fate::Done(Then::Answer));
-        let report = books.report(false, 0);
+        let report = books.report(false);
         assert_eq!((report.calls.get, report.unauthorised), (3, 1));
-    }
-
-    #[test]
-    fn an_overlap_is_measured_in_number_and_in_time() {
-        let mut gauge = Gauge::default();
-        gauge.rise(0);
-        gauge.fall(100);
-        gauge.rise(100);
-        assert_eq!((gauge.most, gauge.longest_overlap_ms(500)), (1, 0));
-        gauge.rise(500);
-        assert_eq!((gauge.most, gauge.longest_overlap_ms(510)), (2, 10));
-        gauge.fall(530);
-        gauge.fall(900);
-        assert_eq!((gauge.now, gauge.longest_overlap_ms(1_000)), (0, 30));
     }
 }

@@ -3,18 +3,20 @@
 //! What always holds: all books are behind one lock, held only for a few map operations and never
 //! across a wait, so that a report is one moment's truth over all backends.
 //!
-//! What it leaves to others: the books themselves (`books`), when a call begins and ends
-//! (`calls`). It is the one place of the simulator that reads a clock, a monotonic one.
+//! What it leaves to others: the books themselves (`books`, `traffic`), when a call begins
+//! and ends (`calls`). It is the one place of the simulator that reads a clock, a monotonic one.
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
-use super::books::{Books, Traffic};
+use super::books::Books;
 use super::faults::{Dice, Faults};
 use super::report::Report;
 use super::tickets::Tickets;
+use super::traffic::{LineId, Traffic};
 
 /// So many backends are made up on first use; a client that calls more has lost its way.
 const MAX_BACKENDS: usize = 256;
@@ -90,7 +92,7 @@ impl Ledger {
     /// # Errors
     /// When there is no such backend.
     pub fn report_of(&self, backend: &str) -> Result<Report, LedgerError> {
-        self.in_books(backend, |books, now_ms| books.report(false, now_ms))
+        self.report_one(backend, false)
     }
 
     /// The ledger of one backend with every ticket in it.
@@ -98,18 +100,28 @@ impl Ledger {
     /// # Errors
     /// When there is no such backend.
     pub fn report_with_tickets(&self, backend: &str) -> Result<Report, LedgerError> {
-        self.in_books(backend, |books, now_ms| books.report(true, now_ms))
+        self.report_one(backend, true)
+    }
+
+    pub(super) fn report_one(&self, name: &str, tickets: bool) -> Result<Report, LedgerError> {
+        let mut state = self.state();
+        let now_ms = self.now_ms();
+        let mut report = self.books_of(&mut state, name)?.report(tickets);
+        state.traffic.tell(name, &mut report, now_ms);
+        Ok(report)
     }
 
     pub(super) fn report_all(&self, with_tickets: bool) -> Report {
-        let now_ms = self.now_ms();
         let state = self.state();
-        let mut report = Report::default();
-        state.traffic.tell(&mut report, now_ms);
+        let now_ms = self.now_ms();
+        let mut all = Report::default();
+        state.traffic.tell_all(&mut all, now_ms);
         for (name, books) in &state.books {
-            report.add(name, books.report(with_tickets, now_ms));
+            let mut report = books.report(with_tickets);
+            state.traffic.tell(name, &mut report, now_ms);
+            all.add(name, report);
         }
-        report
+        all
     }
 
     /// The faults of one backend now.
@@ -160,27 +172,32 @@ impl Ledger {
         Ok(act(self.books_of(&mut state, backend)?, now_ms))
     }
 
-    /// Does something to the traffic of all and to that of a backend.
-    pub(super) fn in_traffic(&self, backend: &str, act: impl Fn(&mut Traffic, u64)) {
+    /// The name of a line that was just opened.
+    pub(super) fn new_line(&self) -> LineId {
+        self.state().traffic.new_line()
+    }
+
+    /// A call begins; one to a backend that does not exist is none.
+    pub(super) fn begin_call(&self, line: LineId, socket: Option<&Arc<TcpStream>>, backend: &str) {
         let mut state = self.state();
         let now_ms = self.now_ms();
-        act(&mut state.traffic, now_ms);
-        if let Ok(books) = self.books_of(&mut state, backend) {
-            act(&mut books.traffic, now_ms);
+        if self.books_of(&mut state, backend).is_ok() {
+            state.traffic.begin_call(line, socket, backend, now_ms);
         }
     }
 
-    /// Does something to the traffic of one backend alone.
-    pub(super) fn in_traffic_of(&self, backend: &str, act: impl Fn(&mut Traffic, u64)) {
-        // An unknown backend has no traffic to count.
-        let _ = self.in_books(backend, |books, now_ms| act(&mut books.traffic, now_ms));
-    }
-
-    /// Does something to the traffic of all alone.
-    pub(super) fn in_traffic_of_all(&self, act: impl Fn(&mut Traffic, u64)) {
+    /// The call on a line ends, if it has not ended before.
+    pub(super) fn end_call(&self, line: LineId) {
         let mut state = self.state();
         let now_ms = self.now_ms();
-        act(&mut state.traffic, now_ms);
+        state.traffic.end_call(line, now_ms);
+    }
+
+    /// A line is closed, if it has not been before.
+    pub(super) fn close_line(&self, line: LineId) {
+        let mut state = self.state();
+        let now_ms = self.now_ms();
+        state.traffic.close(line, now_ms);
     }
 
     fn books_of<'a>(&self, state: &'a mut State, name: &str) -> Result<&'a mut Books, LedgerError> {

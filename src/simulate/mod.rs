@@ -21,6 +21,7 @@ mod calls;
 mod handlers;
 mod order;
 mod tickets;
+mod traffic;
 
 #[cfg(test)]
 mod rest_tests;

@@ -4,7 +4,7 @@
 //! What always holds: the observer's pages need no token, suffer no faults and are not counted;
 //! they answer whatever is wrong with the backends.
 //!
-//! What it leaves to others: the ticket calls (`handlers`), counting them (`calls`, `books`).
+//! What it leaves to others: the ticket calls (`handlers`), counting them (`calls`, `traffic`, `books`).
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::calls::{Connection, InFlight};
+use super::calls::{CallUnderWay, Connection};
 use super::faults::Faults;
 use super::handlers::{self, Desk, error, ledger_error};
 use super::ledger::{Ledger, LedgerError, is_backend_name};
@@ -87,12 +87,11 @@ pub fn start(settings: RestSettings) -> anyhow::Result<Running> {
     let ledger = Ledger::new(format!("http://{address}"), seed, &backends, &faults);
     let (part, alive) = mpsc::channel(1);
     let desk = web::Data::new(Desk { ledger: ledger.clone(), token, _part: part });
-    let of_connections = desk.clone();
+    let for_connections = desk.clone();
     let server = HttpServer::new(move || {
-        let counted = desk.ledger.clone();
         let tickets = web::scope("/{backend}/tickets")
-            .wrap_fn(move |request, service| {
-                let call = InFlight::begin(&request, &counted);
+            .wrap_fn(|request, service| {
+                let call = CallUnderWay::begin(&request);
                 let answer = service.call(request);
                 async move { Ok(call.end_with(answer.await?)) }
             })
@@ -119,7 +118,7 @@ pub fn start(settings: RestSettings) -> anyhow::Result<Running> {
     // there is an answer that nobody reads.
     .h1_allow_half_closed(false)
     .keep_alive(KEEP_ALIVE)
-    .on_connect(move |io, extensions| Connection::remember(io, extensions, of_connections.clone()))
+    .on_connect(move |io, extensions| Connection::remember(io, extensions, for_connections.clone()))
     .listen(listener)
     .context("cannot serve on the address that was bound")?
     .run();
@@ -161,12 +160,7 @@ async fn ledger_of_one(
     backend: web::Path<String>,
     query: web::Query<LedgerQuery>,
 ) -> HttpResponse {
-    let report = if query.tickets {
-        desk.ledger.report_with_tickets(&backend)
-    } else {
-        desk.ledger.report_of(&backend)
-    };
-    json_or_error(report)
+    json_or_error(desk.ledger.report_one(&backend, query.tickets))
 }
 
 async fn faults_of_new(desk: web::Data<Desk>) -> HttpResponse {
