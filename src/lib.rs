@@ -4,4 +4,5 @@
 #![warn(missing_docs)]
 
 pub mod simulate;
+pub mod stores;
 pub mod wire;

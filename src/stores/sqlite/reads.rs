@@ -1,0 +1,301 @@
+//! What is read beside the writer: work for flows, lanes and outbox, and lists for the faces.
+//!
+//! Always: a hot query walks a partial index in the order that it needs, so that its cost follows
+//! what it returns and not what is stored (the plans are tested); a list is a page by `n`. The
+//! connection sees committed rows only (`reader`).
+
+use super::SqliteStore;
+use super::rows::{self, int};
+use super::tx::{LANE, REQUEST, REQUESTS_IN, TICKET};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
+use ticketgate_actors::model::{
+    Alarm, AlarmRef, BackendId, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey,
+    Timestamp,
+};
+use ticketgate_actors::ports::{
+    AlarmFilter, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, Soon, StoreError,
+    StoreFigures, TicketFilter,
+};
+
+pub(super) const DUE_ALARMS: &str = "SELECT body FROM alarms
+    WHERE backend = ?1 AND due_at <= ?2 ORDER BY due_at, n LIMIT ?3";
+/// The ticket of the newest earlier occurrence that has one.
+pub(super) const TICKET_BEFORE: &str = "SELECT body FROM tickets WHERE key =
+    (SELECT ticket FROM alarms WHERE source = ?1 AND id = ?2 AND occurrence < ?3
+     AND ticket IS NOT NULL ORDER BY occurrence DESC LIMIT 1)";
+// The indexes are named where SQLite, which knows nothing of how many rows there are, would take
+// another one and sort.
+pub(super) const READY_REQUESTS: &str = "SELECT n, body FROM requests r INDEXED BY requests_ready
+    WHERE backend = ?1 AND class = ?2 AND state IN ('accepted', 'wait') AND ready_at <= ?3
+    AND NOT EXISTS
+        (SELECT 1 FROM requests e INDEXED BY requests_open
+         WHERE e.ticket = r.ticket AND e.ended = 0 AND e.n < r.n)
+    ORDER BY n LIMIT ?4";
+/// Of those that are first in line of their ticket only: another's time means nothing yet, and a
+/// lane that woke for it would find nothing to do.
+pub(super) const NEXT_READY: &str = "SELECT ready_at FROM requests r
+    WHERE backend = ?1 AND state IN ('accepted', 'wait')
+    AND NOT EXISTS
+        (SELECT 1 FROM requests e INDEXED BY requests_open
+         WHERE e.ticket = r.ticket AND e.ended = 0 AND e.n < r.n)
+    ORDER BY ready_at LIMIT 1";
+pub(super) const UNSENT_EVENTS: &str =
+    "SELECT n, body FROM events WHERE sent_at IS NULL AND n > ?1 ORDER BY n LIMIT ?2";
+pub(super) const OCCURRENCES: &str =
+    "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 ORDER BY occurrence";
+pub(super) const EVENTS_OF: &str =
+    "SELECT n, body, sent_at FROM events WHERE ticket = ?1 ORDER BY sequence";
+pub(super) const LANE_STATES: &str = "SELECT state, count(*) FROM requests
+    WHERE backend = ?1 AND state IN ('accepted', 'wait', 'intent', 'in_doubt', 'undecided')
+    GROUP BY state";
+pub(super) const LANE_DUE: &str =
+    "SELECT count(*) FROM alarms WHERE backend = ?1 AND due_at IS NOT NULL";
+const PARKED: &str = "SELECT n, body, raw FROM parked WHERE n < ?1 ORDER BY n DESC LIMIT ?2";
+const FIGURE_STATES: &str = "SELECT backend, state, count(*) FROM requests GROUP BY backend, state";
+
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    connection.prepare_cached(sql)?.query_row(params, read).optional()
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare_cached(sql)?.query_map(params, read)?.collect()
+}
+
+fn count(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<u64> {
+    connection.prepare_cached(sql)?.query_row(params, |row| rows::number(row, 0))
+}
+
+fn due_alarm(connection: &Connection, alarm: Alarm) -> rusqlite::Result<DueAlarm> {
+    let ticket = match alarm.ticket {
+        Some(key) => one(connection, TICKET, params![rows::id(&key.0)], rows::value)?,
+        None => {
+            let at = &alarm.at;
+            let key = params![at.alarm.source, at.alarm.id, int(at.occurrence)];
+            one(connection, TICKET_BEFORE, key, rows::value)?
+        }
+    };
+    Ok(DueAlarm { alarm, ticket })
+}
+
+/// A list, newest first: the conditions that a filter sets, and the place of the page. There is an
+/// index for each set of conditions on columns that many rows share.
+pub(super) struct List {
+    table: &'static str,
+    conditions: String,
+    values: Vec<Value>,
+}
+
+impl List {
+    pub(super) fn of(table: &'static str) -> Self {
+        Self { table, conditions: String::new(), values: Vec::new() }
+    }
+
+    pub(super) fn only(mut self, column: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.values.push(value.into());
+            self.conditions.push_str(&format!(" AND {column} = ?{}", self.values.len()));
+        }
+        self
+    }
+
+    pub(super) fn page(mut self, page: &Page) -> (String, Vec<Value>) {
+        let count = self.values.len();
+        self.values.push(page.before.map_or(i64::MAX, int).into());
+        self.values.push(page.limit.into());
+        let Self { table, conditions, values } = self;
+        let (before, limit) = (count + 1, count + 2);
+        let sql = format!(
+            "SELECT n, body FROM {table} WHERE n < ?{before}{conditions} \
+             ORDER BY n DESC LIMIT ?{limit}"
+        );
+        (sql, values)
+    }
+
+    fn read<T: Send + 'static>(
+        self,
+        store: &SqliteStore,
+        page: &Page,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Soon<Result<Vec<T>, StoreError>> {
+        let (sql, values) = self.page(page);
+        store.readers.read(move |it| all(it, &sql, params_from_iter(values), read))
+    }
+}
+
+pub(super) fn alarm_list(filter: AlarmFilter) -> List {
+    List::of("alarms").only("source", filter.source).only("active", filter.active)
+}
+
+pub(super) fn ticket_list(filter: TicketFilter) -> List {
+    let backend = filter.backend.map(|backend| backend.as_str().to_owned());
+    List::of("tickets").only("backend", backend).only("status", filter.status)
+}
+
+pub(super) fn request_list(filter: RequestFilter) -> List {
+    let ticket = filter.ticket.map(|ticket| rows::id(&ticket.0).to_vec());
+    // A ticket has few requests: no other condition may lead away from its own index.
+    let lead = if ticket.is_some() { "+" } else { "" };
+    List::of("requests")
+        .only("ticket", ticket)
+        .only(&format!("{lead}backend"), filter.backend.map(|it| it.as_str().to_owned()))
+        .only(&format!("{lead}state"), filter.state.map(|it| it.as_str().to_owned()))
+}
+
+impl Reads for SqliteStore {
+    fn due_alarms(
+        &self,
+        backend: BackendId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Soon<Result<Vec<DueAlarm>, StoreError>> {
+        self.readers.read(move |it| {
+            let params = params![backend.as_str(), now.as_nanos(), limit];
+            let due = all(it, DUE_ALARMS, params, rows::value)?;
+            due.into_iter().map(|alarm| due_alarm(it, alarm)).collect()
+        })
+    }
+
+    fn ready_requests(
+        &self,
+        backend: BackendId,
+        class: u8,
+        now: Timestamp,
+        limit: u32,
+    ) -> Soon<Result<Vec<Request>, StoreError>> {
+        self.readers.read(move |it| {
+            let params = params![backend.as_str(), class, now.as_nanos(), limit];
+            all(it, READY_REQUESTS, params, rows::request)
+        })
+    }
+
+    fn next_ready(&self, backend: BackendId) -> Soon<Result<Option<Timestamp>, StoreError>> {
+        self.readers.read(move |it| {
+            let next = one(it, NEXT_READY, params![backend.as_str()], |row| rows::time(row, 0))?;
+            Ok(next.flatten())
+        })
+    }
+
+    fn doubts(&self, backend: BackendId) -> Soon<Result<Vec<Request>, StoreError>> {
+        self.readers.read(move |it| {
+            let params = params![backend.as_str(), State::InDoubt.as_str()];
+            all(it, REQUESTS_IN, params, rows::request)
+        })
+    }
+
+    fn unsent_events(&self, after: u64, limit: u32) -> Soon<Result<Vec<TicketEvent>, StoreError>> {
+        self.readers.read(move |it| all(it, UNSENT_EVENTS, params![int(after), limit], rows::event))
+    }
+
+    fn occurrences(&self, alarm: AlarmRef) -> Soon<Result<Vec<Alarm>, StoreError>> {
+        self.readers
+            .read(move |it| all(it, OCCURRENCES, params![alarm.source, alarm.id], rows::value))
+    }
+
+    fn ticket(&self, key: TicketKey) -> Soon<Result<Option<Ticket>, StoreError>> {
+        self.readers.read(move |it| one(it, TICKET, params![rows::id(&key.0)], rows::value))
+    }
+
+    fn request(&self, id: RequestId) -> Soon<Result<Option<Request>, StoreError>> {
+        self.readers.read(move |it| one(it, REQUEST, params![rows::id(&id.0)], rows::request))
+    }
+
+    fn alarms(
+        &self,
+        filter: AlarmFilter,
+        page: Page,
+    ) -> Soon<Result<Vec<(u64, Alarm)>, StoreError>> {
+        alarm_list(filter).read(self, &page, rows::numbered)
+    }
+
+    fn tickets(
+        &self,
+        filter: TicketFilter,
+        page: Page,
+    ) -> Soon<Result<Vec<(u64, Ticket)>, StoreError>> {
+        ticket_list(filter).read(self, &page, rows::numbered)
+    }
+
+    fn requests(
+        &self,
+        filter: RequestFilter,
+        page: Page,
+    ) -> Soon<Result<Vec<Request>, StoreError>> {
+        request_list(filter).read(self, &page, rows::request)
+    }
+
+    fn events_of(
+        &self,
+        ticket: TicketKey,
+    ) -> Soon<Result<Vec<(TicketEvent, Option<Timestamp>)>, StoreError>> {
+        self.readers.read(move |it| {
+            all(it, EVENTS_OF, params![rows::id(&ticket.0)], |row| {
+                Ok((rows::event(row)?, rows::time(row, 2)?))
+            })
+        })
+    }
+
+    fn parked(&self, page: Page) -> Soon<Result<Vec<Parked>, StoreError>> {
+        let before = page.before.map_or(i64::MAX, int);
+        self.readers.read(move |it| all(it, PARKED, params![before, page.limit], rows::parked))
+    }
+
+    fn lane(&self, backend: BackendId) -> Soon<Result<LaneRow, StoreError>> {
+        self.readers.read(move |it| {
+            Ok(one(it, LANE, params![backend.as_str()], rows::value)?.unwrap_or_default())
+        })
+    }
+
+    fn lane_counts(&self, backend: BackendId) -> Soon<Result<LaneCounts, StoreError>> {
+        self.readers.read(move |it| {
+            let due_alarms = count(it, LANE_DUE, params![backend.as_str()])?;
+            let mut counts = LaneCounts { due_alarms, ..LaneCounts::default() };
+            let states = all(it, LANE_STATES, params![backend.as_str()], |row| {
+                Ok((rows::state(row, 0)?, rows::number(row, 1)?))
+            })?;
+            for (state, n) in states {
+                match state {
+                    State::Accepted | State::Wait => counts.pending += n,
+                    State::Intent => counts.intent += n,
+                    State::InDoubt => counts.in_doubt += n,
+                    State::Undecided => counts.undecided += n,
+                    State::Done
+                    | State::Adopted
+                    | State::Rejected
+                    | State::Failed
+                    | State::Cancelled
+                    | State::Superseded => {}
+                }
+            }
+            Ok(counts)
+        })
+    }
+
+    fn figures(&self) -> Soon<Result<StoreFigures, StoreError>> {
+        self.readers.read(|it| {
+            let requests = all(it, FIGURE_STATES, [], |row| {
+                let backend = BackendId::new(row.get_ref(0)?.as_str()?);
+                Ok((backend, rows::state(row, 1)?, rows::number(row, 2)?))
+            })?;
+            let total = |of: &str| count(it, &format!("SELECT count(*) FROM {of}"), []);
+            Ok(StoreFigures {
+                requests,
+                alarms: total("alarms")?,
+                unsettled_alarms: total("alarms WHERE wanted > settled")?,
+                tickets: total("tickets")?,
+                unsent_events: total("events WHERE sent_at IS NULL")?,
+                parked: total("parked")?,
+            })
+        })
+    }
+}

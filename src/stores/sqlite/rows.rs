@@ -1,0 +1,101 @@
+//! From values to rows and back: the one file that knows how a row's body is written.
+//!
+//! A body is the serde JSON of the model's type; the columns beside it are copies for indexes,
+//! written from the same value in the same statement, so that they cannot disagree.
+
+use rusqlite::Row;
+use rusqlite::types::Type;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ticketgate_actors::model::{
+    MadeBy, Op, Parked, Request, State, Ticket, TicketEvent, Timestamp,
+};
+use uuid::Uuid;
+
+/// A number for a column. SQLite's integers are signed; what is beyond them finds no row.
+pub(super) fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// A row's number or a count.
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let n: i64 = row.get(column)?;
+    Ok(u64::try_from(n).unwrap_or(0))
+}
+
+/// An id for a column.
+pub(super) fn id(uuid: &Uuid) -> &[u8] {
+    uuid.as_bytes()
+}
+
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_nanos))
+}
+
+/// A value as a body.
+pub(super) fn to_body(value: &impl Serialize) -> String {
+    serde_json::to_string(value)
+        .expect("the model's maps have text keys and its types write without failing")
+}
+
+/// The value of a body.
+pub(super) fn body<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+    })
+}
+
+/// Of `SELECT body`.
+pub(super) fn value<T: DeserializeOwned>(row: &Row<'_>) -> rusqlite::Result<T> {
+    body(row, 0)
+}
+
+/// Of `SELECT n, body`.
+pub(super) fn numbered<T: DeserializeOwned>(row: &Row<'_>) -> rusqlite::Result<(u64, T)> {
+    Ok((number(row, 0)?, body(row, 1)?))
+}
+
+/// Of `SELECT n, body`.
+pub(super) fn request(row: &Row<'_>) -> rusqlite::Result<Request> {
+    let (n, request) = numbered::<Request>(row)?;
+    Ok(Request { n, ..request })
+}
+
+/// Of `SELECT n, body`.
+pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<TicketEvent> {
+    let (n, event) = numbered::<TicketEvent>(row)?;
+    Ok(TicketEvent { n, ..event })
+}
+
+/// Of `SELECT n, body, raw`.
+pub(super) fn parked(row: &Row<'_>) -> rusqlite::Result<Parked> {
+    let (n, parked) = numbered::<Parked>(row)?;
+    Ok(Parked { n, body: row.get(2)?, ..parked })
+}
+
+pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    let word = row.get_ref(column)?.as_str()?;
+    State::parse(word).ok_or_else(|| {
+        let error = format!("{word:?} is no state of a request");
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
+}
+
+/// The lane's priority class: create (and reopen) before close before update.
+pub(super) fn class(op: Op) -> u8 {
+    match op {
+        Op::Create | Op::Reopen => 0,
+        Op::Close => 1,
+        Op::Update => 2,
+    }
+}
+
+/// Does rule T1 count it, while it is un-ended?
+pub(super) fn level_made(request: &Request) -> bool {
+    matches!(request.made_by, MadeBy::Level { .. })
+}
+
+/// Their id of a ticket, where it is known.
+pub(super) fn backend_id(ticket: &Ticket) -> Option<&str> {
+    ticket.backend_id.as_deref()
+}

@@ -1,0 +1,195 @@
+//! The tables, in numbered steps. A step that was released is never changed: a newer version adds
+//! the next one.
+//!
+//! Columns beside `body` exist only for indexes and orders. Times are nanoseconds since 1970 (UTC),
+//! ids 16 bytes. Every list is paged by `n`, which each index carries as its last column, because
+//! it is the row's own number. Partial indexes hold only what is at work, so that years of history
+//! cost the hot queries nothing. Without `ANALYZE` SQLite always picks the same plan, and the
+//! tests beside this file hold the plans.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// In the database's header: `TGat`. Tells our files from other SQLite databases.
+const APPLICATION_ID: i32 = 0x5447_6174;
+
+const STEP_1: &str = "
+-- Numbers of the whole store: 'fence' is the last fence given (L2).
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE identities (
+    hash BLOB PRIMARY KEY,
+    at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX identities_at ON identities (at);
+
+CREATE TABLE alarms (
+    n          INTEGER PRIMARY KEY,
+    source     TEXT    NOT NULL,
+    id         TEXT    NOT NULL,
+    occurrence INTEGER NOT NULL,
+    active     INTEGER NOT NULL,
+    backend    TEXT,
+    due_at     INTEGER,
+    wanted     INTEGER NOT NULL,
+    settled    INTEGER NOT NULL,
+    ticket     BLOB,
+    request    BLOB,
+    body       TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX alarms_occurrence ON alarms (source, id, occurrence);
+CREATE INDEX alarms_due ON alarms (backend, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX alarms_ticket ON alarms (ticket) WHERE ticket IS NOT NULL;
+-- The ticket of the occurrence before, over any number of occurrences that got none.
+CREATE INDEX alarms_before ON alarms (source, id, occurrence) WHERE ticket IS NOT NULL;
+CREATE INDEX alarms_unsettled ON alarms (n) WHERE wanted > settled;
+CREATE INDEX alarms_active ON alarms (active);
+CREATE INDEX alarms_source ON alarms (source);
+CREATE INDEX alarms_source_active ON alarms (source, active);
+
+CREATE TABLE tickets (
+    n               INTEGER PRIMARY KEY,
+    key             BLOB    NOT NULL,
+    backend         TEXT    NOT NULL,
+    backend_id      TEXT,
+    correlation_key TEXT    NOT NULL,
+    status          TEXT    NOT NULL,
+    sequence        INTEGER NOT NULL,
+    body            TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX tickets_key ON tickets (key);
+CREATE UNIQUE INDEX tickets_correlation_key ON tickets (correlation_key);
+CREATE UNIQUE INDEX tickets_backend_id ON tickets (backend, backend_id)
+    WHERE backend_id IS NOT NULL;
+CREATE INDEX tickets_backend ON tickets (backend);
+CREATE INDEX tickets_status ON tickets (status);
+CREATE INDEX tickets_backend_status ON tickets (backend, status);
+
+CREATE TABLE requests (
+    n          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         BLOB    NOT NULL,
+    backend    TEXT    NOT NULL,
+    ticket     BLOB    NOT NULL,
+    op         TEXT    NOT NULL,
+    class      INTEGER NOT NULL,
+    level_made INTEGER NOT NULL,
+    state      TEXT    NOT NULL,
+    ended      INTEGER NOT NULL,
+    ready_at   INTEGER NOT NULL,
+    body       TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX requests_id ON requests (id);
+-- Rule T1.
+CREATE UNIQUE INDEX requests_one_level ON requests (ticket) WHERE ended = 0 AND level_made = 1;
+CREATE INDEX requests_open ON requests (ticket, n) WHERE ended = 0;
+-- ready_at and ticket are in it so that what is not ready is passed over without its row.
+CREATE INDEX requests_ready ON requests (backend, class, n, ready_at, ticket)
+    WHERE state IN ('accepted', 'wait');
+CREATE INDEX requests_ready_at ON requests (backend, ready_at)
+    WHERE state IN ('accepted', 'wait');
+CREATE INDEX requests_backend ON requests (backend);
+CREATE INDEX requests_state ON requests (state);
+CREATE INDEX requests_backend_state ON requests (backend, state);
+CREATE INDEX requests_ticket ON requests (ticket);
+
+CREATE TABLE events (
+    n        INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id BLOB    NOT NULL,
+    ticket   BLOB    NOT NULL,
+    sequence INTEGER NOT NULL,
+    sent_at  INTEGER,
+    body     TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX events_id ON events (event_id);
+CREATE INDEX events_unsent ON events (n) WHERE sent_at IS NULL;
+CREATE INDEX events_ticket ON events (ticket, sequence);
+
+CREATE TABLE lanes (backend TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE barriers (client INTEGER PRIMARY KEY, fence INTEGER NOT NULL) STRICT;
+
+CREATE TABLE parked (
+    n     INTEGER PRIMARY KEY AUTOINCREMENT,
+    at    INTEGER NOT NULL,
+    inlet TEXT    NOT NULL,
+    body  TEXT    NOT NULL,
+    raw   BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE audit (
+    n    INTEGER PRIMARY KEY AUTOINCREMENT,
+    at   INTEGER NOT NULL,
+    who  TEXT    NOT NULL,
+    what TEXT    NOT NULL,
+    why  TEXT    NOT NULL
+) STRICT;
+";
+
+/// Every step; `PRAGMA user_version` is the number of those that were taken.
+const STEPS: [&str; 1] = [STEP_1];
+
+/// The newest schema that this version knows.
+pub(super) const KNOWN: u32 = STEPS.len() as u32;
+
+/// Unique indexes by the columns that SQLite names when one is violated.
+const UNIQUE: [(&str, &str); 7] = [
+    ("alarms.source, alarms.id, alarms.occurrence", "alarms_occurrence"),
+    ("tickets.key", "tickets_key"),
+    ("tickets.correlation_key", "tickets_correlation_key (G8)"),
+    ("tickets.backend, tickets.backend_id", "tickets_backend_id (T4)"),
+    ("requests.id", "requests_id"),
+    ("requests.ticket", "requests_one_level (T1)"),
+    ("events.event_id", "events_id"),
+];
+
+/// The name of the index in "UNIQUE constraint failed: ..."; the message itself if it is new.
+pub(super) fn unique_index(message: &str) -> &str {
+    let columns = message.rsplit(": ").next().unwrap_or(message);
+    UNIQUE.iter().find(|(of, _)| *of == columns).map_or(message, |(_, index)| index)
+}
+
+/// What keeps a schema from being used.
+#[derive(Debug)]
+pub(super) enum Unusable {
+    /// A newer version wrote it.
+    Newer(u32),
+    /// Somebody else's database.
+    Foreign,
+    /// The database failed.
+    Broken(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Unusable {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// How many steps this database has taken. The first look into the file: fails if it is none.
+pub(super) fn steps_taken(connection: &Connection) -> Result<u32, Unusable> {
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && pragma(connection, "application_id")? != i64::from(APPLICATION_ID) {
+        return Err(Unusable::Foreign);
+    }
+    match u32::try_from(pragma(connection, "user_version")?) {
+        Ok(taken) if taken <= KNOWN => Ok(taken),
+        Ok(taken) => Err(Unusable::Newer(taken)),
+        Err(_) => Err(Unusable::Foreign),
+    }
+}
+
+/// Takes the steps that are missing, each in its own transaction.
+pub(super) fn migrate(connection: &mut Connection, taken: u32) -> rusqlite::Result<()> {
+    for (step, sql) in (1..=KNOWN).zip(STEPS).skip(taken as usize) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", step)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}

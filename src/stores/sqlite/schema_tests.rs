@@ -1,0 +1,194 @@
+//! The plans of the hot queries: each walks the index that was made for it, in order. And what a
+//! row's tables refuse.
+
+use super::reads::{self, List};
+use super::schema::{migrate, steps_taken};
+use super::tx::{self, SqliteTx};
+use rusqlite::Connection;
+use ticketgate_actors::model::{
+    BackendId, Fields, MadeBy, OccurrenceRef, Op, Request, RequestId, State, Story, TicketKey,
+};
+use ticketgate_actors::ports::{AlarmFilter, Page, RequestFilter, TicketFilter, Tx, TxError};
+use ticketgate_actors::testing::{alarm_event, at};
+use uuid::Uuid;
+
+fn database() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection, 0).unwrap();
+    connection
+}
+
+/// The steps of the plan, without the sub-queries' headings.
+fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let all: Vec<String> =
+        statement.raw_query().mapped(|row| row.get(3)).collect::<Result<_, _>>().unwrap();
+    all.into_iter().filter(|it| !it.contains("SUBQUERY")).collect()
+}
+
+fn assert_walks(connection: &Connection, sql: &str, indexes: &[&str]) {
+    let plan = plan(connection, sql);
+    for step in &plan {
+        // A partial index over exactly what is asked for is walked from end to end.
+        let whole_partial_index = step.contains("events_unsent");
+        assert!(!step.contains("SCAN") || whole_partial_index, "{sql}\n{plan:#?}");
+        assert!(!step.contains("TEMP B-TREE"), "{sql}\n{plan:#?}");
+    }
+    assert_eq!(plan.len(), indexes.len(), "{sql}\n{plan:#?}");
+    for (step, index) in plan.iter().zip(indexes) {
+        let walked = step.ends_with(index) || step.contains(&format!(" {index} "));
+        assert!(walked, "{index} is not walked:\n{sql}\n{plan:#?}");
+    }
+}
+
+#[test]
+fn every_hot_query_walks_its_own_index_in_order() {
+    let connection = database();
+    for (sql, indexes) in [
+        (tx::NEWEST_ALARM, &["alarms_occurrence"][..]),
+        (tx::ALARM, &["alarms_occurrence"]),
+        (tx::ALARMS_OF, &["alarms_ticket"]),
+        (tx::TICKET, &["tickets_key"]),
+        (tx::TICKET_BY_BACKEND_ID, &["tickets_backend_id"]),
+        (tx::REQUEST, &["requests_id"]),
+        (tx::FIRST_OPEN, &["requests_open"]),
+        (tx::REQUESTS_IN, &["requests_backend_state"]),
+        (tx::FORGET, &["PRIMARY KEY (hash=?)", "identities_at"]),
+        (tx::LANE, &["PRIMARY KEY (backend=?)"]),
+        (reads::DUE_ALARMS, &["alarms_due"]),
+        (reads::TICKET_BEFORE, &["tickets_key", "alarms_before"]),
+        (reads::READY_REQUESTS, &["requests_ready", "requests_open"]),
+        (reads::NEXT_READY, &["requests_ready_at", "requests_open"]),
+        (reads::UNSENT_EVENTS, &["events_unsent"]),
+        (reads::OCCURRENCES, &["alarms_occurrence"]),
+        (reads::EVENTS_OF, &["events_ticket"]),
+        (reads::LANE_STATES, &["requests_backend_state"]),
+        (reads::LANE_DUE, &["alarms_due"]),
+    ] {
+        assert_walks(&connection, sql, indexes);
+    }
+}
+
+#[test]
+fn every_list_is_paged_by_the_index_of_its_filter() {
+    let connection = database();
+    let backend = || Some(BackendId::new("noc"));
+    let source = || Some("probe".to_owned());
+    let status = || Some("closed".to_owned());
+    let (state, ticket) = (Some(State::Failed), Some(TicketKey(Uuid::nil())));
+    let alarms = |source, active| reads::alarm_list(AlarmFilter { source, active });
+    let tickets = |backend, status| reads::ticket_list(TicketFilter { backend, status });
+    let requests =
+        |backend, state, ticket| reads::request_list(RequestFilter { backend, state, ticket });
+    let by_row = "INTEGER PRIMARY KEY (rowid<?)";
+    let lists: [(List, &str); 16] = [
+        (alarms(None, None), by_row),
+        (alarms(source(), None), "alarms_source"),
+        (alarms(None, Some(true)), "alarms_active"),
+        (alarms(source(), Some(false)), "alarms_source_active"),
+        (tickets(None, None), by_row),
+        (tickets(backend(), None), "tickets_backend"),
+        (tickets(None, status()), "tickets_status"),
+        (tickets(backend(), status()), "tickets_backend_status"),
+        (requests(None, None, None), by_row),
+        (requests(backend(), None, None), "requests_backend"),
+        (requests(None, state, None), "requests_state"),
+        (requests(backend(), state, None), "requests_backend_state"),
+        (requests(None, None, ticket), "requests_ticket"),
+        (requests(backend(), None, ticket), "requests_ticket"),
+        (requests(None, state, ticket), "requests_ticket"),
+        (requests(backend(), state, ticket), "requests_ticket"),
+    ];
+    for (list, index) in lists {
+        let (sql, _) = list.page(&Page { before: None, limit: 10 });
+        assert_walks(&connection, &sql, &[index]);
+    }
+}
+
+#[test]
+fn a_migrated_database_is_known_and_needs_no_step() {
+    let mut connection = database();
+    let taken = steps_taken(&connection).unwrap();
+    assert_eq!(taken, super::schema::KNOWN);
+    migrate(&mut connection, taken).unwrap();
+}
+
+fn request(n: u128, ticket: u128, op: Op) -> Request {
+    let alarm = alarm_event("probe", "1").alarm;
+    Request {
+        n: 0,
+        id: RequestId(Uuid::from_u128(n)),
+        backend: BackendId::new("noc"),
+        ticket: TicketKey(Uuid::from_u128(ticket)),
+        op,
+        state: State::Accepted,
+        made_by: MadeBy::Level { at: OccurrenceRef { alarm, occurrence: 1 }, version: 1 },
+        fields: Fields::new(),
+        frozen: false,
+        attempts: 0,
+        refusals: 0,
+        ready_at: at(0),
+        doubt: None,
+        error: None,
+        accepted_at: at(0),
+        ended_at: None,
+        story: Story::default(),
+    }
+}
+
+fn command(n: u128, ticket: u128, op: Op) -> Request {
+    Request { made_by: MadeBy::Command { id: n.to_string() }, ..request(n, ticket, op) }
+}
+
+#[test]
+fn a_conflict_names_its_index_and_leaves_the_transaction_usable() {
+    let connection = database();
+    let mut tx = SqliteTx::new(&connection);
+    tx.add_request(&request(1, 1, Op::Create)).unwrap();
+    let refused = tx.add_request(&request(2, 1, Op::Update)).unwrap_err();
+    assert!(
+        matches!(&refused, TxError::Conflict(index) if index == "requests_one_level (T1)"),
+        "{refused}"
+    );
+    let refused = tx.add_request(&request(1, 2, Op::Update)).unwrap_err();
+    assert!(matches!(&refused, TxError::Conflict(index) if index == "requests_id"), "{refused}");
+    // A command is not level-made; an ended request makes room.
+    tx.add_request(&command(3, 1, Op::Update)).unwrap();
+    tx.put_request(&Request { state: State::Done, ..request(1, 1, Op::Create) }).unwrap();
+    tx.add_request(&request(4, 1, Op::Update)).unwrap();
+    let first = tx.first_open_request(TicketKey(Uuid::from_u128(1))).unwrap().unwrap();
+    assert_eq!(first.id, RequestId(Uuid::from_u128(3)));
+    assert!(tx.fault.is_none());
+}
+
+#[test]
+fn only_the_first_in_line_of_a_ticket_is_ready_and_creates_come_before_closes() {
+    let connection = database();
+    let mut tx = SqliteTx::new(&connection);
+    let wait = Request { state: State::Wait, ready_at: at(500), ..request(1, 1, Op::Create) };
+    tx.add_request(&wait).unwrap();
+    tx.add_request(&command(2, 1, Op::Reopen)).unwrap();
+    tx.add_request(&command(3, 2, Op::Close)).unwrap();
+    tx.add_request(&command(4, 3, Op::Create)).unwrap();
+    let ready = |class: u8, now: i64| -> Vec<u128> {
+        let mut statement = connection.prepare(reads::READY_REQUESTS).unwrap();
+        let rows = statement.query_map(
+            rusqlite::params!["noc", class, at(now).as_nanos(), 10],
+            super::rows::request,
+        );
+        rows.unwrap().map(|row| row.unwrap().id.0.as_u128()).collect()
+    };
+    assert_eq!((ready(0, 100), ready(1, 100), ready(2, 100)), (vec![4], vec![3], vec![]));
+    assert_eq!(ready(0, 500), vec![1, 4]);
+
+    let next =
+        || -> i64 { connection.query_row(reads::NEXT_READY, ["noc"], |row| row.get(0)).unwrap() };
+    assert_eq!(next(), 0);
+    for n in [3, 4] {
+        let id = RequestId(Uuid::from_u128(n));
+        let request = tx.request(id).unwrap().unwrap();
+        tx.put_request(&Request { state: State::Done, ..request }).unwrap();
+    }
+    // The command behind the one that waits does not wake the lane.
+    assert_eq!(next(), at(500).as_nanos());
+}

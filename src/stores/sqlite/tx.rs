@@ -1,0 +1,288 @@
+//! Row access inside the writer's transaction.
+//!
+//! Always: a violated unique index is a `Conflict` that names the index, undoes only its own
+//! statement and leaves the transaction usable; anything else that SQLite says is `Broken`, and
+//! `fault` remembers the gravest of it for the writer. Whether to roll back is the writer's
+//! business.
+//!
+//! An update sets only columns that can change. SQLite rewrites every index that holds a column
+//! of the `SET` list, changed or not, so what never changes (names, backend of a request) is not
+//! in one. `REPLACE` is never used: it would give a row a new `n`.
+
+use super::rows::{self, int};
+use super::schema;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
+use ticketgate_actors::model::{
+    Alarm, AlarmRef, BackendId, ClientNumber, Fence, Identity, OccurrenceRef, Parked, Request,
+    RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+};
+use ticketgate_actors::ports::{LaneRow, Tx, TxError};
+
+pub(super) const NEWEST_ALARM: &str =
+    "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 ORDER BY occurrence DESC LIMIT 1";
+pub(super) const ALARM: &str =
+    "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 AND occurrence = ?3";
+pub(super) const ALARMS_OF: &str = "SELECT body FROM alarms WHERE ticket = ?1 ORDER BY n";
+pub(super) const TICKET: &str = "SELECT body FROM tickets WHERE key = ?1";
+pub(super) const TICKET_BY_BACKEND_ID: &str =
+    "SELECT body FROM tickets WHERE backend = ?1 AND backend_id = ?2";
+pub(super) const REQUEST: &str = "SELECT n, body FROM requests WHERE id = ?1";
+// Named, because SQLite would rather walk all requests of the ticket, and they may be thousands.
+pub(super) const FIRST_OPEN: &str = "SELECT n, body FROM requests INDEXED BY requests_open
+    WHERE ticket = ?1 AND ended = 0 ORDER BY n LIMIT 1";
+pub(super) const REQUESTS_IN: &str =
+    "SELECT n, body FROM requests WHERE backend = ?1 AND state = ?2 ORDER BY n";
+pub(super) const FORGET: &str = "DELETE FROM identities WHERE hash IN
+    (SELECT hash FROM identities WHERE at < ?1 ORDER BY at LIMIT ?2)";
+pub(super) const LANE: &str = "SELECT body FROM lanes WHERE backend = ?1";
+
+const PUT_ALARM: &str = "INSERT INTO alarms
+    (source, id, occurrence, active, backend, due_at, wanted, settled, ticket, request, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    ON CONFLICT (source, id, occurrence) DO UPDATE SET active = ?4, backend = ?5, due_at = ?6,
+    wanted = ?7, settled = ?8, ticket = ?9, request = ?10, body = ?11";
+// Not one upsert: with three unique indexes, an upsert of a ticket that is there would stumble
+// over its own correlation key.
+const UPDATE_TICKET: &str =
+    "UPDATE tickets SET backend_id = ?2, status = ?3, sequence = ?4, body = ?5 WHERE key = ?1";
+const INSERT_TICKET: &str = "INSERT INTO tickets
+    (key, backend, backend_id, correlation_key, status, sequence, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const ADD_REQUEST: &str = "INSERT INTO requests
+    (id, backend, ticket, op, class, level_made, state, ended, ready_at, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const PUT_REQUEST: &str =
+    "UPDATE requests SET state = ?2, ended = ?3, ready_at = ?4, body = ?5 WHERE id = ?1";
+const TAKE_FENCES: &str = "INSERT INTO meta (key, value) VALUES ('fence', ?1)
+    ON CONFLICT (key) DO UPDATE SET value = value + ?1 RETURNING value";
+const RAISE_BARRIER: &str = "INSERT INTO barriers (client, fence) VALUES (?1, ?2)
+    ON CONFLICT (client) DO UPDATE SET fence = max(fence, excluded.fence)";
+
+pub(super) struct SqliteTx<'a> {
+    connection: &'a Connection,
+    /// What SQLite failed with, apart from conflicts.
+    pub(super) fault: Option<ErrorCode>,
+}
+
+impl<'a> SqliteTx<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self { connection, fault: None }
+    }
+
+    fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, TxError> {
+        let done = self.connection.prepare_cached(sql).and_then(|mut it| it.execute(params));
+        done.map_err(|error| self.judge(error))
+    }
+
+    fn one<T>(
+        &mut self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, TxError> {
+        let found = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut it| it.query_row(params, read).optional());
+        found.map_err(|error| self.judge(error))
+    }
+
+    fn all<T>(
+        &mut self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, TxError> {
+        let found = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut it| it.query_map(params, read)?.collect());
+        found.map_err(|error| self.judge(error))
+    }
+
+    /// The number of the row that was added last.
+    fn added(&self) -> u64 {
+        u64::try_from(self.connection.last_insert_rowid()).unwrap_or(0)
+    }
+
+    fn judge(&mut self, error: rusqlite::Error) -> TxError {
+        if let rusqlite::Error::SqliteFailure(code, message) = &error {
+            let unique = matches!(
+                code.extended_code,
+                ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            );
+            if let (true, Some(message)) = (unique, message) {
+                return TxError::Conflict(schema::unique_index(message).to_owned());
+            }
+            self.fault = Some(code.code);
+        }
+        TxError::Broken(error.to_string())
+    }
+}
+
+impl Tx for SqliteTx<'_> {
+    fn remember(&mut self, identity: &Identity, at: Timestamp) -> Result<bool, TxError> {
+        let sql = "INSERT INTO identities (hash, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        Ok(self.run(sql, params![identity.0, at.as_nanos()])? == 1)
+    }
+
+    fn forget_identities(&mut self, before: Timestamp, limit: u32) -> Result<u64, TxError> {
+        Ok(self.run(FORGET, params![before.as_nanos(), limit])? as u64)
+    }
+
+    fn newest_alarm(&mut self, alarm: &AlarmRef) -> Result<Option<Alarm>, TxError> {
+        self.one(NEWEST_ALARM, params![alarm.source, alarm.id], rows::value)
+    }
+
+    fn alarm(&mut self, at: &OccurrenceRef) -> Result<Option<Alarm>, TxError> {
+        let key = params![at.alarm.source, at.alarm.id, int(at.occurrence)];
+        self.one(ALARM, key, rows::value)
+    }
+
+    fn put_alarm(&mut self, alarm: &Alarm) -> Result<(), TxError> {
+        let params = params![
+            alarm.at.alarm.source,
+            alarm.at.alarm.id,
+            int(alarm.at.occurrence),
+            alarm.active,
+            alarm.backend.as_ref().map(BackendId::as_str),
+            alarm.due_at.map(Timestamp::as_nanos),
+            int(alarm.wanted_version),
+            int(alarm.settled_version),
+            alarm.ticket.as_ref().map(|ticket| rows::id(&ticket.0)),
+            alarm.request.as_ref().map(|request| rows::id(&request.0)),
+            rows::to_body(alarm),
+        ];
+        self.run(PUT_ALARM, params).map(drop)
+    }
+
+    fn alarms_of(&mut self, ticket: TicketKey) -> Result<Vec<Alarm>, TxError> {
+        self.all(ALARMS_OF, params![rows::id(&ticket.0)], rows::value)
+    }
+
+    fn ticket(&mut self, key: TicketKey) -> Result<Option<Ticket>, TxError> {
+        self.one(TICKET, params![rows::id(&key.0)], rows::value)
+    }
+
+    fn ticket_by_backend_id(
+        &mut self,
+        backend: &BackendId,
+        backend_id: &str,
+    ) -> Result<Option<Ticket>, TxError> {
+        self.one(TICKET_BY_BACKEND_ID, params![backend.as_str(), backend_id], rows::value)
+    }
+
+    fn put_ticket(&mut self, ticket: &Ticket) -> Result<(), TxError> {
+        let key = rows::id(&ticket.key.0);
+        let theirs = rows::backend_id(ticket);
+        let status = ticket.status.as_str();
+        let sequence = int(ticket.sequence);
+        let body = rows::to_body(ticket);
+        if self.run(UPDATE_TICKET, params![key, theirs, status, sequence, body])? == 0 {
+            let backend = ticket.backend.as_str();
+            let correlation = &ticket.correlation_key.0;
+            let params = params![key, backend, theirs, correlation, status, sequence, body];
+            self.run(INSERT_TICKET, params)?;
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, id: RequestId) -> Result<Option<Request>, TxError> {
+        self.one(REQUEST, params![rows::id(&id.0)], rows::request)
+    }
+
+    fn add_request(&mut self, request: &Request) -> Result<u64, TxError> {
+        let params = params![
+            rows::id(&request.id.0),
+            request.backend.as_str(),
+            rows::id(&request.ticket.0),
+            request.op.as_str(),
+            rows::class(request.op),
+            rows::level_made(request),
+            request.state.as_str(),
+            request.state.ended(),
+            request.ready_at.as_nanos(),
+            rows::to_body(request),
+        ];
+        self.run(ADD_REQUEST, params)?;
+        Ok(self.added())
+    }
+
+    fn put_request(&mut self, request: &Request) -> Result<(), TxError> {
+        let params = params![
+            rows::id(&request.id.0),
+            request.state.as_str(),
+            request.state.ended(),
+            request.ready_at.as_nanos(),
+            rows::to_body(request),
+        ];
+        match self.run(PUT_REQUEST, params)? {
+            0 => Err(TxError::Broken(format!("request {} was never added", request.id))),
+            _ => Ok(()),
+        }
+    }
+
+    fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError> {
+        self.one(FIRST_OPEN, params![rows::id(&ticket.0)], rows::request)
+    }
+
+    fn requests_in(&mut self, backend: &BackendId, state: State) -> Result<Vec<Request>, TxError> {
+        self.all(REQUESTS_IN, params![backend.as_str(), state.as_str()], rows::request)
+    }
+
+    fn add_event(&mut self, event: &TicketEvent) -> Result<u64, TxError> {
+        let sql = "INSERT INTO events (event_id, ticket, sequence, body) VALUES (?1, ?2, ?3, ?4)";
+        let params = params![
+            rows::id(&event.event_id.0),
+            rows::id(&event.ticket.key.0),
+            int(event.sequence),
+            rows::to_body(event),
+        ];
+        self.run(sql, params)?;
+        Ok(self.added())
+    }
+
+    fn mark_sent(&mut self, n: u64, at: Timestamp) -> Result<(), TxError> {
+        // A second confirm, after a repeated publish, does not move the first one's time.
+        let sql = "UPDATE events SET sent_at = ?2 WHERE n = ?1 AND sent_at IS NULL";
+        self.run(sql, params![int(n), at.as_nanos()]).map(drop)
+    }
+
+    fn lane(&mut self, backend: &BackendId) -> Result<LaneRow, TxError> {
+        Ok(self.one(LANE, params![backend.as_str()], rows::value)?.unwrap_or_default())
+    }
+
+    fn put_lane(&mut self, backend: &BackendId, row: &LaneRow) -> Result<(), TxError> {
+        let sql = "INSERT INTO lanes (backend, body) VALUES (?1, ?2)
+            ON CONFLICT (backend) DO UPDATE SET body = ?2";
+        self.run(sql, params![backend.as_str(), rows::to_body(row)]).map(drop)
+    }
+
+    fn take_fences(&mut self, count: u64) -> Result<Fence, TxError> {
+        let last = self.one(TAKE_FENCES, params![int(count)], |row| rows::number(row, 0))?;
+        let last = last.ok_or_else(|| TxError::Broken("no fence was given".to_owned()))?;
+        Ok(Fence(last + 1 - count))
+    }
+
+    fn barrier(&mut self, client: ClientNumber) -> Result<Fence, TxError> {
+        let sql = "SELECT fence FROM barriers WHERE client = ?1";
+        let fence = self.one(sql, params![int(client.0)], |row| rows::number(row, 0))?;
+        Ok(fence.map_or_else(Fence::default, Fence))
+    }
+
+    fn raise_barrier(&mut self, client: ClientNumber, to: Fence) -> Result<(), TxError> {
+        self.run(RAISE_BARRIER, params![int(client.0), int(to.0)]).map(drop)
+    }
+
+    fn park(&mut self, message: &Parked) -> Result<u64, TxError> {
+        let sql = "INSERT INTO parked (at, inlet, body, raw) VALUES (?1, ?2, ?3, ?4)";
+        let body = rows::to_body(message);
+        self.run(sql, params![message.at.as_nanos(), message.inlet, body, message.body])?;
+        Ok(self.added())
+    }
+
+    fn audit(&mut self, at: Timestamp, who: &str, what: &str, why: &str) -> Result<(), TxError> {
+        let sql = "INSERT INTO audit (at, who, what, why) VALUES (?1, ?2, ?3, ?4)";
+        self.run(sql, params![at.as_nanos(), who, what, why]).map(drop)
+    }
+}

@@ -1,0 +1,62 @@
+//! One suite over all stores: whatever passes it may stand behind the ports `Store` and `Reads`.
+//!
+//! `cases` says what every store does; `sqlite` adds what only a store on disk can be asked.
+//! Another store joins with one line at the end of this file.
+
+mod cases;
+mod lane_cases;
+mod list_cases;
+mod sqlite;
+mod world;
+
+/// Runs every case on a fresh world of that store.
+macro_rules! every_case {
+    ($world:expr) => {
+        every_case! { $world;
+            cases: a_repeat_has_no_second_effect,
+            cases: an_identity_is_forgotten_only_when_it_is_old,
+            cases: an_alarm_comes_back_to_the_byte,
+            cases: a_second_level_made_request_is_refused_and_its_neighbours_are_not,
+            cases: a_decision_on_an_old_version_leaves_no_trace,
+            cases: two_tickets_cannot_have_one_backend_id,
+            cases: two_tickets_cannot_have_one_correlation_key,
+            cases: fences_only_grow,
+            cases: nothing_is_written_under_a_fence_below_the_barrier,
+            cases: a_set_is_applied_whole_or_not_at_all,
+            cases: a_set_sees_what_it_wrote_itself,
+            cases: many_sets_are_answered_in_their_order,
+            cases: a_ticket_of_the_backend_is_adopted,
+            lane_cases: a_whole_way_from_alarm_to_confirmed_event,
+            lane_cases: news_from_an_older_epoch_is_refused,
+            lane_cases: taking_a_lane_puts_its_open_intent_in_doubt,
+            lane_cases: a_pause_is_kept_until_a_person_ends_it,
+            lane_cases: a_request_that_waits_is_ready_in_its_time,
+            lane_cases: a_level_that_moved_on_makes_no_intent,
+            lane_cases: a_person_settles_a_doubt,
+            lane_cases: an_unconfirmed_event_stays_in_the_outbox,
+            list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
+            list_cases: a_new_occurrence_is_due_with_the_ticket_of_the_one_before,
+            list_cases: lists_run_newest_first_page_by_page,
+            list_cases: lists_are_filtered,
+            list_cases: a_parked_message_comes_back_to_the_byte,
+            list_cases: the_figures_agree_with_the_rows,
+        }
+    };
+    ($world:expr; $($file:ident: $case:ident),* $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                crate::$file::$case(&mut $world).await;
+            }
+        )*
+    };
+}
+
+mod sqlite_passes {
+    every_case!(crate::sqlite::world());
+}
+
+// A store in memory, and PostgreSQL, go here:
+// mod memory_passes {
+//     every_case!(crate::memory::world());
+// }
