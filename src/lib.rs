@@ -1,1 +1,4 @@
+pub mod amqp;
+pub mod inproc;
 pub mod wire;
+pub mod words;
