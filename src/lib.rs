@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod amqp;
+pub mod inproc;
 pub mod simulate;
 pub mod stores;
 pub mod wire;
+pub mod words;

@@ -1,0 +1,206 @@
+//! Publishes with confirms, on a connection of its own: a broker that is short of memory or disk
+//! stops everything that a publishing connection writes, acknowledgements too.
+//!
+//! What always holds: Ok means that the broker confirmed (rule O2); every publish ends within its
+//! deadline (rule O4); a session that missed one is given up, and everything that waits in it
+//! fails. How many are under way at once is left to the caller. Nothing is `mandatory`: a ticket
+//! event that nobody is bound to is normal.
+
+use super::link::{self, Broker, Health, Trouble};
+use super::settings::AmqpSettings;
+use super::{Phase, reached, topology};
+use crate::wire::{Encoded, Exchange};
+use futures_util::StreamExt;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use ticketgate_actors::ports::PublishFailed;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tracing::{info, warn};
+
+/// AMQP's word for a message that survives the broker.
+const PERSISTENT: u8 = 2;
+/// How often the connection is looked at, should an event of it have been missed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The way out, across sessions.
+pub(super) struct Publisher {
+    tickets: String,
+    ops: String,
+    deadline: Duration,
+    current: RwLock<Option<Arc<Session>>>,
+}
+
+/// One channel in confirm mode, and why it is no longer used.
+struct Session {
+    channel: Channel,
+    lost: watch::Sender<Option<String>>,
+}
+
+impl Publisher {
+    pub fn new(settings: &AmqpSettings) -> Self {
+        Self {
+            tickets: topology::named(settings, topology::TICKETS),
+            ops: topology::named(settings, topology::OPS),
+            deadline: settings.confirm_timeout,
+            current: RwLock::new(None),
+        }
+    }
+
+    /// The future that publishes; an error at once where there is no session. It has to run on
+    /// the bus's own runtime.
+    pub fn publish(
+        &self,
+        message: Encoded,
+    ) -> Result<impl Future<Output = Result<(), PublishFailed>> + Send + 'static, PublishFailed>
+    {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let session = current.ok_or_else(|| PublishFailed("not connected".to_owned()))?;
+        let exchange = match message.exchange {
+            Exchange::Tickets => self.tickets.clone(),
+            Exchange::Ops => self.ops.clone(),
+        };
+        let deadline = self.deadline;
+        Ok(async move { session.publish(exchange, message, Instant::now() + deadline).await })
+    }
+
+    /// One session: ends without trouble when the phase says that the bus closes.
+    pub async fn session(
+        &self,
+        broker: &Broker,
+        settings: &AmqpSettings,
+        health: &Health,
+        mut phase: watch::Receiver<Phase>,
+    ) -> Result<(), Trouble> {
+        let connection = broker.connect("out").await?;
+        topology::declare(&connection, settings).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let session = Arc::new(Session { channel, lost: watch::Sender::new(None) });
+        self.set_current(Some(Arc::clone(&session)));
+        health.is_up("out");
+        let ended = tokio::select! {
+            () = reached(&mut phase, Phase::Closed) => Ok(()),
+            trouble = session.watch(&connection) => Err(trouble),
+        };
+        self.set_current(None);
+        session.give_up("the session is over");
+        link::close(&connection).await;
+        ended
+    }
+
+    fn set_current(&self, session: Option<Arc<Session>>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+}
+
+impl Session {
+    /// Returns when the session is of no more use.
+    async fn watch(&self, connection: &Connection) -> Trouble {
+        let mut events = std::pin::pin!(connection.events_listener());
+        let mut lost = self.lost.subscribe();
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::Error(error)) => return error.into(),
+                    Some(Event::ConnectionBlocked(why)) => {
+                        warn!(why, "the broker takes nothing more for now");
+                    }
+                    Some(Event::ConnectionUnblocked) => info!("the broker takes messages again"),
+                    Some(_) => {}
+                    None => return Trouble::Lost("the connection has ended".to_owned()),
+                },
+                Ok(why) = lost.wait_for(Option::is_some) => {
+                    return Trouble::Lost(why.clone().unwrap_or_default());
+                }
+                _ = look.tick() => {
+                    if !connection.status().connected() || !self.channel.status().connected() {
+                        return Trouble::Lost("the connection or its channel is closed".to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    fn give_up(&self, why: &str) {
+        self.lost.send_if_modified(|lost| match lost {
+            Some(_) => false,
+            None => {
+                *lost = Some(why.to_owned());
+                true
+            }
+        });
+    }
+
+    async fn publish(
+        &self,
+        exchange: String,
+        message: Encoded,
+        deadline: Instant,
+    ) -> Result<(), PublishFailed> {
+        let mut lost = self.lost.subscribe();
+        tokio::select! {
+            outcome = self.attempt(exchange, message, deadline) => outcome,
+            _ = lost.wait_for(Option::is_some) => {
+                Err(PublishFailed("the connection was lost".to_owned()))
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        exchange: String,
+        message: Encoded,
+        deadline: Instant,
+    ) -> Result<(), PublishFailed> {
+        let properties = properties(&message);
+        let (key, options) = (message.routing_key.as_str(), BasicPublishOptions::default());
+        let publishing = self.channel.basic_publish(
+            exchange.into(),
+            key.into(),
+            options,
+            &message.body,
+            properties,
+        );
+        let confirm = match timeout_at(deadline, publishing).await {
+            Ok(Ok(confirm)) => confirm,
+            Ok(Err(error)) => return self.broken(format!("publishing failed: {error}")),
+            Err(_) => return self.broken("the broker did not take it in time".to_owned()),
+        };
+        match timeout_at(deadline, confirm).await {
+            Ok(Ok(Confirmation::Ack(_))) => Ok(()),
+            Ok(Ok(Confirmation::Nack(_))) => {
+                Err(PublishFailed("the broker said that it did not take it".to_owned()))
+            }
+            Ok(Ok(Confirmation::NotRequested)) => {
+                self.broken("the channel is not in confirm mode".to_owned())
+            }
+            Ok(Err(error)) => self.broken(format!("the confirm was lost: {error}")),
+            Err(_) => self.broken("the broker did not confirm in time".to_owned()),
+        }
+    }
+
+    /// Nothing that this session still holds back shall go out later, behind a repeat.
+    fn broken(&self, why: String) -> Result<(), PublishFailed> {
+        self.give_up(&why);
+        Err(PublishFailed(why))
+    }
+}
+
+fn properties(message: &Encoded) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (name, value) in &message.headers {
+        headers.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
+    }
+    BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(message.message_id.as_str().into())
+        .with_content_type(message.content_type.into())
+        .with_headers(headers)
+}

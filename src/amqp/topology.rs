@@ -1,0 +1,165 @@
+//! Our exchanges and queues (CONTRACT 1.1) as a table, and their declaration.
+//!
+//! Every argument is stated, since the broker's defaults differ between its versions: one that is
+//! left out is another queue on the next major version. Declared at start and again in every
+//! session, so that what somebody deleted comes back. What exists with other arguments is a
+//! [`Trouble::Mismatch`], and nothing is ever deleted or changed.
+
+use super::link::Trouble;
+use super::settings::{AmqpSettings, Hears, Subscription};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+
+/// AMQP's reply code for "exists with other arguments".
+const PRECONDITION_FAILED: u16 = 406;
+/// Deliveries of one message after which the broker sets it aside.
+const DELIVERY_LIMIT: u32 = 1000;
+/// As good as none: a message over the limit of a queue without dead-letter exchange would vanish.
+const NO_DELIVERY_LIMIT: u32 = 1_000_000_000;
+
+/// Names behind the prefix.
+pub(super) const ALARMS_INTAKE: &str = "alarms.intake";
+pub(super) const PARKED: &str = "parked";
+pub(super) const TICKETS: &str = "tickets";
+pub(super) const OPS: &str = "ops";
+const ALARMS: &str = "alarms";
+
+const EXCHANGES: &[(&str, ExchangeKind)] = &[
+    (ALARMS, ExchangeKind::Topic),
+    (TICKETS, ExchangeKind::Topic),
+    (OPS, ExchangeKind::Topic),
+    (PARKED, ExchangeKind::Fanout),
+];
+
+/// A queue that the service consumes.
+struct Intake {
+    queue: &'static str,
+    exchange: &'static str,
+    binding: &'static str,
+    /// Where its refused and worn-out messages go: to the parked exchange, or nowhere.
+    parks: bool,
+}
+
+const INTAKES: &[Intake] = &[
+    Intake { queue: ALARMS_INTAKE, exchange: ALARMS, binding: "alarm.#", parks: true },
+    Intake { queue: PARKED, exchange: PARKED, binding: "", parks: false },
+];
+
+/// A name with its prefix.
+pub(super) fn named(settings: &AmqpSettings, name: &str) -> String {
+    format!("{}.{name}", settings.prefix)
+}
+
+/// Declares everything. On a channel of its own: the first refusal closes it.
+pub(super) async fn declare(
+    connection: &Connection,
+    settings: &AmqpSettings,
+) -> Result<(), Trouble> {
+    let channel = connection.create_channel().await?;
+    for (name, kind) in EXCHANGES {
+        let name = named(settings, name);
+        let declared = channel
+            .exchange_declare(
+                name.as_str().into(),
+                kind.clone(),
+                ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() },
+                FieldTable::default(),
+            )
+            .await;
+        declared.map_err(|error| judge("exchange", &name, error))?;
+    }
+    for intake in INTAKES {
+        let queue = named(settings, intake.queue);
+        let exchange = named(settings, intake.exchange);
+        let arguments = intake_arguments(settings, intake);
+        queue_bound(&channel, &queue, arguments, &exchange, &[intake.binding]).await?;
+    }
+    for subscription in &settings.subscriptions {
+        let exchange = match subscription.exchange {
+            Hears::Tickets => named(settings, TICKETS),
+            Hears::Ops => named(settings, OPS),
+        };
+        let bindings: Vec<&str> = subscription.bindings.iter().map(String::as_str).collect();
+        let arguments = subscription_arguments(subscription);
+        queue_bound(&channel, &subscription.queue, arguments, &exchange, &bindings).await?;
+    }
+    channel.close(200, "declared".into()).await?;
+    Ok(())
+}
+
+async fn queue_bound(
+    channel: &Channel,
+    queue: &str,
+    arguments: FieldTable,
+    exchange: &str,
+    bindings: &[&str],
+) -> Result<(), Trouble> {
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    let declared = channel.queue_declare(queue.into(), options, arguments).await;
+    declared.map_err(|error| judge("queue", queue, error))?;
+    for binding in bindings {
+        channel
+            .queue_bind(
+                queue.into(),
+                exchange.into(),
+                (*binding).into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+fn intake_arguments(settings: &AmqpSettings, intake: &Intake) -> FieldTable {
+    let mut arguments = quorum();
+    // At-least-once dead-lettering exists only together with this overflow.
+    text(&mut arguments, "x-overflow", "reject-publish");
+    if intake.parks {
+        number(&mut arguments, "x-delivery-limit", DELIVERY_LIMIT.into());
+        text(&mut arguments, "x-dead-letter-exchange", &named(settings, PARKED));
+        text(&mut arguments, "x-dead-letter-strategy", "at-least-once");
+    } else {
+        number(&mut arguments, "x-delivery-limit", NO_DELIVERY_LIMIT.into());
+    }
+    arguments
+}
+
+fn subscription_arguments(subscription: &Subscription) -> FieldTable {
+    let mut arguments = quorum();
+    number(&mut arguments, "x-delivery-limit", NO_DELIVERY_LIMIT.into());
+    number(&mut arguments, "x-max-length", subscription.max_length.into());
+    text(&mut arguments, "x-overflow", "drop-head");
+    if let Some(ttl) = subscription.ttl {
+        let millis = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+        number(&mut arguments, "x-message-ttl", millis);
+    }
+    arguments
+}
+
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    text(&mut arguments, "x-queue-type", "quorum");
+    arguments
+}
+
+fn text(arguments: &mut FieldTable, name: &str, value: &str) {
+    arguments.insert(ShortString::from(name), AMQPValue::LongString(value.into()));
+}
+
+fn number(arguments: &mut FieldTable, name: &str, value: i64) {
+    arguments.insert(ShortString::from(name), AMQPValue::LongLongInt(value));
+}
+
+fn judge(what: &str, name: &str, error: lapin::Error) -> Trouble {
+    match error.kind() {
+        ErrorKind::ProtocolError(broker) if broker.get_id() == PRECONDITION_FAILED => {
+            Trouble::Mismatch {
+                what: format!("{what} {name}"),
+                broker_says: broker.get_message().to_string(),
+            }
+        }
+        _ => error.into(),
+    }
+}
