@@ -767,6 +767,9 @@ impl Lane {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 fn earliest(one: Option<Mono>, other: Option<Mono>) -> Option<Mono> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

@@ -1,0 +1,585 @@
+//! The lane by example. `Bench` plays the store and the clock; each test plays the backend.
+
+use super::*;
+use crate::model::{
+    AlarmRef, CorrelationKey, Doubt, Fields, Found, Kind, OccurrenceRef, Origin, Story, TicketKey,
+    TicketStatus, Timestamp,
+};
+use crate::ports::Reading;
+use crate::testing::at;
+use uuid::Uuid;
+
+struct Dull(u128);
+impl Dice for Dull {
+    fn event_id(&mut self) -> EventId {
+        self.0 += 1;
+        EventId(Uuid::from_u128(self.0))
+    }
+    fn chance(&mut self) -> f64 {
+        1.0
+    }
+}
+
+fn settings() -> LaneSettings {
+    LaneSettings {
+        capability: Capability::Searchable,
+        readable: true,
+        timeout: Duration::from_secs(10),
+        index_lag: Duration::from_secs(2),
+        retries: 1,
+        ..LaneSettings::default()
+    }
+}
+
+fn ticket(n: u64) -> Ticket {
+    Ticket {
+        key: TicketKey(Uuid::from_u128(u128::from(n))),
+        backend: BackendId::new("crm"),
+        kind: Kind::Incident,
+        correlation_key: CorrelationKey(format!("tg{n}")),
+        origin: Origin::Command { id: n.to_string() },
+        backend_id: Some(format!("INC{n}")),
+        url: None,
+        status: TicketStatus::Pending,
+        backend_status: None,
+        fields: Fields::new(),
+        sequence: 0,
+        adopted: false,
+        accepted_at: at(0),
+        changed_at: at(0),
+        home_node: "n".into(),
+        story: Story::default(),
+    }
+}
+
+fn request(n: u64, op: Op) -> Request {
+    let alarm = AlarmRef { source: "probe".into(), id: n.to_string() };
+    Request {
+        n,
+        id: RequestId(Uuid::from_u128(1_000 + u128::from(n))),
+        backend: BackendId::new("crm"),
+        ticket: TicketKey(Uuid::from_u128(u128::from(n))),
+        op,
+        state: State::Accepted,
+        made_by: MadeBy::Level { at: OccurrenceRef { alarm, occurrence: 1 }, version: 1 },
+        fields: Fields::from_iter([("summary".to_owned(), "s".into())]),
+        frozen: false,
+        attempts: 0,
+        refusals: 0,
+        ready_at: at(1_000_000),
+        doubt: None,
+        error: None,
+        accepted_at: at(1_000_000),
+        ended_at: None,
+        story: Story::default(),
+    }
+}
+
+/// A lane with a store that does what it is told, in memory.
+struct Bench {
+    lane: Lane,
+    now: Moment,
+    dice: Dull,
+    requests: Vec<Request>,
+    calls: Vec<(Turn, Call)>,
+    sets: Vec<ChangeSet>,
+    others: Vec<Effect>,
+    store_down: bool,
+}
+
+impl Bench {
+    fn new(settings: LaneSettings) -> Self {
+        let mut bench = Self {
+            lane: Lane::new(BackendId::new("crm"), settings),
+            now: Moment { wall: at(1_000_000), mono: Mono(500_000) },
+            dice: Dull(0),
+            requests: vec![],
+            calls: vec![],
+            sets: vec![],
+            others: vec![],
+            store_down: false,
+        };
+        bench.feed(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] });
+        bench
+    }
+
+    fn feed(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for effect in self.lane.step(input, self.now, &mut self.dice) {
+                match effect {
+                    Effect::Load(class) => {
+                        let ready = |request: &&Request| {
+                            request.state == State::Wait
+                                && class_of(request.op) == class
+                                && request.ready_at <= self.now.wall
+                        };
+                        inputs.push_back(Input::Loaded {
+                            class,
+                            requests: Some(self.requests.iter().filter(ready).cloned().collect()),
+                            all: true,
+                            next_ready: None,
+                        });
+                    }
+                    Effect::Call(turn, call) => self.calls.push((turn, call)),
+                    Effect::Store(turn, set) => {
+                        self.sets.push(set.clone());
+                        let result = if self.store_down {
+                            Err(StoreError::Down("full".into()))
+                        } else {
+                            Ok(set.0.iter().map(|change| self.apply(change)).collect())
+                        };
+                        inputs.push_back(Input::Stored(turn, result));
+                    }
+                    Effect::WakeAt(_) => {}
+                    other => self.others.push(other),
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, change: &Change) -> Applied {
+        let row = |requests: &mut Vec<Request>, id| {
+            requests.iter().position(|request| request.id == id).expect("it was submitted")
+        };
+        match change {
+            Change::Intend(it) => {
+                let n = row(&mut self.requests, it.request);
+                let request = &mut self.requests[n];
+                request.state = State::Intent;
+                request.attempts += 1;
+                request.doubt = None;
+                Applied::Intended(Box::new(request.clone()), Box::new(ticket(request.n)))
+            }
+            Change::Conclude(it) => {
+                let n = row(&mut self.requests, it.request);
+                let request = &mut self.requests[n];
+                assert_eq!(it.attempt, request.attempts);
+                match &it.end {
+                    End::Wait { ready_at, counted, .. } => {
+                        request.state = State::Wait;
+                        request.ready_at = *ready_at;
+                        request.refusals += u32::from(*counted);
+                    }
+                    End::InDoubt { look_at, .. } => {
+                        request.state = State::InDoubt;
+                        request.doubt = Some(Doubt {
+                            since: self.now.wall,
+                            reason: String::new(),
+                            absent_looks: 0,
+                            look_at: *look_at,
+                        });
+                    }
+                    End::AbsentOnce { look_at } => {
+                        let doubt = request.doubt.as_mut().unwrap();
+                        doubt.absent_looks += 1;
+                        doubt.look_at = *look_at;
+                    }
+                    End::Done(_) => request.state = State::Done,
+                    End::Adopted(_) => request.state = State::Adopted,
+                    End::Rejected(_) => request.state = State::Rejected,
+                    End::Failed(_) => request.state = State::Failed,
+                    End::Cancelled(_) => request.state = State::Cancelled,
+                    End::Superseded(_) => request.state = State::Superseded,
+                    End::Undecided(_) => request.state = State::Undecided,
+                }
+                Applied::Concluded(Box::new(Concluded {
+                    request: request.clone(),
+                    ticket: ticket(request.n),
+                    next: None,
+                    due: None,
+                    events: false,
+                }))
+            }
+            _ => Applied::Done,
+        }
+    }
+
+    fn submit(&mut self, n: u64, op: Op) {
+        let request = request(n, op);
+        self.requests.push(request.clone());
+        self.feed(Input::Submitted(Box::new(request)));
+    }
+
+    fn pass(&mut self, span: Duration) {
+        self.now.mono = self.now.mono.plus(span);
+        self.now.wall = self.now.wall.plus(span);
+        self.feed(Input::Tick);
+    }
+
+    /// The call under way, and only one.
+    fn call(&mut self) -> (Turn, Call) {
+        assert_eq!(self.calls.len(), 1, "{:?}", self.calls);
+        self.calls.remove(0)
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let (turn, _) = self.call();
+        self.feed(Input::Answered(turn, answer));
+    }
+
+    fn state(&self, n: u64) -> State {
+        self.requests.iter().find(|request| request.n == n).unwrap().state
+    }
+}
+
+fn done(id: &str) -> Answer {
+    Answer::Done(Found { backend_id: id.into(), ..Found::default() })
+}
+fn lost() -> Answer {
+    Answer::InDoubt(TicketError::because("no answer"))
+}
+fn found(keys: &[&str]) -> Answer {
+    let tickets = keys.iter().map(|key| Found {
+        backend_id: format!("id-{key}"),
+        correlation_key: Some((*key).to_owned()),
+        ..Found::default()
+    });
+    Answer::Read(Reading { tickets: tickets.collect(), more: false })
+}
+const SETTLE: Duration = Duration::from_secs(22);
+
+#[test]
+fn the_intent_is_stored_before_the_call_and_shares_its_set_with_the_outcome_before() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    assert!(matches!(bench.sets[0].0[..], [Change::Intend(_)]));
+    bench.submit(2, Op::Create);
+    assert_eq!(bench.calls.len(), 1, "one call at a time");
+    bench.answer(done("INC1"));
+    assert!(matches!(bench.sets[1].0[..], [Change::Conclude(_), Change::Intend(_)]));
+    assert_eq!((bench.state(1), bench.state(2)), (State::Done, State::Intent));
+}
+
+#[test]
+fn creates_go_before_closes_before_updates_and_what_is_aged_before_all() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Update); // goes at once: the lane is idle
+    for (n, op) in [(2, Op::Update), (3, Op::Close), (4, Op::Create)] {
+        bench.submit(n, op);
+    }
+    let mut order = vec![];
+    for _ in 0..4 {
+        let (turn, call) = bench.call();
+        order.push(call.request.unwrap().0.as_u128() - 1_000);
+        bench.feed(Input::Answered(turn, done("x")));
+    }
+    assert_eq!(order, [1, 4, 3, 2]);
+
+    bench.submit(5, Op::Update);
+    bench.submit(6, Op::Update);
+    bench.now.mono = bench.now.mono.plus(Duration::from_secs(61));
+    bench.now.wall = bench.now.wall.plus(Duration::from_secs(61));
+    let mut fresh = request(7, Op::Create);
+    fresh.ready_at = bench.now.wall;
+    bench.requests.push(fresh.clone());
+    bench.feed(Input::Submitted(Box::new(fresh)));
+    bench.answer(done("x"));
+    assert_eq!((bench.state(6), bench.state(7)), (State::Intent, State::Accepted));
+}
+
+#[test]
+fn what_was_not_sent_costs_no_attempt_and_holds_the_lane() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    for _ in 0..5 {
+        bench.answer(Answer::NotSent("connection refused".into()));
+        assert!(bench.calls.is_empty(), "the lane holds");
+        bench.pass(Duration::from_secs(61));
+    }
+    assert_eq!(bench.requests[0].refusals, 0);
+    bench.answer(done("INC1"));
+    assert_eq!(bench.state(1), State::Done);
+}
+
+#[test]
+fn a_busy_backend_is_left_alone_for_as_long_as_it_asks() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    let error = TicketError::because("busy");
+    bench.answer(Answer::Busy { error, retry_after: Some(Duration::from_secs(7)) });
+    bench.pass(Duration::from_millis(6_900));
+    assert!(bench.calls.is_empty());
+    bench.pass(Duration::from_millis(200));
+    assert_eq!(bench.calls.len(), 1);
+}
+
+#[test]
+fn retries_count_what_the_backend_refused_and_then_it_has_failed() {
+    let mut bench = Bench::new(settings()); // one retry
+    bench.submit(1, Op::Create);
+    let again = || Answer::Retryable {
+        error: TicketError::because("try later"),
+        retry_after: Some(Duration::ZERO),
+    };
+    bench.answer(again());
+    assert_eq!(bench.state(1), State::Intent, "the second attempt is under way");
+    bench.answer(again());
+    assert_eq!(bench.state(1), State::Failed);
+}
+
+#[test]
+fn a_lost_create_settles_is_looked_for_twice_and_only_then_sent_again() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    bench.answer(lost());
+    assert_eq!(bench.state(1), State::InDoubt);
+    bench.pass(SETTLE - Duration::from_millis(1));
+    assert!(bench.calls.is_empty(), "a look before it has settled proves nothing");
+    bench.pass(Duration::from_millis(1));
+    assert!(matches!(bench.calls[0].1.work, Work::Search { .. }));
+    bench.answer(found(&[]));
+    bench.pass(Duration::from_millis(1_999));
+    assert!(bench.calls.is_empty(), "looks stand at least the index lag apart");
+    bench.pass(Duration::from_millis(1));
+    bench.answer(found(&[]));
+    assert!(matches!(bench.calls[0].1.work, Work::Create { .. }));
+    bench.answer(done("INC1"));
+    assert_eq!((bench.state(1), bench.requests[0].attempts), (State::Done, 2));
+}
+
+#[test]
+fn a_lost_create_that_is_found_is_ours() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    bench.answer(lost());
+    bench.pass(SETTLE);
+    bench.answer(found(&["tg1"]));
+    assert_eq!((bench.state(1), bench.requests[0].attempts), (State::Adopted, 1));
+}
+
+#[test]
+fn a_failed_or_ambiguous_look_never_reads_as_absent() {
+    let refused = || Answer::Refused(TicketError::because("400"));
+    for look in [found(&["tg1", "tg1"]), found(&["another"]), refused(), done("INC9")] {
+        let mut bench = Bench::new(settings());
+        bench.submit(1, Op::Create);
+        bench.answer(lost());
+        bench.pass(SETTLE);
+        bench.answer(look.clone());
+        assert_eq!(bench.state(1), State::Undecided, "{look:?}");
+    }
+}
+
+#[test]
+fn unanswered_looks_are_repeated_and_end_undecided_but_an_outage_is_waited_out() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    bench.answer(lost());
+    bench.pass(SETTLE);
+    for _ in 0..20 {
+        bench.answer(Answer::NotSent("connection refused".into()));
+        bench.pass(Duration::from_secs(61));
+    }
+    assert_eq!(bench.state(1), State::InDoubt);
+    for _ in 0..UNANSWERED_LOOKS_MAX {
+        bench.answer(lost());
+        bench.pass(Duration::from_secs(61));
+    }
+    assert_eq!(bench.state(1), State::Undecided);
+}
+
+#[test]
+fn where_nothing_can_be_known_a_person_is_asked_unless_the_config_says_otherwise() {
+    let none = LaneSettings { capability: Capability::None, ..settings() };
+    let mut bench = Bench::new(none.clone());
+    bench.submit(1, Op::Create);
+    bench.answer(lost());
+    assert_eq!(bench.state(1), State::Undecided);
+
+    let mut bench = Bench::new(LaneSettings { retry_may_duplicate: true, ..none });
+    bench.submit(1, Op::Create);
+    bench.answer(lost());
+    bench.pass(Duration::from_secs(61));
+    assert_eq!(bench.calls.len(), 1, "sent again, by explicit config");
+}
+
+#[test]
+fn an_idempotent_backend_is_simply_asked_again_within_the_keys_life() {
+    let keyed = LaneSettings {
+        capability: Capability::IdempotencyKey,
+        key_ttl: Duration::from_secs(100),
+        ..settings()
+    };
+    let mut bench = Bench::new(keyed);
+    bench.submit(1, Op::Create);
+    bench.answer(lost());
+    bench.pass(Duration::from_secs(2));
+    assert!(matches!(bench.calls[0].1.work, Work::Create { .. }));
+    bench.answer(lost());
+    bench.pass(Duration::from_secs(101));
+    assert_eq!(bench.state(1), State::Undecided, "the backend may have forgotten the key");
+}
+
+#[test]
+fn a_lost_update_is_read_back_and_sent_again_only_if_it_is_not_there() {
+    for (summary, state, calls) in [("s", State::Done, 0), ("old", State::Intent, 1)] {
+        let mut bench = Bench::new(settings());
+        bench.submit(1, Op::Update);
+        bench.answer(lost());
+        bench.pass(SETTLE);
+        let mut shown = Found { backend_id: "INC1".into(), ..Found::default() };
+        shown.fields.insert("summary".into(), summary.into());
+        bench.answer(Answer::Read(Reading { tickets: vec![shown], more: false }));
+        assert_eq!((bench.state(1), bench.calls.len()), (state, calls), "{summary}");
+    }
+}
+
+#[test]
+fn refused_credentials_cost_one_call_and_pause_the_lane_until_a_person_resumes_it() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    bench.submit(2, Op::Create);
+    bench.answer(Answer::Unauthorised(TicketError::because("401")));
+    bench.pass(Duration::from_secs(3_600));
+    assert!(bench.calls.is_empty());
+    assert!(bench.sets.iter().flat_map(|s| &s.0).any(|c| matches!(c, Change::PauseLane(..))));
+    assert!(bench.others.iter().any(|effect| matches!(effect, Effect::Ops("paused", _))));
+    bench.feed(Input::Resumed);
+    bench.answer(done("INC1"));
+    bench.answer(done("INC2"));
+    assert_eq!((bench.state(1), bench.state(2)), (State::Done, State::Done));
+}
+
+#[test]
+fn an_answer_of_an_old_turn_changes_nothing() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    let (turn, _) = bench.call();
+    bench.feed(Input::Answered(turn, done("INC1")));
+    let sets = bench.sets.len();
+    bench.feed(Input::Answered(turn, lost()));
+    assert_eq!(bench.sets.len(), sets);
+    assert_eq!(bench.state(1), State::Done);
+}
+
+#[test]
+fn with_max_in_doubt_no_more_writes_go_out() {
+    let mut bench = Bench::new(LaneSettings { max_in_doubt: 2, ..settings() });
+    for n in 1..=3 {
+        bench.submit(n, Op::Create);
+    }
+    bench.answer(lost());
+    bench.answer(lost());
+    assert!(bench.calls.is_empty(), "two doubts are enough");
+    assert!(bench.lane.glance(bench.now).held.is_some());
+    bench.pass(SETTLE);
+    bench.answer(found(&["tg1"]));
+    bench.answer(found(&["tg2"]));
+    assert_eq!(bench.state(3), State::Intent, "the doubts have ended: it goes on");
+}
+
+#[test]
+fn an_outcome_that_the_store_could_not_take_is_given_again() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    bench.store_down = true;
+    bench.answer(done("INC1"));
+    assert_eq!(bench.state(1), State::Intent);
+    bench.store_down = false;
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.state(1), State::Done);
+    assert!(bench.calls.is_empty(), "it was not called again");
+}
+
+#[test]
+fn a_level_that_moved_on_is_rendered_again_or_superseded() {
+    for (level, expected) in
+        [(Some(Level { version: 2, fields: Fields::new() }), "intent"), (None, "superseded")]
+    {
+        let mut lane = Lane::new(BackendId::new("crm"), settings());
+        let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+        let mut dice = Dull(0);
+        lane.step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] }, now, &mut dice);
+        let moved = Box::new(request(1, Op::Update));
+        let effects = lane.step(Input::Submitted(moved.clone()), now, &mut dice);
+        let Some(Effect::Store(turn, _)) =
+            effects.into_iter().find(|e| matches!(e, Effect::Store(..)))
+        else {
+            panic!("an intent was expected")
+        };
+        let alarm = crate::logic::occurrence::absorb(
+            None,
+            &crate::testing::alarm_event("probe", "1"),
+            &crate::logic::policy::Routing::default(),
+            Timestamp::default(),
+        );
+        let crate::logic::occurrence::Absorbed::Opened(alarm) = alarm else { panic!("it is new") };
+        let stale = Applied::Stale(moved, Box::new(alarm));
+        let effects = lane.step(Input::Stored(turn, Ok(vec![stale])), now, &mut dice);
+        let Some(Effect::Render(turn, ..)) =
+            effects.into_iter().find(|e| matches!(e, Effect::Render(..)))
+        else {
+            panic!("a rendering was expected")
+        };
+        let effects = lane.step(Input::Rendered(turn, level), now, &mut dice);
+        let set = effects.iter().find_map(|effect| match effect {
+            Effect::Store(_, set) => Some(&set.0[0]),
+            _ => None,
+        });
+        match (set.unwrap(), expected) {
+            (Change::Intend(it), "intent") => assert_eq!(it.level.as_ref().unwrap().version, 2),
+            (Change::Conclude(it), "superseded") => {
+                assert!(matches!(it.end, End::Superseded(_)));
+            }
+            (change, _) => panic!("{change:?}"),
+        }
+    }
+}
+
+#[test]
+fn after_a_take_over_old_doubts_settle_anew_and_nothing_is_called_before() {
+    let mut bench = Bench::new(settings());
+    let mut doubtful = request(1, Op::Create);
+    doubtful.state = State::InDoubt;
+    doubtful.attempts = 1;
+    doubtful.doubt = Some(Doubt {
+        since: at(0),
+        reason: String::new(),
+        absent_looks: 0,
+        look_at: at(0), // long past by the wall clock
+    });
+    bench.requests.push(doubtful.clone());
+    let doubts = vec![(doubtful, ticket(1))];
+    bench.feed(Input::Taken { epoch: Epoch(2), pause: None, doubts });
+    bench.pass(SETTLE - Duration::from_millis(1));
+    assert!(bench.calls.is_empty());
+    bench.pass(Duration::from_millis(1));
+    bench.answer(found(&["tg1"]));
+    assert_eq!(bench.state(1), State::Adopted);
+}
+
+#[test]
+fn searches_go_last_are_bounded_and_give_up_at_their_time() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    let search = || Work::Search {
+        by: crate::ports::SearchBy::Fields(Fields::new()),
+        kind: Kind::Incident,
+        limit: 1,
+    };
+    for id in 0..=READS_MAX as u64 {
+        let deadline = bench.now.mono.plus(Duration::from_secs(30));
+        bench.feed(Input::Asked(Read { id, work: search(), deadline }));
+    }
+    let answered =
+        |bench: &Bench| bench.others.iter().filter(|e| matches!(e, Effect::AnswerRead(..))).count();
+    assert_eq!(answered(&bench), 1, "one too many");
+    bench.submit(2, Op::Create);
+    bench.answer(done("INC1"));
+    assert_eq!(bench.state(2), State::Intent, "the create goes before 256 searches");
+    bench.pass(Duration::from_secs(30));
+    assert_eq!(answered(&bench), 1 + READS_MAX);
+}
+
+#[test]
+fn a_draining_lane_makes_no_new_intent() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    bench.submit(2, Op::Create);
+    bench.feed(Input::Drain);
+    assert!(!bench.lane.quiet());
+    bench.answer(done("INC1"));
+    assert!(bench.lane.quiet() && bench.calls.is_empty());
+    assert_eq!(bench.state(2), State::Accepted);
+}

@@ -1,0 +1,182 @@
+//! Wiring: opens what is configured, starts the cast, and stops it in order.
+//!
+//! The order of starting: store, backends, bus, actors, face. Of stopping (rule G16): no more
+//! deliveries, no more intents, 20 s for calls, 5 s for confirms, then everything else; what is
+//! still under way then is an open intent, and in doubt at the next start.
+
+use crate::amqp::{AmqpBus, Inlets};
+use crate::backends::{self, Description, RestBackend};
+use crate::clock::{RandomIds, SystemClock};
+use crate::config::{Loaded, backend_ids};
+use crate::http::{self, Face};
+use crate::inproc::InprocBus;
+use crate::metrics::Metrics;
+use crate::stores::{SqliteSettings, SqliteStore};
+use crate::telemetry::LogLevel;
+use crate::tripwire::FileTripwire;
+use crate::wire::{Decoder, Encoding};
+use actix_web::dev::ServerHandle;
+use anyhow::Context;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
+use ticketgate_actors::actors::{
+    BackendSeat, Cast, CastSettings, Outside, ParkedInlet, StoreLeases, Views,
+};
+use ticketgate_actors::model::BackendId;
+use ticketgate_actors::ports::{
+    Backend, Bus, Clock, Delivery, Ids, Inlet, Reads, Soon, Store, Verdict,
+};
+
+/// Deliveries that are under way when the service stops are settled within this time.
+const DELIVERIES_GRACE: Duration = Duration::from_secs(5);
+
+/// A running service.
+pub struct Service {
+    /// The actors.
+    pub cast: Cast,
+    /// Where HTTP listens.
+    pub address: SocketAddr,
+    /// The bus, if it is the in-process one.
+    pub inproc: Option<Arc<InprocBus>>,
+    amqp: Option<Arc<AmqpBus>>,
+    server: ServerHandle,
+}
+
+/// Opens the way for deliveries once the intake stands: the bus is needed before it.
+#[derive(Default)]
+struct LateInlet(OnceLock<Arc<dyn Inlet>>);
+
+impl Inlet for LateInlet {
+    fn take(&self, batch: Vec<Delivery>) -> Soon<Vec<Verdict>> {
+        match self.0.get() {
+            Some(inlet) => inlet.take(batch),
+            None => Box::pin(async move { vec![Verdict::GiveBack; batch.len()] }),
+        }
+    }
+}
+
+/// Makes the seat of each described backend.
+pub fn seats(
+    described: &[Description],
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<HashMap<BackendId, BackendSeat>> {
+    let mut seats = HashMap::new();
+    for description in described {
+        let settings = description.lane_settings();
+        let port = RestBackend::new(description.clone(), clock.clone()).map_err(|faults| {
+            let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("backend {}: {}", description.id, lines.join("; "))
+        })?;
+        let port: Arc<dyn Backend> = Arc::new(port);
+        seats.insert(description.id.clone(), BackendSeat { port, settings });
+    }
+    Ok(seats)
+}
+
+/// Starts a service inside a running actix system.
+pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Service> {
+    let Loaded { config, backends: described } = loaded;
+    backends::install_tls();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let ids: Arc<dyn Ids> = Arc::new(RandomIds);
+    let mut store = SqliteSettings::new(&config.store.dir);
+    store.readers = config.store.readers;
+    let store = Arc::new(SqliteStore::open(store, clock.clone(), config.node.clone())?);
+    let tripwire = FileTripwire::open_in(&config.store.dir)
+        .context("the intake tripwire cannot be opened")?;
+    let known: HashSet<BackendId> = backend_ids(described).into_iter().collect();
+
+    let (alarms, parked) = (Arc::new(LateInlet::default()), Arc::new(LateInlet::default()));
+    let (mut amqp, mut inproc) = (None, None);
+    let bus: Arc<dyn Bus> = match &config.amqp {
+        Some(settings) => {
+            let inlets = Inlets { alarms: alarms.clone(), parked: parked.clone() };
+            let bus =
+                AmqpBus::start(settings.clone(), &config.node, inlets, ids.clone()).await?;
+            let bus = Arc::new(bus);
+            amqp = Some(bus.clone());
+            bus
+        }
+        None => {
+            let bus = InprocBus::new(&config.node, Encoding::default(), alarms.clone());
+            let bus = Arc::new(bus);
+            inproc = Some(bus.clone());
+            bus
+        }
+    };
+    let writer: Arc<dyn Store> = store.clone();
+    let reads: Arc<dyn Reads> = store;
+    let outside = Arc::new(Outside {
+        leases: Arc::new(StoreLeases {
+            store: writer.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        }),
+        backends: seats(described, &clock)?,
+        clock,
+        ids,
+        store: writer,
+        reads,
+        bus,
+        policy: RwLock::new(Arc::new(config.policy.policy())),
+        instance: config.instance.clone(),
+        views: Views::default(),
+    });
+    let settings = CastSettings {
+        clients: config.clients.number,
+        flow_timeout: config.clients.flow_timeout,
+    };
+    let decoder = Arc::new(Decoder::new(known.clone()));
+    let cast = Cast::start(outside, &settings, decoder, Arc::new(tripwire));
+    // Both are set here and nowhere else.
+    let _ = alarms.0.set(Arc::new(cast.intake.clone()));
+    let _ = parked.0.set(Arc::new(ParkedInlet(cast.intake.clone())));
+
+    let face = Face {
+        cast: cast.clone(),
+        known_backends: Arc::new(known),
+        metrics: Arc::new(Metrics::default()),
+        log_level,
+        node: config.node.clone(),
+    };
+    let (address, server) = http::start(face, config.http.listen)
+        .with_context(|| format!("cannot listen on {}", config.http.listen))?;
+    let handle = server.handle();
+    actix::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server failed");
+        }
+    });
+    tracing::info!(%address, node = %config.node, backends = described.len(), "ready");
+    Ok(Service { cast, address, inproc, amqp, server: handle })
+}
+
+impl Service {
+    /// Stops in order.
+    pub async fn stop(self) {
+        if let Some(amqp) = &self.amqp {
+            amqp.stop_consuming(DELIVERIES_GRACE).await;
+        }
+        self.cast.stop().await;
+        if let Some(amqp) = &self.amqp {
+            amqp.close(DELIVERIES_GRACE).await;
+        }
+        self.server.stop(true).await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Runs a service until SIGTERM or SIGINT.
+pub async fn serve(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<()> {
+    let service = start(loaded, log_level).await?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = tokio::signal::ctrl_c() => tracing::info!("SIGINT: stopping"),
+    }
+    service.stop().await;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! The command line. Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 78 bad config.
+
+mod explain;
+mod offline;
+
+use crate::demo::DemoArgs;
+use crate::simulate::cli::SimulateArgs;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// `EX_CONFIG` of sysexits.h.
+const BAD_CONFIG: u8 = 78;
+
+/// An actor-based message broker between alarm systems and ticketing systems.
+#[derive(Debug, Parser)]
+#[command(name = "ticketgate", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it at work: store, bus and three simulated ticketing systems in this one process
+    Demo(DemoArgs),
+    /// Run the service
+    Serve {
+        /// The config file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Check a config file, and reach every backend in it
+    Check {
+        /// The config file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Ask a running service whether it is ready
+    Health(explain::At),
+    /// Why does this alarm have a ticket, or none?
+    Explain {
+        /// The alarm's source
+        source: String,
+        /// The alarm's id
+        id: String,
+        /// The whole answer as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: explain::At,
+    },
+    /// List the presets in the binary, or print one as the copy that you edit
+    Presets {
+        /// Which one
+        name: Option<String>,
+    },
+    /// Run a simulated ticketing system with a ledger
+    Simulate(SimulateArgs),
+}
+
+/// Runs the command that was asked for.
+pub fn run() -> ExitCode {
+    let command = Cli::parse().command;
+    let done = match command {
+        Command::Demo(args) => on_actix(crate::demo::run(args)),
+        Command::Serve { config } => match crate::config::load(&config) {
+            Ok(loaded) => {
+                let level = crate::telemetry::start(&loaded.config.log);
+                on_actix(async move { crate::app::serve(&loaded, level).await.map(|()| true) })
+            }
+            Err(errors) => return bad_config(&errors),
+        },
+        Command::Check { config } => match crate::config::load(&config) {
+            Ok(loaded) => on_actix(async move { offline::check(&config, &loaded).await }),
+            Err(errors) => return bad_config(&errors),
+        },
+        Command::Health(at) => on_actix(explain::health(at)),
+        Command::Explain { source, id, json, at } => {
+            on_actix(explain::explain(at, source, id, json))
+        }
+        Command::Presets { name } => offline::presets(name.as_deref()),
+        Command::Simulate(args) => on_actix(async move { args.run().await.map(|()| true) }),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ticketgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn on_actix<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    actix::System::new().block_on(future)
+}
+
+fn bad_config(errors: &crate::config::ConfigErrors) -> ExitCode {
+    eprintln!("{errors}");
+    ExitCode::from(BAD_CONFIG)
+}

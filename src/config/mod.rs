@@ -1,0 +1,78 @@
+//! The configuration: one TOML file, every key of which can also be set by
+//! `TICKETGATE__SECTION__KEY`.
+//!
+//! Always: unknown keys are refused; every error names file, line and key, what is wrong and what
+//! is allowed; durations are words (`30s`); secrets come wrapped, from file or environment.
+//! Defaults stand in one place, and the sample file is tested to equal them.
+
+mod environment;
+mod error;
+mod place;
+mod sections;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use sections::{
+    Clients, Config, Http, Log, LogFormat, PolicySection, StoreSection, backend_ids,
+};
+
+use crate::backends::{self, Description};
+use place::Places;
+use std::path::Path;
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The sections.
+    pub config: Config,
+    /// The backends, presets merged in.
+    pub backends: Vec<Description>,
+}
+
+/// Reads a file, puts the environment over it, and checks all of it.
+pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        ConfigErrors(vec![ConfigError::of_file(&name, format!("cannot be read: {error}"))])
+    })?;
+    parse(&name, &text, std::env::vars())
+}
+
+/// Like [`load`], with the text and the environment given.
+pub fn parse(
+    file: &str,
+    text: &str,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigErrors> {
+    let places = Places::of(file, text)?;
+    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        ConfigErrors(vec![places.error_at_span(error.span(), error.message())])
+    })?;
+    let overlaid = environment::overlay(&mut table, environment)?;
+    let at = |key: &str, what: String| {
+        overlaid.error(key, &what).unwrap_or_else(|| places.error(key, &what))
+    };
+    let config: Config = serde_path_to_error::deserialize(table).map_err(|error| {
+        let (key, what) = error::explain(&error.path().to_string(), error.inner().message());
+        ConfigErrors(vec![at(&key, what)])
+    })?;
+
+    let mut errors = Vec::new();
+    let mut described = Vec::new();
+    for (n, backend) in config.backend.iter().enumerate() {
+        match backends::load(backend.clone()) {
+            Ok(description) => described.push(description),
+            Err(faults) => errors.extend(
+                faults.into_iter().map(|fault| at(&format!("backend[{n}].{}", fault.key), fault.what)),
+            ),
+        }
+    }
+    errors.extend(config.faults(&described).into_iter().map(|(key, what)| at(&key, what)));
+    if errors.is_empty() {
+        Ok(Loaded { config, backends: described })
+    } else {
+        Err(ConfigErrors(errors))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! The sections of the config file, their defaults, and what they demand of each other.
+
+use crate::amqp::AmqpSettings;
+use crate::backends::Description;
+use crate::words;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use ticketgate_actors::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain, Rule};
+use ticketgate_actors::model::BackendId;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The installation's name, part of every correlation key. Never change it once tickets are
+    /// open: they would not be found again.
+    pub instance: String,
+    /// This node's name: the `home_node` of tickets made here.
+    pub node: String,
+    /// The embedded store.
+    pub store: StoreSection,
+    /// The HTTP face.
+    pub http: Http,
+    /// The broker; absent: the in-process bus, alarms come over HTTP.
+    pub amqp: Option<AmqpSettings>,
+    /// The ticket clients.
+    pub clients: Clients,
+    /// From alarms to tickets.
+    pub policy: PolicySection,
+    /// Logging.
+    pub log: Log,
+    /// The ticketing systems: read by [`crate::backends::load`].
+    pub backend: Vec<toml::Table>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            instance: "ticketgate".to_owned(),
+            node: "node-1".to_owned(),
+            store: StoreSection::default(),
+            http: Http::default(),
+            amqp: None,
+            clients: Clients::default(),
+            policy: PolicySection::default(),
+            log: Log::default(),
+            backend: Vec::new(),
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSection {
+    /// The data folder; made if it is not there. One service a folder.
+    pub dir: PathBuf,
+    /// Threads that read beside the writer, 1 to 16.
+    pub readers: usize,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { dir: "ticketgate-data".into(), readers: 2 }
+    }
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Listen on an address that is not of this machine alone, though there is no sign-in yet.
+    pub allow_remote_without_auth: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
+            allow_remote_without_auth: false,
+        }
+    }
+}
+
+/// `[clients]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Clients {
+    /// How many ticket clients, that is: how many flows at once, 1 to 1,000.
+    pub number: usize,
+    /// A flow that takes longer loses its lock, and runs again.
+    #[serde(with = "words::duration")]
+    pub flow_timeout: Duration,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self { number: 32, flow_timeout: Duration::from_secs(120) }
+    }
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicySection {
+    /// The backend of alarms that no rule sends elsewhere; empty: they get no ticket.
+    pub default_backend: String,
+    /// Search the backend for the correlation key before a create.
+    pub search_first: bool,
+    /// An alarm was cleared before its ticket was made: `create` or `skip`.
+    pub cleared_first: ClearedFirst,
+    /// What a clear does: `close`, `update` or `nothing`.
+    pub on_clear: OnClear,
+    /// What a new occurrence does: `new` or `reopen`.
+    pub raised_again: RaisedAgain,
+    /// Close tickets that were found and not made by us.
+    pub close_adopted: bool,
+    /// From an alarm's first event to its create.
+    #[serde(with = "words::duration")]
+    pub create_delay: Duration,
+    /// From a change to the update.
+    #[serde(with = "words::duration")]
+    pub update_delay: Duration,
+    /// From the clear to the close.
+    #[serde(with = "words::duration")]
+    pub close_delay: Duration,
+    /// The first rule that matches decides.
+    pub rule: Vec<Rule>,
+}
+
+impl PolicySection {
+    /// As the logic takes it.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            default_backend: (!self.default_backend.is_empty())
+                .then(|| BackendId::new(&self.default_backend)),
+            search_first: self.search_first,
+            cleared_first: self.cleared_first,
+            on_clear: self.on_clear,
+            raised_again: self.raised_again,
+            close_adopted: self.close_adopted,
+            create_delay: self.create_delay,
+            update_delay: self.update_delay,
+            close_delay: self.close_delay,
+            rules: self.rule.clone(),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For collectors.
+    Json,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// For example `info`, or `info,ticketgate=debug`.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// The ids of described backends.
+pub fn backend_ids(backends: &[Description]) -> Vec<BackendId> {
+    backends.iter().map(|backend| backend.id.clone()).collect()
+}
+
+impl Config {
+    /// What is wrong with the sections as a whole: key, and what is allowed.
+    pub(super) fn faults(&self, backends: &[Description]) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut wrong = |key: String, what: String| faults.push((key, what));
+        let ids = backend_ids(backends);
+        let names = || ids.iter().map(BackendId::as_str).collect::<Vec<_>>().join(", ");
+        let unknown = |name: &str| format!("unknown backend {name:?}; known: {}", names());
+        for (n, id) in ids.iter().enumerate() {
+            if ids[..n].contains(id) {
+                wrong(format!("backend[{n}].id"), format!("{id} is there twice"));
+            }
+        }
+        if self.instance.is_empty() || self.instance.len() > 64 {
+            wrong("instance".into(), "must have 1 to 64 characters".into());
+        }
+        if self.node.is_empty() || self.node.len() > 64 {
+            wrong("node".into(), "must have 1 to 64 characters".into());
+        }
+        if !(1..=1_000).contains(&self.clients.number) {
+            wrong("clients.number".into(), "must be 1 to 1000".into());
+        }
+        if self.clients.flow_timeout < Duration::from_secs(1) {
+            wrong("clients.flow_timeout".into(), "must be at least 1s".into());
+        }
+        if !(1..=16).contains(&self.store.readers) {
+            wrong("store.readers".into(), "must be 1 to 16".into());
+        }
+        if !self.http.listen.ip().is_loopback() && !self.http.allow_remote_without_auth {
+            wrong(
+                "http.listen".into(),
+                "is reachable from other machines, and there is no sign-in: use 127.0.0.1, or \
+                 set http.allow_remote_without_auth = true behind a proxy that has one"
+                    .into(),
+            );
+        }
+        let known = |name: &str| ids.iter().any(|id| id.as_str() == name);
+        let default = &self.policy.default_backend;
+        if !default.is_empty() && !known(default) {
+            wrong("policy.default_backend".into(), unknown(default));
+        }
+        for (n, rule) in self.policy.rule.iter().enumerate() {
+            if let Some(name) = rule.backend.as_ref().filter(|name| !known(name.as_str())) {
+                wrong(format!("policy.rule[{n}].backend"), unknown(name.as_str()));
+            }
+        }
+        if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
+            wrong(
+                "log.level".into(),
+                "is not a level: write error, warn, info, debug or trace, or \
+                 info,ticketgate=debug"
+                    .into(),
+            );
+        }
+        faults
+    }
+}

@@ -1,0 +1,90 @@
+use super::*;
+
+fn errors(text: &str) -> Vec<String> {
+    match parse("t.toml", text, std::iter::empty()) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+    }
+}
+
+const CRM: &str = r#"
+[[backend]]
+id = "crm"
+preset = "simulated-rest"
+base_url = "http://127.0.0.1:8700/crm"
+"#;
+
+#[test]
+fn the_sample_file_equals_the_defaults() {
+    let text = include_str!("../../ticketgate.sample.toml");
+    let sample: Config = toml::from_str(text).unwrap();
+    let default = Config::default();
+    assert_eq!(sample.instance, default.instance);
+    assert_eq!(sample.node, default.node);
+    assert_eq!(sample.store, default.store);
+    assert_eq!(sample.http, default.http);
+    assert_eq!(sample.clients, default.clients);
+    assert_eq!(sample.policy, default.policy);
+    assert_eq!(sample.log, default.log);
+    assert!(sample.amqp.is_none() && sample.backend.is_empty());
+}
+
+/// Whoever takes the comment signs away must get a working file.
+#[test]
+fn every_commented_line_of_the_sample_is_right() {
+    let text = include_str!("../../ticketgate.sample.toml");
+    let open: String = text
+        .lines()
+        .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert!(open.len() < text.len());
+    let loaded = parse("sample", &open, std::iter::empty()).unwrap();
+    assert!(loaded.config.amqp.is_some());
+    assert_eq!(loaded.backends.len(), 1);
+}
+
+#[test]
+fn every_error_names_file_line_key_and_what_is_allowed() {
+    for (text, expected) in [
+        ("[policy]\nsearch_fist = true\n", "t.toml:2: policy.search_fist: unknown key; expected"),
+        ("instance = 7\n", "t.toml:1: instance: invalid type: integer `7`, expected a string"),
+        ("\n[clients]\nnumber = 0\n", "t.toml:3: clients.number: must be 1 to 1000"),
+        ("[clients]\nflow_timeout = \"soon\"\n", "t.toml:2: clients.flow_timeout: \"soon\" is not"),
+        ("[http]\nlisten = \"0.0.0.0:80\"\n", "t.toml:2: http.listen: is reachable from other"),
+        ("a = [\n", "t.toml:"),
+        ("[policy]\ndefault_backend = \"x\"\n", "t.toml:2: policy.default_backend: unknown backend"),
+        ("[log]\nlevel = \"a=b=c\"\n", "t.toml:2: log.level: is not a level"),
+        ("wrong = 1\n", "t.toml:1: wrong: unknown key"),
+    ] {
+        let errors = errors(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+        assert!(errors[0].starts_with(expected), "{text}: {}", errors[0]);
+        assert!(!errors[0].contains('\n'));
+    }
+}
+
+#[test]
+fn an_error_of_a_backend_names_its_line() {
+    let text = format!("{CRM}timeout = \"never\"\n");
+    let errors = errors(&text);
+    assert!(errors[0].starts_with("t.toml:6: backend[0].timeout"), "{errors:?}");
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let text = format!("instance = \"\"\n[clients]\nnumber = 0\n{CRM}{CRM}");
+    assert_eq!(errors(&text).len(), 3);
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_is_named_in_errors() {
+    let env = |name: &str, value: &str| std::iter::once((name.to_owned(), value.to_owned()));
+    let loaded = parse("t", CRM, env("TICKETGATE__CLIENTS__NUMBER", "7")).unwrap();
+    assert_eq!(loaded.config.clients.number, 7);
+    let loaded = parse("t", CRM, env("TICKETGATE__BACKEND__0__ID", "noc")).unwrap();
+    assert_eq!(loaded.backends[0].id.as_str(), "noc");
+    let loaded = parse("t", CRM, env("TICKETGATE__NODE", "7")).unwrap_err();
+    assert!(loaded.to_string().starts_with("environment TICKETGATE__NODE: node"), "{loaded}");
+    assert!(parse("t", CRM, env("TICKETGATE__BACKEND__9__ID", "noc")).is_err());
+}

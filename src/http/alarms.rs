@@ -1,0 +1,84 @@
+//! Alarms in and out: `POST /api/v1/alarms` (one event or an array, all or nothing; 202 means
+//! committed), lists, one alarm.
+
+use super::problem::Problem;
+use super::{Face, shapes};
+use crate::wire;
+use actix_web::{HttpResponse, get, post, web};
+use serde::Deserialize;
+use serde_json::json;
+use ticketgate_actors::model::AlarmRef;
+use ticketgate_actors::ports::{AlarmFilter, Page};
+
+#[post("/alarms")]
+pub(super) async fn submit(
+    face: web::Data<Face>,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let events = wire::alarms_from_json(&body, &face.known_backends)
+        .map_err(|(index, malformed)| Problem::malformed(index, malformed))?;
+    let repeats = face.cast.intake.accept(events).await?;
+    let known = repeats.iter().filter(|repeat| **repeat).count();
+    Ok(HttpResponse::Accepted()
+        .json(json!({ "accepted": repeats.len() - known, "repeats": known })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlarmQuery {
+    source: Option<String>,
+    state: Option<String>,
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+#[get("/alarms")]
+pub(super) async fn list(
+    face: web::Data<Face>,
+    query: web::Query<AlarmQuery>,
+) -> Result<HttpResponse, Problem> {
+    let active = match query.state.as_deref() {
+        None => None,
+        Some("active") => Some(true),
+        Some("cleared") => Some(false),
+        Some(_) => return Err(Problem::field("state", "state is active or cleared")),
+    };
+    let page = page(query.before, query.limit)?;
+    let limit = page.limit as usize;
+    let filter = AlarmFilter { source: query.source.clone(), active };
+    let rows = face.cast.outside.reads.alarms(filter, page).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|(n, _)| *n);
+    let items = rows.iter().map(|(_, alarm)| shapes::alarm(alarm)).collect();
+    Ok(HttpResponse::Ok().json(shapes::list(items, next)))
+}
+
+#[get("/alarms/{source}/{id}")]
+pub(super) async fn show(
+    face: web::Data<Face>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (source, id) = path.into_inner();
+    let alarm = AlarmRef { source, id };
+    let occurrences = face.cast.outside.reads.occurrences(alarm.clone()).await?;
+    match occurrences.last() {
+        None => Err(Problem::not_found(format!("no event of alarm {alarm} has ever arrived here"))),
+        Some(newest) => {
+            let mut shape = shapes::alarm(newest);
+            shape["occurrences"] = json!(occurrences.len());
+            Ok(HttpResponse::Ok().json(shape))
+        }
+    }
+}
+
+/// Rows of a page, where nothing else is asked for.
+const PAGE: u32 = 50;
+/// Rows of a page at most.
+const PAGE_MAX: u32 = 500;
+
+/// The page that a query asks for.
+pub(super) fn page(before: Option<u64>, limit: Option<u32>) -> Result<Page, Problem> {
+    match limit.unwrap_or(PAGE) {
+        limit @ 1..=PAGE_MAX => Ok(Page { before, limit }),
+        _ => Err(Problem::field("limit", format!("limit is 1 to {PAGE_MAX}"))),
+    }
+}

@@ -1,0 +1,44 @@
+//! `/healthz` (the process answers), `/readyz` (it can do its work), `/metrics`.
+
+use super::Face;
+use super::problem::Problem;
+use actix_web::{HttpResponse, get, web};
+use serde_json::json;
+use ticketgate_actors::model::BackendId;
+
+#[get("/healthz")]
+pub(super) async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "ok" }))
+}
+
+/// Ready: the store answers. The bus and the backends may be away: that is what the service is
+/// for, and it is said here.
+#[get("/readyz")]
+pub(super) async fn readyz(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+    let outside = &face.cast.outside;
+    if let Some(backend) = outside.backends.keys().next().cloned() {
+        outside.reads.lane(backend).await?;
+    } else {
+        outside.reads.lane(BackendId::new("none")).await?;
+    }
+    let held: Vec<_> = outside
+        .views
+        .lanes
+        .iter()
+        .filter_map(|row| {
+            row.glance.held.as_ref().map(|why| json!({ "backend": row.key(), "why": why }))
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "status": "ready",
+        "node": face.node,
+        "bus_connected": outside.bus.connected(),
+        "lanes_held": held,
+    })))
+}
+
+#[get("/metrics")]
+pub(super) async fn metrics(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+    let text = face.metrics.render(&face.cast).await?;
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}

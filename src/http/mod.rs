@@ -1,0 +1,96 @@
+//! The HTTP face: alarms in, why there is or is no ticket, lists, a person's actions, health and
+//! metrics. Reads committed rows and snapshots; whatever changes something goes through the actors.
+//!
+//! Every error is a problem detail (RFC 9457). Bodies are limited; nothing here blocks.
+
+mod actions;
+mod alarms;
+mod explain;
+mod health;
+mod lists;
+mod page;
+mod problem;
+mod shapes;
+
+use crate::metrics::Metrics;
+use crate::telemetry::LogLevel;
+use actix_web::{App, HttpServer, dev::Server, web};
+use std::collections::HashSet;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use ticketgate_actors::actors::Cast;
+use ticketgate_actors::model::BackendId;
+
+/// Largest body of a request.
+const BODY_MAX: usize = 4 * 1024 * 1024;
+/// A client must have sent its request's head within this time.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// Connections at once; more wait in the kernel's line.
+const CONNECTIONS_MAX: usize = 1_024;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct Face {
+    /// The actors, and what they share.
+    pub cast: Cast,
+    /// Names that an event may ask for.
+    pub known_backends: Arc<HashSet<BackendId>>,
+    /// Renders `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Changes the log level.
+    pub log_level: LogLevel,
+    /// This node's name.
+    pub node: String,
+}
+
+/// Starts the server; it stops by its handle, without taking the process's signals.
+pub fn start(face: Face, listen: SocketAddr) -> std::io::Result<(SocketAddr, Server)> {
+    let listener = TcpListener::bind(listen)?;
+    let address = listener.local_addr()?;
+    let face = web::Data::new(face);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(face.clone())
+            .app_data(web::PayloadConfig::new(BODY_MAX))
+            .app_data(web::JsonConfig::default().error_handler(problem::of_json))
+            .app_data(web::QueryConfig::default().error_handler(problem::of_query))
+            .app_data(web::PathConfig::default().error_handler(problem::of_path))
+            .configure(routes)
+            .default_service(web::to(problem::no_such_path))
+    })
+    .workers(1)
+    .max_connections(CONNECTIONS_MAX)
+    .client_request_timeout(HEAD_WITHIN)
+    .disable_signals()
+    .shutdown_timeout(5)
+    .listen(listener)?
+    .run();
+    Ok((address, server))
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(page::overview)
+        .service(health::healthz)
+        .service(health::readyz)
+        .service(health::metrics)
+        .service(
+            web::scope("/api/v1")
+                .service(alarms::submit)
+                .service(alarms::list)
+                .service(explain::explain)
+                .service(alarms::show)
+                .service(lists::tickets)
+                .service(lists::ticket)
+                .service(lists::requests)
+                .service(lists::request)
+                .service(lists::lanes)
+                .service(lists::clients)
+                .service(lists::parked)
+                .service(lists::parked_one)
+                .service(actions::settle)
+                .service(actions::resume)
+                .service(actions::log_level),
+        );
+}

@@ -1,0 +1,133 @@
+//! Errors as problem details (RFC 9457): `type`, `title`, `status`, `detail`, and the field or the
+//! place in an array where one is at fault.
+
+use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde::Serialize;
+use std::fmt;
+use ticketgate_actors::actors::IntakeError;
+use ticketgate_actors::changes::Refusal;
+use ticketgate_actors::ports::{Malformed, StoreError};
+
+/// Seconds after which a busy or stopping service may be asked again.
+const RETRY_AFTER: &str = "1";
+
+/// A problem.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            index: None,
+        }
+    }
+    /// 400.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "Invalid request", detail)
+    }
+    /// 400, with the event's place in the array and the field.
+    pub fn malformed(index: usize, malformed: Malformed) -> Self {
+        Self {
+            field: malformed.field,
+            index: Some(index),
+            ..Self::invalid(malformed.reason)
+        }
+    }
+    /// 400, with the field.
+    pub fn field(field: &str, detail: impl Into<String>) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::invalid(detail) }
+    }
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "Not found", detail)
+    }
+    /// 409.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "Conflict", detail)
+    }
+    /// 503 with Retry-After.
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable", detail)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header(("Retry-After", RETRY_AFTER));
+        }
+        let body = serde_json::to_string(self).unwrap_or_default();
+        response.content_type("application/problem+json").body(body)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(Refusal::NotFound) => Self::not_found("no such row"),
+            StoreError::Refused(refusal) => Self::conflict(refusal.to_string()),
+            StoreError::Down(reason) => Self::busy(reason),
+        }
+    }
+}
+
+impl From<IntakeError> for Problem {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Closed => Self::busy(error.to_string()),
+            IntakeError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Bad JSON in a body.
+pub fn of_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
+    Problem::invalid(error.to_string()).into()
+}
+/// A bad query.
+pub fn of_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
+    Problem::invalid(error.to_string()).into()
+}
+/// A bad path segment.
+pub fn of_path(error: PathError, _: &HttpRequest) -> actix_web::Error {
+    Problem::invalid(error.to_string()).into()
+}
+/// Nothing is there.
+pub async fn no_such_path(request: HttpRequest) -> Problem404 {
+    Problem404(request.path().to_owned())
+}
+/// The answer for an unknown path.
+pub struct Problem404(String);
+impl actix_web::Responder for Problem404 {
+    type Body = actix_web::body::BoxBody;
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        Problem::not_found(format!("no such path: {}", self.0)).error_response()
+    }
+}

@@ -1,0 +1,183 @@
+//! How rows look on this face: JSON with the words of the contract, times in UTC milliseconds.
+
+use serde_json::{Map, Value, json};
+use ticketgate_actors::actors::{ClientView, LaneView};
+use ticketgate_actors::model::{
+    Alarm, ClientNumber, MadeBy, Parked, Request, Step, Story, Ticket, Timestamp,
+};
+
+fn time(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| json!(at.to_string()))
+}
+
+/// A list and the cursor of its next page.
+pub fn list(items: Vec<Value>, next: Option<u64>) -> Value {
+    json!({ "items": items, "next": next })
+}
+
+/// An occurrence of an alarm.
+pub fn alarm(alarm: &Alarm) -> Value {
+    let details = &alarm.details;
+    let mut shape = Map::new();
+    for (name, value) in [
+        ("source", json!(alarm.at.alarm.source)),
+        ("id", json!(alarm.at.alarm.id)),
+        ("occurrence", json!(alarm.at.occurrence)),
+        ("state", json!(if alarm.active { "active" } else { "cleared" })),
+        ("severity", json!(details.severity)),
+        ("raised_at", json!(details.raised_at.to_string())),
+        ("changed_at", json!(alarm.changed_at.to_string())),
+        ("object", json!(details.object)),
+        ("object_name", json!(details.object_name)),
+        ("alarm_type", json!(details.alarm_type)),
+        ("probable_cause", json!(details.probable_cause)),
+        ("specific_problem", json!(details.specific_problem)),
+        ("text", json!(details.text)),
+        ("value", json!(details.value)),
+        ("properties", json!(details.properties)),
+        ("backend", json!(alarm.backend)),
+        ("kind", json!(alarm.kind)),
+        ("ticket", json!(alarm.ticket)),
+        ("request", json!(alarm.request)),
+        ("wanted_version", json!(alarm.wanted_version)),
+        ("settled_version", json!(alarm.settled_version)),
+        ("due_at", time(alarm.due_at)),
+        ("reason", json!(alarm.reason)),
+        ("first_seen", json!(alarm.first_seen.to_string())),
+        ("events", json!(alarm.arrivals)),
+    ] {
+        shape.insert(name.to_owned(), value);
+    }
+    Value::Object(shape)
+}
+
+/// A ticket.
+pub fn ticket(ticket: &Ticket) -> Value {
+    json!({
+        "key": ticket.key,
+        "backend": ticket.backend,
+        "backend_id": ticket.backend_id,
+        "kind": ticket.kind,
+        "status": ticket.status,
+        "backend_status": ticket.backend_status,
+        "url": ticket.url,
+        "correlation_key": ticket.correlation_key,
+        "sequence": ticket.sequence,
+        "adopted": ticket.adopted,
+        "fields": ticket.fields,
+        "accepted_at": ticket.accepted_at.to_string(),
+        "changed_at": ticket.changed_at.to_string(),
+        "home_node": ticket.home_node,
+    })
+}
+
+/// A request.
+pub fn request(request: &Request) -> Value {
+    let (made_by, made_for) = match &request.made_by {
+        MadeBy::Level { at, version } => (
+            "alarm",
+            json!({
+                "source": at.alarm.source,
+                "id": at.alarm.id,
+                "occurrence": at.occurrence,
+                "version": version,
+            }),
+        ),
+        MadeBy::Command { id } => ("command", json!({ "id": id })),
+    };
+    json!({
+        "n": request.n,
+        "id": request.id,
+        "backend": request.backend,
+        "ticket": request.ticket,
+        "op": request.op,
+        "state": request.state,
+        "made_by": made_by,
+        "made_for": made_for,
+        "fields": request.fields,
+        "attempts": request.attempts,
+        "refusals": request.refusals,
+        "ready_at": request.ready_at.to_string(),
+        "doubt": request.doubt.as_ref().map(|doubt| json!({
+            "since": doubt.since.to_string(),
+            "reason": doubt.reason,
+            "absent_looks": doubt.absent_looks,
+            "look_at": doubt.look_at.to_string(),
+        })),
+        "error": request.error,
+        "accepted_at": request.accepted_at.to_string(),
+        "ended_at": time(request.ended_at),
+        "steps": steps(&request.story),
+    })
+}
+
+/// One step of a story.
+pub fn step(step: &Step, of: &str) -> Value {
+    json!({ "at": step.at.to_string(), "of": of, "what": step.what, "why": step.why })
+}
+
+/// A story's steps.
+pub fn steps(story: &Story) -> Vec<Value> {
+    story.steps().iter().map(|one| step(one, "request")).collect()
+}
+
+/// A lane: the snapshot beside the rows.
+pub fn lane(
+    id: &str,
+    view: &LaneView,
+    counts: &ticketgate_actors::ports::LaneCounts,
+) -> Value {
+    json!({
+        "id": id,
+        "pending": counts.pending,
+        "intent": counts.intent,
+        "in_doubt": counts.in_doubt,
+        "undecided": counts.undecided,
+        "due_alarms": counts.due_alarms,
+        "in_flight": view.glance.in_flight,
+        "held": view.glance.held,
+        "heads": view.glance.heads,
+        "searches": view.glance.reads,
+        "calls": view.calls,
+        "last_success": time(view.last_success),
+        "last_error": view.last_error,
+    })
+}
+
+/// A ticket client.
+pub fn client(number: ClientNumber, view: &ClientView) -> Value {
+    json!({
+        "client": number,
+        "lock_status": if view.guid.is_some() { "locked" } else { "free" },
+        "guid": view.guid,
+        "fence": view.fence,
+        "lock_time": time(view.locked_at),
+        "holder": view.holder,
+        "busy": view.busy.is_some(),
+        "processing": view.busy.as_ref().map(|busy| format!("{}: {}", busy.alarm, busy.text)),
+        "flows": view.flows,
+    })
+}
+
+/// A parked message; its body only where one is looked at.
+pub fn parked(message: &Parked, with_body: bool) -> Value {
+    let mut shape = json!({
+        "n": message.n,
+        "at": message.at.to_string(),
+        "inlet": message.inlet,
+        "message_id": message.message_id,
+        "content_type": message.content_type,
+        "reason": message.reason,
+        "field": message.field,
+        "bytes": message.body.len(),
+    });
+    if with_body {
+        shape["body"] = match std::str::from_utf8(&message.body) {
+            Ok(text) => json!({ "text": text }),
+            Err(_) => json!({
+                "hex": message.body.iter().map(|b| format!("{b:02x}")).collect::<String>()
+            }),
+        };
+    }
+    shape
+}

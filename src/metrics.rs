@@ -1,0 +1,85 @@
+//! `/metrics`: figures of store and actors, set when they are asked for. All names begin with
+//! `ticketgate_`, in base units (docs/metrics.md lists them).
+
+use metrics::{Key, Label, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::sync::atomic::Ordering;
+use ticketgate_actors::actors::Cast;
+use ticketgate_actors::ports::StoreError;
+
+/// A recorder of our own, so that two services in one process (tests) do not share one.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        Self { recorder, handle }
+    }
+}
+
+const META: Metadata<'static> =
+    Metadata::new("ticketgate", metrics::Level::INFO, Some("ticketgate"));
+
+impl Metrics {
+    fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)], value: u64) {
+        let gauge = self.recorder.register_gauge(&key(name, labels), &META);
+        // Exact up to 2^53.
+        gauge.set(value as f64);
+    }
+
+    fn counter(&self, name: &'static str, labels: &[(&'static str, &str)], value: u64) {
+        self.recorder.register_counter(&key(name, labels), &META).absolute(value);
+    }
+
+    /// Prometheus's text format.
+    pub async fn render(&self, cast: &Cast) -> Result<String, StoreError> {
+        let figures = cast.outside.reads.figures().await?;
+        let views = &cast.outside.views;
+        self.gauge("ticketgate_alarms", &[], figures.alarms);
+        self.gauge("ticketgate_alarms_unsettled", &[], figures.unsettled_alarms);
+        self.gauge("ticketgate_tickets", &[], figures.tickets);
+        self.gauge("ticketgate_events_unsent", &[], figures.unsent_events);
+        self.gauge("ticketgate_parked_messages", &[], figures.parked);
+        for (backend, state, count) in &figures.requests {
+            let labels = [("backend", backend.as_str()), ("state", state.as_str())];
+            self.gauge("ticketgate_requests", &labels, *count);
+        }
+        for lane in &views.lanes {
+            let labels = [("backend", lane.key().as_str())];
+            self.counter("ticketgate_backend_calls_total", &labels, lane.calls);
+            let held = u64::from(lane.glance.held.is_some());
+            self.gauge("ticketgate_lane_held", &labels, held);
+            if let Some(at) = lane.last_success {
+                let seconds = u64::try_from(at.as_millis() / 1_000).unwrap_or(0);
+                self.gauge("ticketgate_backend_last_success_timestamp_seconds", &labels, seconds);
+            }
+        }
+        let busy = views.clients.iter().filter(|client| client.guid.is_some()).count();
+        self.gauge("ticketgate_clients_locked", &[], busy as u64);
+        let waiting = views.waiting_for_clients.load(Ordering::Relaxed);
+        self.gauge("ticketgate_clients_waiting", &[], waiting as u64);
+        let intake = &cast.intake.figures;
+        for (name, value) in [
+            ("ticketgate_events_accepted_total", &intake.accepted),
+            ("ticketgate_events_repeated_total", &intake.repeats),
+            ("ticketgate_messages_parked_total", &intake.parked),
+            ("ticketgate_source_clock_ahead_total", &intake.clock_ahead),
+            ("ticketgate_events_published_total", &views.events_published),
+            ("ticketgate_publishes_failed_total", &views.publishes_failed),
+        ] {
+            self.counter(name, &[], value.load(Ordering::Relaxed));
+        }
+        self.gauge("ticketgate_bus_connected", &[], u64::from(cast.outside.bus.connected()));
+        Ok(self.handle.render())
+    }
+}
+
+fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
+    let labels: Vec<Label> =
+        labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned())).collect();
+    Key::from_parts(name, labels)
+}
