@@ -19,7 +19,7 @@ pub async fn a_whole_way_from_alarm_to_confirmed_event(world: &mut World) {
     assert_eq!((alarm.ticket, alarm.request), (Some(accepted.ticket), Some(accepted.id)));
     assert_eq!(world.reads.due_alarms(noc(), world.now(), 10).await.unwrap(), []);
     let ready = world.reads.ready_requests(noc(), 0, world.now(), 10).await.unwrap();
-    assert_eq!(ready, [accepted.clone()]);
+    assert_eq!(ready[..], *std::slice::from_ref(&accepted));
     assert_eq!(world.reads.next_ready(noc()).await.unwrap(), Some(world.now()));
     let ticket = world.reads.ticket(accepted.ticket).await.unwrap().unwrap();
     assert_eq!((ticket.status, ticket.sequence), (TicketStatus::Pending, 0));
@@ -126,7 +126,7 @@ pub async fn a_request_that_waits_is_ready_in_its_time(world: &mut World) {
     assert_eq!((waiting.state, waiting.refusals), (State::Wait, 1));
 
     let ready = world.reads.ready_requests(noc(), 0, world.now(), 10).await.unwrap();
-    assert_eq!(ready, [second.clone()]);
+    assert_eq!(ready[..], *std::slice::from_ref(&second));
     let intended = world.intended(epoch, second.id).await;
     world.concluded(epoch, &intended, End::Done(found("INC2"))).await;
     assert_eq!(world.reads.next_ready(noc()).await.unwrap(), Some(ready_at));
