@@ -55,7 +55,10 @@ pub async fn an_alarm_comes_back_to_the_byte(world: &mut World) {
     event.details.text = Some("zwei\nZeilen\tund \u{7} mehr \u{10FFFF}".into());
     event.details.properties.insert("nested".into(), json!({"z": [1, {"a": null}], "b": true}));
     event.details.properties.insert("whole".into(), json!([u64::MAX, i64::MIN, 0, -1]));
-    event.details.properties.insert("real".into(), json!([0.1, -2.5e-7, 1e300, 51.477928]));
+    event
+        .details
+        .properties
+        .insert("real".into(), json!([0.1, -2.5e-7, 1e300, -120.65487365123505]));
     event.details.wishes.backend = Some(noc());
     let Absorbed::Opened(expected) = absorb(None, &event, &routing(), world.now()) else {
         panic!("a first event opens an occurrence");
