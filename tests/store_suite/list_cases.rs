@@ -160,7 +160,7 @@ pub async fn the_figures_agree_with_the_rows(world: &mut World) {
     world.take_in("clear", later("b", AlarmState::Cleared, 1)).await;
     let close = world.decided("b", world.write(Op::Close, closing.ticket)).await;
     let ready = world.reads.ready_requests(noc(), 1, world.now(), 9).await.unwrap();
-    assert_eq!(ready, [close.clone()]);
+    assert_eq!(ready[..], *std::slice::from_ref(&close));
     let intended = world.intended(epoch, close.id).await;
     world.apply(raise("c")).await;
     let counts = LaneCounts { intent: 1, due_alarms: 1, ..LaneCounts::default() };

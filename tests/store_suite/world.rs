@@ -149,7 +149,7 @@ impl World {
     pub async fn decided(&self, id: &str, decision: Decision) -> Request {
         let decide = self.decide(id, decision).await;
         match self.apply(Change::Decide(Box::new(decide))).await {
-            Applied::Decided(Some(request)) => *request,
+            Applied::Decided { request: Some(request), .. } => *request,
             other => panic!("{other:?}"),
         }
     }
@@ -175,7 +175,7 @@ impl World {
 
     pub async fn intended(&self, epoch: Epoch, request: RequestId) -> Request {
         match self.apply(self.intend(epoch, request)).await {
-            Applied::Intended(request) => *request,
+            Applied::Intended(request, _) => *request,
             other => panic!("{other:?}"),
         }
     }

@@ -336,7 +336,7 @@ async fn take(
 async fn load(reads: Arc<dyn Reads>, backend: BackendId, class: u8, now: Timestamp) -> Input {
     let limit = u32::try_from(HEADS_MAX).unwrap_or(u32::MAX);
     let rows = reads.ready_requests(backend.clone(), class, now, limit).await;
-    let next = reads.next_ready(backend.clone()).await;
+    let next = reads.next_ready(backend.clone(), now).await;
     match (rows, next) {
         (Ok(requests), Ok(next)) => Input::Loaded {
             class,

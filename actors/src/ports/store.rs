@@ -226,8 +226,10 @@ pub trait Reads: Send + Sync {
         now: Timestamp,
         limit: u32,
     ) -> Answered<Vec<Request>>;
-    /// When the next request of a lane that waits becomes ready.
-    fn next_ready(&self, backend: BackendId) -> Answered<Option<Timestamp>>;
+    /// When the next request of a lane, first in line of its ticket, becomes ready: after `now`.
+    /// Those that are ready at `now` are not counted, or a lane with a backlog would wake at once
+    /// for ever.
+    fn next_ready(&self, backend: BackendId, now: Timestamp) -> Answered<Option<Timestamp>>;
     /// Requests of a lane that are in doubt, oldest first.
     fn doubts(&self, backend: BackendId) -> Answered<Vec<Request>>;
     /// Events that are not confirmed, in order, from after `after`.

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use ticketgate_actors::ports::{Soon, StoreError};
+use ticketgate_actors::ports::{Answered, StoreError};
 use tokio::sync::oneshot;
 
 /// Reads inside, waiting or at work: a page of a face takes a handful, a lane one at a time.
@@ -39,7 +39,7 @@ impl Readers {
     pub(super) fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Soon<Result<T, StoreError>> {
+    ) -> Answered<T> {
         let queue = self.queue.clone();
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();

@@ -14,8 +14,8 @@ use ticketgate_actors::model::{
     Timestamp,
 };
 use ticketgate_actors::ports::{
-    AlarmFilter, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, Soon, StoreError,
-    StoreFigures, TicketFilter,
+    AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
+    TicketFilter,
 };
 
 pub(super) const DUE_ALARMS: &str = "SELECT body FROM alarms
@@ -32,10 +32,9 @@ pub(super) const READY_REQUESTS: &str = "SELECT n, body FROM requests r INDEXED 
         (SELECT 1 FROM requests e INDEXED BY requests_open
          WHERE e.ticket = r.ticket AND e.ended = 0 AND e.n < r.n)
     ORDER BY n LIMIT ?4";
-/// Of those that are first in line of their ticket only: another's time means nothing yet, and a
-/// lane that woke for it would find nothing to do.
+/// Of those that are first in line of their ticket: another's time means nothing yet.
 pub(super) const NEXT_READY: &str = "SELECT ready_at FROM requests r
-    WHERE backend = ?1 AND state IN ('accepted', 'wait')
+    WHERE backend = ?1 AND state IN ('accepted', 'wait') AND ready_at > ?2
     AND NOT EXISTS
         (SELECT 1 FROM requests e INDEXED BY requests_open
          WHERE e.ticket = r.ticket AND e.ended = 0 AND e.n < r.n)
@@ -127,7 +126,7 @@ impl List {
         store: &SqliteStore,
         page: &Page,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Soon<Result<Vec<T>, StoreError>> {
+    ) -> Answered<Vec<T>> {
         let (sql, values) = self.page(page);
         store.readers.read(move |it| all(it, &sql, params_from_iter(values), read))
     }
@@ -158,7 +157,7 @@ impl Reads for SqliteStore {
         backend: BackendId,
         now: Timestamp,
         limit: u32,
-    ) -> Soon<Result<Vec<DueAlarm>, StoreError>> {
+    ) -> Answered<Vec<DueAlarm>> {
         self.readers.read(move |it| {
             let params = params![backend.as_str(), now.as_nanos(), limit];
             let due = all(it, DUE_ALARMS, params, rows::value)?;
@@ -172,72 +171,57 @@ impl Reads for SqliteStore {
         class: u8,
         now: Timestamp,
         limit: u32,
-    ) -> Soon<Result<Vec<Request>, StoreError>> {
+    ) -> Answered<Vec<Request>> {
         self.readers.read(move |it| {
             let params = params![backend.as_str(), class, now.as_nanos(), limit];
             all(it, READY_REQUESTS, params, rows::request)
         })
     }
 
-    fn next_ready(&self, backend: BackendId) -> Soon<Result<Option<Timestamp>, StoreError>> {
+    fn next_ready(&self, backend: BackendId, now: Timestamp) -> Answered<Option<Timestamp>> {
         self.readers.read(move |it| {
-            let next = one(it, NEXT_READY, params![backend.as_str()], |row| rows::time(row, 0))?;
-            Ok(next.flatten())
+            let params = params![backend.as_str(), now.as_nanos()];
+            Ok(one(it, NEXT_READY, params, |row| rows::time(row, 0))?.flatten())
         })
     }
 
-    fn doubts(&self, backend: BackendId) -> Soon<Result<Vec<Request>, StoreError>> {
+    fn doubts(&self, backend: BackendId) -> Answered<Vec<Request>> {
         self.readers.read(move |it| {
             let params = params![backend.as_str(), State::InDoubt.as_str()];
             all(it, REQUESTS_IN, params, rows::request)
         })
     }
 
-    fn unsent_events(&self, after: u64, limit: u32) -> Soon<Result<Vec<TicketEvent>, StoreError>> {
+    fn unsent_events(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {
         self.readers.read(move |it| all(it, UNSENT_EVENTS, params![int(after), limit], rows::event))
     }
 
-    fn occurrences(&self, alarm: AlarmRef) -> Soon<Result<Vec<Alarm>, StoreError>> {
+    fn occurrences(&self, alarm: AlarmRef) -> Answered<Vec<Alarm>> {
         self.readers
             .read(move |it| all(it, OCCURRENCES, params![alarm.source, alarm.id], rows::value))
     }
 
-    fn ticket(&self, key: TicketKey) -> Soon<Result<Option<Ticket>, StoreError>> {
+    fn ticket(&self, key: TicketKey) -> Answered<Option<Ticket>> {
         self.readers.read(move |it| one(it, TICKET, params![rows::id(&key.0)], rows::value))
     }
 
-    fn request(&self, id: RequestId) -> Soon<Result<Option<Request>, StoreError>> {
+    fn request(&self, id: RequestId) -> Answered<Option<Request>> {
         self.readers.read(move |it| one(it, REQUEST, params![rows::id(&id.0)], rows::request))
     }
 
-    fn alarms(
-        &self,
-        filter: AlarmFilter,
-        page: Page,
-    ) -> Soon<Result<Vec<(u64, Alarm)>, StoreError>> {
+    fn alarms(&self, filter: AlarmFilter, page: Page) -> Answered<Vec<(u64, Alarm)>> {
         alarm_list(filter).read(self, &page, rows::numbered)
     }
 
-    fn tickets(
-        &self,
-        filter: TicketFilter,
-        page: Page,
-    ) -> Soon<Result<Vec<(u64, Ticket)>, StoreError>> {
+    fn tickets(&self, filter: TicketFilter, page: Page) -> Answered<Vec<(u64, Ticket)>> {
         ticket_list(filter).read(self, &page, rows::numbered)
     }
 
-    fn requests(
-        &self,
-        filter: RequestFilter,
-        page: Page,
-    ) -> Soon<Result<Vec<Request>, StoreError>> {
+    fn requests(&self, filter: RequestFilter, page: Page) -> Answered<Vec<Request>> {
         request_list(filter).read(self, &page, rows::request)
     }
 
-    fn events_of(
-        &self,
-        ticket: TicketKey,
-    ) -> Soon<Result<Vec<(TicketEvent, Option<Timestamp>)>, StoreError>> {
+    fn events_of(&self, ticket: TicketKey) -> Answered<Vec<(TicketEvent, Option<Timestamp>)>> {
         self.readers.read(move |it| {
             all(it, EVENTS_OF, params![rows::id(&ticket.0)], |row| {
                 Ok((rows::event(row)?, rows::time(row, 2)?))
@@ -245,18 +229,18 @@ impl Reads for SqliteStore {
         })
     }
 
-    fn parked(&self, page: Page) -> Soon<Result<Vec<Parked>, StoreError>> {
+    fn parked(&self, page: Page) -> Answered<Vec<Parked>> {
         let before = page.before.map_or(i64::MAX, int);
         self.readers.read(move |it| all(it, PARKED, params![before, page.limit], rows::parked))
     }
 
-    fn lane(&self, backend: BackendId) -> Soon<Result<LaneRow, StoreError>> {
+    fn lane(&self, backend: BackendId) -> Answered<LaneRow> {
         self.readers.read(move |it| {
             Ok(one(it, LANE, params![backend.as_str()], rows::value)?.unwrap_or_default())
         })
     }
 
-    fn lane_counts(&self, backend: BackendId) -> Soon<Result<LaneCounts, StoreError>> {
+    fn lane_counts(&self, backend: BackendId) -> Answered<LaneCounts> {
         self.readers.read(move |it| {
             let due_alarms = count(it, LANE_DUE, params![backend.as_str()])?;
             let mut counts = LaneCounts { due_alarms, ..LaneCounts::default() };
@@ -281,7 +265,7 @@ impl Reads for SqliteStore {
         })
     }
 
-    fn figures(&self) -> Soon<Result<StoreFigures, StoreError>> {
+    fn figures(&self) -> Answered<StoreFigures> {
         self.readers.read(|it| {
             let requests = all(it, FIGURE_STATES, [], |row| {
                 let backend = BackendId::new(row.get_ref(0)?.as_str()?);

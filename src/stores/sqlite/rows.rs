@@ -7,9 +7,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ticketgate_actors::model::{
-    MadeBy, Op, Parked, Request, State, Ticket, TicketEvent, Timestamp,
-};
+use ticketgate_actors::model::{MadeBy, Parked, Request, State, Ticket, TicketEvent, Timestamp};
 use uuid::Uuid;
 
 /// A number for a column. SQLite's integers are signed; what is beyond them finds no row.
@@ -79,15 +77,6 @@ pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
         let error = format!("{word:?} is no state of a request");
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
     })
-}
-
-/// The lane's priority class: create (and reopen) before close before update.
-pub(super) fn class(op: Op) -> u8 {
-    match op {
-        Op::Create | Op::Reopen => 0,
-        Op::Close => 1,
-        Op::Update => 2,
-    }
 }
 
 /// Does rule T1 count it, while it is un-ended?

@@ -4,7 +4,7 @@
 use super::reads::{self, List};
 use super::schema::{migrate, steps_taken};
 use super::tx::{self, SqliteTx};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use ticketgate_actors::model::{
     BackendId, Fields, MadeBy, OccurrenceRef, Op, Request, RequestId, State, Story, TicketKey,
 };
@@ -181,14 +181,13 @@ fn only_the_first_in_line_of_a_ticket_is_ready_and_creates_come_before_closes() 
     assert_eq!((ready(0, 100), ready(1, 100), ready(2, 100)), (vec![4], vec![3], vec![]));
     assert_eq!(ready(0, 500), vec![1, 4]);
 
-    let next =
-        || -> i64 { connection.query_row(reads::NEXT_READY, ["noc"], |row| row.get(0)).unwrap() };
-    assert_eq!(next(), 0);
-    for n in [3, 4] {
-        let id = RequestId(Uuid::from_u128(n));
-        let request = tx.request(id).unwrap().unwrap();
-        tx.put_request(&Request { state: State::Done, ..request }).unwrap();
-    }
-    // The command behind the one that waits does not wake the lane.
-    assert_eq!(next(), at(500).as_nanos());
+    // What is ready does not wake the lane, nor does what stands behind one that waits.
+    let behind = Request { ready_at: at(200), ..command(5, 1, Op::Update) };
+    tx.add_request(&behind).unwrap();
+    let next = |now: i64| -> Option<i64> {
+        let params = rusqlite::params!["noc", at(now).as_nanos()];
+        connection.query_row(reads::NEXT_READY, params, |row| row.get(0)).optional().unwrap()
+    };
+    assert_eq!(next(100), Some(at(500).as_nanos()));
+    assert_eq!(next(500), None);
 }

@@ -12,6 +12,7 @@
 use super::rows::{self, int};
 use super::schema;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
+use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, Fence, Identity, OccurrenceRef, Parked, Request,
     RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
@@ -197,7 +198,7 @@ impl Tx for SqliteTx<'_> {
             request.backend.as_str(),
             rows::id(&request.ticket.0),
             request.op.as_str(),
-            rows::class(request.op),
+            class_of(request.op),
             rows::level_made(request),
             request.state.as_str(),
             request.state.ended(),
