@@ -1,0 +1,28 @@
+# Two commands do all the set-up on a fresh machine with Rust and Debian's packages.
+
+CARGO ?= cargo
+ALARMS ?= 200
+
+.PHONY: demo test fmt lint docs deny
+
+## The main job with everything embedded: store, bus, three simulated ticketing systems.
+demo:
+	$(CARGO) run --quiet -- demo --alarms $(ALARMS)
+
+## Installs what the tests need (RabbitMQ, python3-pika) and runs all of them.
+test:
+	scripts/install-test-needs
+	$(CARGO) test --workspace
+
+fmt:
+	$(CARGO) fmt --all -- --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+## Licences, bans and sources; needs cargo-deny, and no network.
+deny:
+	$(CARGO) deny check licenses bans sources
