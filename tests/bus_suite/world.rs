@@ -46,7 +46,8 @@ pub struct Heard {
 /// A program that listens.
 pub enum Subscriber {
     Inproc(mpsc::Receiver<Arc<Delivered>>),
-    Rabbit { consumer: Consumer, _connection: Connection },
+    /// The consumer, and the connection that it needs.
+    Rabbit(Box<(Consumer, Connection)>),
 }
 
 impl World {
@@ -189,7 +190,7 @@ impl World {
                         .unwrap();
                 }
                 let consumer = consume(&channel, queue.name().as_str()).await;
-                Subscriber::Rabbit { consumer, _connection: connection }
+                Subscriber::Rabbit(Box::new((consumer, connection)))
             }
         }
     }
@@ -199,7 +200,7 @@ impl World {
         let Side::Rabbit { url, .. } = &self.side else { panic!("this case needs a broker") };
         let (connection, channel) = connect(url).await.unwrap();
         let consumer = consume(&channel, queue).await;
-        Subscriber::Rabbit { consumer, _connection: connection }
+        Subscriber::Rabbit(Box::new((consumer, connection)))
     }
 }
 
@@ -223,8 +224,8 @@ impl Subscriber {
                     body: message.body.to_vec(),
                 })
             }
-            Self::Rabbit { consumer, .. } => {
-                let message = timeout(patience, consumer.next()).await.ok()??.unwrap();
+            Self::Rabbit(link) => {
+                let message = timeout(patience, link.0.next()).await.ok()??.unwrap();
                 assert!(message.ack(BasicAckOptions::default()).await.unwrap());
                 let properties = &message.properties;
                 assert_eq!(*properties.delivery_mode(), Some(2), "it must be persistent");
