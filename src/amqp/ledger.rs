@@ -101,20 +101,24 @@ impl Ledger {
 mod tests {
     use super::*;
     use Verdict::{GiveBack, Settled};
+    use proptest::prelude::*;
+
+    fn delivery(tag: Tag) -> Delivery {
+        Delivery {
+            inlet: "q".into(),
+            body: Vec::new().into(),
+            content_type: None,
+            message_id: Some(tag.to_string()),
+            cloudevents_id: None,
+            cloudevents_source: None,
+            dead_lettered: None,
+        }
+    }
 
     fn ledger(tags: impl IntoIterator<Item = Tag>) -> Ledger {
         let mut ledger = Ledger::default();
         for tag in tags {
-            let delivery = Delivery {
-                inlet: "q".into(),
-                body: Vec::new().into(),
-                content_type: None,
-                message_id: Some(tag.to_string()),
-                cloudevents_id: None,
-                cloudevents_source: None,
-                dead_lettered: None,
-            };
-            ledger.arrived(tag, delivery);
+            ledger.arrived(tag, delivery(tag));
         }
         ledger
     }
@@ -169,5 +173,63 @@ mod tests {
         assert_eq!(ledger.judged(second, &[Settled]), orders(None, &[], false));
         let again = ledger.next_batch(1).unwrap();
         assert_eq!(ledger.judged(again, &[Settled]), orders(Some(2), &[], false));
+    }
+
+    /// One channel as the broker sees it.
+    #[derive(Default)]
+    struct Channel {
+        next: Tag,
+        outstanding: BTreeSet<Tag>,
+        settled: BTreeSet<Tag>,
+    }
+
+    impl Channel {
+        fn carry_out(&mut self, orders: &Orders) {
+            for tag in &orders.give_back {
+                assert!(self.outstanding.remove(tag) && !self.settled.contains(tag));
+            }
+            if let Some(tag) = orders.ack {
+                assert!(self.outstanding.contains(&tag), "the broker knows the tag of an ack");
+                let behind = self.outstanding.split_off(&(tag + 1));
+                let covered = std::mem::replace(&mut self.outstanding, behind);
+                assert!(covered.is_subset(&self.settled), "only what is settled is acknowledged");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn in_every_order_only_what_is_settled_is_acknowledged_and_all_of_it_in_the_end(
+            steps in prop::collection::vec((0..3_u8, any::<prop::sample::Index>(), 1..4_usize,
+                prop::collection::vec(any::<bool>(), 4)), 1..80),
+        ) {
+            let (mut ledger, mut channel) = (Ledger::default(), Channel::default());
+            let mut taking: Vec<Batch> = Vec::new();
+            for (step, which, size, settles) in steps {
+                match step {
+                    0 => {
+                        channel.next += 1;
+                        channel.outstanding.insert(channel.next);
+                        ledger.arrived(channel.next, delivery(channel.next));
+                    }
+                    1 => taking.extend(ledger.next_batch(size)),
+                    _ if taking.is_empty() => {}
+                    _ => {
+                        let batch = taking.remove(which.index(taking.len()));
+                        let word = |&settles: &bool| if settles { Settled } else { GiveBack };
+                        let verdicts: Vec<_> = settles.iter().map(word).collect();
+                        let settled = batch.tags.iter().zip(&settles).filter(|(_, is)| **is);
+                        channel.settled.extend(settled.map(|(tag, _)| *tag));
+                        channel.carry_out(&ledger.judged(batch, &verdicts));
+                    }
+                }
+            }
+            while let Some(batch) = taking.pop().or_else(|| ledger.next_batch(256)) {
+                channel.settled.extend(&batch.tags);
+                let verdicts = vec![Settled; batch.tags.len()];
+                channel.carry_out(&ledger.judged(batch, &verdicts));
+            }
+            prop_assert!(channel.outstanding.is_empty());
+        }
     }
 }

@@ -112,7 +112,8 @@ impl Health {
         self.up.store(true, Ordering::Relaxed);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-    fn is_down(&self, trouble: Option<String>) {
+    /// It does not, and why.
+    pub fn is_down(&self, trouble: Option<String>) {
         self.up.store(false, Ordering::Relaxed);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }

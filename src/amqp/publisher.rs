@@ -20,7 +20,7 @@ use std::time::Duration;
 use ticketgate_actors::ports::PublishFailed;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
-use tracing::{info, warn};
+use tracing::warn;
 
 /// AMQP's word for a message that survives the broker.
 const PERSISTENT: u8 = 2;
@@ -85,7 +85,7 @@ impl Publisher {
         health.is_up("out");
         let ended = tokio::select! {
             () = reached(&mut phase, Phase::Closed) => Ok(()),
-            trouble = session.watch(&connection) => Err(trouble),
+            trouble = session.watch(&connection, health) => Err(trouble),
         };
         self.set_current(None);
         session.give_up("the session is over");
@@ -100,7 +100,7 @@ impl Publisher {
 
 impl Session {
     /// Returns when the session is of no more use.
-    async fn watch(&self, connection: &Connection) -> Trouble {
+    async fn watch(&self, connection: &Connection, health: &Health) -> Trouble {
         let mut events = std::pin::pin!(connection.events_listener());
         let mut lost = self.lost.subscribe();
         let mut look = interval(LOOK_EVERY);
@@ -110,9 +110,10 @@ impl Session {
                 event = events.next() => match event {
                     Some(Event::Error(error)) => return error.into(),
                     Some(Event::ConnectionBlocked(why)) => {
-                        warn!(why, "the broker takes nothing more for now");
+                        health.is_down(Some(format!("the broker takes nothing for now: {why}")));
+                        warn!(why, "the broker takes nothing for now");
                     }
-                    Some(Event::ConnectionUnblocked) => info!("the broker takes messages again"),
+                    Some(Event::ConnectionUnblocked) => health.is_up("out"),
                     Some(_) => {}
                     None => return Trouble::Lost("the connection has ended".to_owned()),
                 },
