@@ -17,7 +17,7 @@ use crate::tripwire::FileTripwire;
 use crate::wire::{Decoder, Encoding};
 use actix_web::dev::ServerHandle;
 use anyhow::Context;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub fn seats(
     let mut seats = HashMap::new();
     for description in described {
         let settings = description.lane_settings();
-        let port = RestBackend::new(description.clone(), clock.clone()).map_err(|faults| {
+        let port = RestBackend::new(description, clock.clone()).map_err(|faults| {
             let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("backend {}: {}", description.id, lines.join("; "))
         })?;
@@ -86,7 +86,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let store = Arc::new(SqliteStore::open(store, clock.clone(), config.node.clone())?);
     let tripwire = FileTripwire::open_in(&config.store.dir)
         .context("the intake tripwire cannot be opened")?;
-    let known: HashSet<BackendId> = backend_ids(described).into_iter().collect();
+    let known: Vec<BackendId> = backend_ids(described);
 
     let (alarms, parked) = (Arc::new(LateInlet::default()), Arc::new(LateInlet::default()));
     let (mut amqp, mut inproc) = (None, None);
@@ -128,7 +128,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         clients: config.clients.number,
         flow_timeout: config.clients.flow_timeout,
     };
-    let decoder = Arc::new(Decoder::new(known.clone()));
+    let decoder = Arc::new(Decoder { known_backends: known.clone() });
     let cast = Cast::start(outside, &settings, decoder, Arc::new(tripwire));
     // Both are set here and nowhere else.
     let _ = alarms.0.set(Arc::new(cast.intake.clone()));

@@ -4,8 +4,18 @@
 #![warn(missing_docs)]
 
 pub mod amqp;
+pub mod app;
+pub mod backends;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod http;
 pub mod inproc;
+pub mod metrics;
 pub mod simulate;
 pub mod stores;
+pub mod telemetry;
+pub mod tripwire;
 pub mod wire;
 pub mod words;

@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 use clap::Args;
-use comfy_table::{Table, presets::NOTHING};
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ pub async fn explain(at: At, source: String, id: String, json: bool) -> anyhow::
     println!("{source}/{id}: {}", body["verdict"].as_str().unwrap_or("-"));
     for occurrence in body["occurrences"].as_array().into_iter().flatten() {
         let mut table = Table::new();
-        table.load_preset(NOTHING).set_header(["when", "of", "what", "why"]);
+        table.load_style(NOTHING).set_header(["when", "of", "what", "why"]);
         for step in occurrence["steps"].as_array().into_iter().flatten() {
             table.add_row(["at", "of", "what", "why"].map(|name| {
                 step[name].as_str().unwrap_or_default().to_owned()

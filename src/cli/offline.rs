@@ -3,7 +3,8 @@
 use crate::backends;
 use crate::clock::SystemClock;
 use crate::config::Loaded;
-use comfy_table::{Table, presets::NOTHING};
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
 use std::path::Path;
 use std::sync::Arc;
 use ticketgate_actors::model::{CorrelationKey, Kind};
@@ -16,7 +17,7 @@ pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let seats = crate::app::seats(&loaded.backends, &clock)?;
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(["backend", "reached", "what it said"]);
+    table.load_style(NOTHING).set_header(["backend", "reached", "what it said"]);
     let mut all = true;
     for description in &loaded.backends {
         let seat = &seats[&description.id];
@@ -81,7 +82,7 @@ pub fn presets(name: Option<&str>) -> anyhow::Result<bool> {
         }
         None => anyhow::bail!(
             "no preset is called {name:?}; there are: {}",
-            backends::preset_names().join(", ")
+            backends::preset_names().collect::<Vec<_>>().join(", ")
         ),
     }
 }

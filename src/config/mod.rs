@@ -61,9 +61,16 @@ pub fn parse(
     for (n, backend) in config.backend.iter().enumerate() {
         match backends::load(backend.clone()) {
             Ok(description) => described.push(description),
-            Err(faults) => errors.extend(
-                faults.into_iter().map(|fault| at(&format!("backend[{n}].{}", fault.key), fault.what)),
-            ),
+            // A description's keys name the backend by its id; its place in the file is by number.
+            Err(faults) => errors.extend(faults.into_iter().map(|fault| {
+                let id = backend.get("id").and_then(toml::Value::as_str).unwrap_or_default();
+                let below = fault
+                    .key
+                    .strip_prefix(&format!("backend.{id}."))
+                    .or_else(|| fault.key.strip_prefix("backend."))
+                    .unwrap_or(&fault.key);
+                at(&format!("backend[{n}].{below}"), fault.problem)
+            })),
         }
     }
     errors.extend(config.faults(&described).into_iter().map(|(key, what)| at(&key, what)));

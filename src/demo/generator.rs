@@ -129,7 +129,7 @@ impl Generator {
         let (mut tick, mut at) = (self.tick, self.clock);
         for n in 1..=occurrences {
             let raised_at = at;
-            let mut say = |generator: &mut Self, state: &str, text: &str, at: i64, tick: u64| {
+            let say = |generator: &mut Self, state: &str, text: &str, at: i64, tick: u64| {
                 let body = json!({
                     "id": id, "source": source, "state": state, "severity": severity,
                     "raised_at": Timestamp::from_millis(raised_at).to_string(),

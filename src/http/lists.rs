@@ -31,7 +31,7 @@ pub(super) async fn tickets(
     };
     let rows = face.cast.outside.reads.tickets(filter, page).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|(n, _)| *n);
-    let items = rows.iter().map(|(_, ticket)| shapes::ticket(ticket)).collect();
+    let items = rows.iter().map(|(_, row)| shapes::ticket(row)).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
 }
 

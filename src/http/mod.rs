@@ -15,7 +15,6 @@ mod shapes;
 use crate::metrics::Metrics;
 use crate::telemetry::LogLevel;
 use actix_web::{App, HttpServer, dev::Server, web};
-use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +34,7 @@ pub struct Face {
     /// The actors, and what they share.
     pub cast: Cast,
     /// Names that an event may ask for.
-    pub known_backends: Arc<HashSet<BackendId>>,
+    pub known_backends: Arc<Vec<BackendId>>,
     /// Renders `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Changes the log level.

@@ -54,7 +54,7 @@ pub(super) async fn overview(face: web::Data<Face>) -> Result<HttpResponse, Prob
         .and_then(|()| templates.get_template("overview.html"))
         .and_then(|template| {
             template.render(context! {
-                node => face.node,
+                node => face.node.as_str(),
                 bus => outside.bus.connected(),
                 alarms => figures.alarms,
                 unsettled => figures.unsettled_alarms,

@@ -1,0 +1,148 @@
+//! Where a backend is and how its connections behave, whatever is said over them; and the client
+//! that does it.
+//!
+//! What always holds (PITFALLS, HTTP client): no redirect is followed, nothing is sent twice, the
+//! environment's proxies are not honoured, at most one connection is kept, and none for a backend
+//! that cannot tell what became of a lost answer: a kept connection that has gone stale reads as a
+//! lost answer.
+//!
+//! What it leaves to others: the time limit of a call as a whole (`rest::exchange`).
+
+use super::auth::Secret;
+use super::description::{Description, DescriptionError};
+use crate::words;
+use reqwest::{Certificate, Client, Proxy, Url};
+use serde::{Deserialize, Deserializer, de::Error};
+use std::path::PathBuf;
+use std::time::Duration;
+use ticketgate_actors::logic::lane::Capability;
+
+const USER_AGENT: &str = concat!("ticketgate/", env!("CARGO_PKG_VERSION"));
+
+/// Where a backend is and how it is reached.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionDescription {
+    /// `http://` or `https://`, host, and a path that all paths are below; no query, no password.
+    pub base_url: String,
+    /// For finding the host, connecting and TLS. Past it nothing was sent. Default 5s; counts into
+    /// `timeout`, and should be well below it.
+    #[serde(default = "five_seconds", with = "words::duration")]
+    pub connect_timeout: Duration,
+    /// An idle connection is closed after this; keep it below the backend's own. Default 10s.
+    #[serde(default = "ten_seconds", with = "words::duration")]
+    pub idle_connection: Duration,
+    /// A proxy for all calls; `http_proxy` and the like are never honoured. Default none.
+    #[serde(default)]
+    pub proxy: Option<Secret>,
+    /// Certificates (PEM) that are trusted besides the system's. Default none.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// The longest answer that is read (`64KiB`, `1MiB`), unpacked; a longer one is in doubt.
+    /// Default 1MiB.
+    #[serde(default)]
+    pub max_answer: ByteSize,
+}
+
+/// The keys of [`ConnectionDescription`].
+pub(super) const CONNECTION_KEYS: &[&str] =
+    &["base_url", "connect_timeout", "idle_connection", "proxy", "ca_file", "max_answer"];
+
+fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// A number of bytes, written as `512B`, `64KiB` or `1MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub usize);
+
+impl Default for ByteSize {
+    fn default() -> Self {
+        Self(1024 * 1024)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let unit = match unit {
+            "B" => Some(1),
+            "KiB" => Some(1024),
+            "MiB" => Some(1024 * 1024),
+            _ => None,
+        };
+        let bytes =
+            number.parse::<usize>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
+        bytes.filter(|bytes| *bytes > 0).map(Self).ok_or_else(|| {
+            D::Error::custom(format!("{text:?} is not a size: write for example 64KiB or 1MiB"))
+        })
+    }
+}
+
+/// Reads the base address.
+pub(super) fn base_url(text: &str) -> Result<Url, String> {
+    // The text is not repeated in an error: it may hold a password.
+    let url: Url = text.parse().map_err(|error| format!("this is not an address: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err("must begin with http:// or https:// and a host".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a user or a password; use [backend.auth]".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not hold a query or a fragment".to_owned());
+    }
+    Ok(url)
+}
+
+/// Makes the client of one backend.
+pub(super) fn client(description: &Description) -> Result<Client, DescriptionError> {
+    super::install_tls();
+    let connection = &description.connection;
+    let keep = usize::from(description.lane.capability != Capability::None);
+    let mut builder = Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        .connect_timeout(connection.connect_timeout)
+        .pool_max_idle_per_host(keep)
+        .pool_idle_timeout(connection.idle_connection);
+    builder = match &connection.proxy {
+        // Naming one turns the environment's off.
+        Some(proxy) => builder.proxy(Proxy::all(proxy.expose()).map_err(|_| {
+            DescriptionError::new(description.key("proxy"), "this is not a proxy's address")
+        })?),
+        None => builder.no_proxy(),
+    };
+    let certificates = certificates(description)?;
+    let plain = connection.base_url.starts_with("http:") && connection.proxy.is_none();
+    builder = if plain && certificates.is_empty() {
+        // A machine without certificates can still talk plain HTTP, and need not load them.
+        builder.tls_certs_only([])
+    } else {
+        builder.tls_certs_merge(certificates)
+    };
+    builder.build().map_err(|error| {
+        let problem = format!("no client can be made: {}", super::rest::causes(&error));
+        DescriptionError::new(description.key("base_url"), problem)
+    })
+}
+
+fn certificates(description: &Description) -> Result<Vec<Certificate>, DescriptionError> {
+    let Some(path) = &description.connection.ca_file else { return Ok(Vec::new()) };
+    let wrong = |problem: String| DescriptionError::new(description.key("ca_file"), problem);
+    let pem = std::fs::read(path)
+        .map_err(|error| wrong(format!("{} cannot be read: {error}", path.display())))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(wrong(format!("{} holds no certificate (PEM)", path.display()))),
+    }
+}

@@ -1,0 +1,129 @@
+//! One request and its answer over HTTP.
+//!
+//! What always holds: exactly one request, and only if the clock has not passed `send_by`. It ends
+//! within `timeout` of that look at the clock, connecting included, by closing the connection if
+//! need be: so that no call is under way later than `send_by` + `timeout`, on which a take-over of
+//! the lane relies (rule G3). Only what failed before the first byte is `NotSent`.
+//!
+//! What it leaves to others: what the answer means (`judge`).
+
+use super::causes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Request, Response};
+use std::time::Duration;
+use ticketgate_actors::model::{Mono, Timestamp};
+use ticketgate_actors::ports::Clock;
+use tokio::time::timeout;
+
+/// Nobody waits longer because a backend says so; it is asked again instead.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    /// Nothing left this machine.
+    NotSent(String),
+    /// Something may have arrived there; no whole answer came back.
+    Lost(String),
+    /// A whole answer.
+    Answered(Answered),
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub status: u16,
+    pub retry_after: Option<Duration>,
+    pub html: bool,
+    pub body: Vec<u8>,
+}
+
+/// The limits of one exchange.
+pub(super) struct Limits {
+    pub send_by: Mono,
+    pub timeout: Duration,
+    pub answer_bytes: usize,
+}
+
+/// Sends a request, once, and reads the whole answer.
+pub(super) async fn exchange(
+    client: &Client,
+    request: Request,
+    limits: &Limits,
+    clock: &dyn Clock,
+) -> Exchange {
+    if clock.now().mono > limits.send_by {
+        return Exchange::NotSent("it was too late to send it (send_within)".to_owned());
+    }
+    let exchange = async {
+        match client.execute(request).await {
+            Ok(response) => answer(response, limits.answer_bytes, clock).await,
+            Err(error) if error.is_connect() => {
+                Exchange::NotSent(format!("cannot connect: {}", causes(&error)))
+            }
+            Err(error) => Exchange::Lost(format!("no answer: {}", causes(&error))),
+        }
+    };
+    // Dropping the exchange closes its connection.
+    let in_time = timeout(limits.timeout, exchange).await;
+    in_time.unwrap_or_else(|_| Exchange::Lost(format!("no whole answer in {:?}", limits.timeout)))
+}
+
+async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Exchange {
+    let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers(), clock.now().wall);
+    let html = is_html(response.headers());
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > most => {
+                return Exchange::Lost(format!(
+                    "the answer is longer than {most} bytes (max_answer)"
+                ));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Exchange::Answered(Answered { status, retry_after, html, body }),
+            Err(error) => return Exchange::Lost(format!("the answer was cut: {}", causes(&error))),
+        }
+    }
+}
+
+fn is_html(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.to_ascii_lowercase().contains("html")
+}
+
+/// Seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let span = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+            Timestamp::from_millis(date.as_millisecond()).since(now)
+        }
+    };
+    Some(span.min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_bounded() {
+        let now = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
+        for (text, seconds) in [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("99999999", Some(3600)),
+            ("Sat, 21 Nov 2026 10:00:30 GMT", Some(30)),
+            ("Sat, 21 Nov 2026 09:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Templates: compiled once, each in the style of the place where its text goes.
+//!
+//! What always holds: a value can never say more than its place allows. In a path it is escaped and
+//! never empty, in a JSON body it is a JSON value, as an item of a JSON table it is a string. Work
+//! is bounded by fuel, so that no template hangs a lane.
+//!
+//! What it leaves to others: which variables there are (`variables`), putting the texts together
+//! (`request`).
+
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+/// Steps a template may take: some thousand values, and a second at the very most.
+const FUEL: u64 = 200_000;
+
+/// Where a template's text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Into a path: values are escaped and must not be missing or empty.
+    Path,
+    /// Into a header or query: values must not be missing.
+    Line,
+    /// A whole JSON body: values are JSON.
+    Json,
+    /// A string within JSON: as it is; what is missing is empty.
+    Item,
+}
+
+/// A compiled template.
+#[derive(Debug)]
+pub(super) struct Template {
+    name: String,
+    style: Style,
+    /// Where the text is exactly one `{{ expression }}`: that.
+    expression: Option<String>,
+}
+
+/// The compiled templates of one backend.
+#[derive(Debug)]
+pub(super) struct Templates {
+    path: Environment<'static>,
+    line: Environment<'static>,
+    json: Environment<'static>,
+    item: Environment<'static>,
+    used: BTreeSet<String>,
+}
+
+impl Templates {
+    /// None yet.
+    pub fn new() -> Self {
+        Self {
+            path: environment(Style::Path),
+            line: environment(Style::Line),
+            json: environment(Style::Json),
+            item: environment(Style::Item),
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// Compiles a template; its name must be its own.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn add(&mut self, name: &str, text: &str, style: Style) -> Result<Template, String> {
+        let expression = match style {
+            Style::Line | Style::Item => only_expression(text),
+            Style::Path | Style::Json => None,
+        };
+        let environment = self.environment_mut(style);
+        environment.add_template_owned(name.to_owned(), text.to_owned()).map_err(in_words)?;
+        let used = environment.get_template(name).map_err(in_words)?.undeclared_variables(false);
+        self.used.extend(used);
+        let expression = expression.map(str::to_owned);
+        Ok(Template { name: name.to_owned(), style, expression })
+    }
+
+    /// The variables that were used since this was last asked.
+    pub fn take_used(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.used)
+    }
+
+    /// The value of a template that is one expression; a text otherwise.
+    ///
+    /// # Errors
+    /// What is wrong, without any value.
+    pub fn value(&self, template: &Template, variables: &Value) -> Result<Value, String> {
+        let environment = self.environment(template.style);
+        match &template.expression {
+            // Compiling borrows from the environment, and costs some microseconds.
+            Some(expression) => environment
+                .compile_expression(expression)
+                .and_then(|expression| expression.eval(variables.clone()))
+                .map_err(in_words),
+            None => self.text(template, variables).map(Value::from),
+        }
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    /// What is wrong, without any value.
+    pub fn text(&self, template: &Template, variables: &Value) -> Result<String, String> {
+        let compiled = self.environment(template.style).get_template(&template.name);
+        compiled.and_then(|compiled| compiled.render(variables.clone())).map_err(in_words)
+    }
+
+    fn environment(&self, style: Style) -> &Environment<'static> {
+        match style {
+            Style::Path => &self.path,
+            Style::Line => &self.line,
+            Style::Json => &self.json,
+            Style::Item => &self.item,
+        }
+    }
+
+    fn environment_mut(&mut self, style: Style) -> &mut Environment<'static> {
+        match style {
+            Style::Path => &mut self.path,
+            Style::Line => &mut self.line,
+            Style::Json => &mut self.json,
+            Style::Item => &mut self.item,
+        }
+    }
+}
+
+fn environment(style: Style) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(FUEL));
+    let escape = if style == Style::Json { AutoEscape::Json } else { AutoEscape::None };
+    environment.set_auto_escape_callback(move |_| escape.clone());
+    environment.set_undefined_behavior(match style {
+        Style::Path | Style::Line => UndefinedBehavior::SemiStrict,
+        Style::Json | Style::Item => UndefinedBehavior::Chainable,
+    });
+    if style == Style::Path {
+        environment.set_formatter(into_path);
+    }
+    environment
+}
+
+/// Writes a value as one segment of a path.
+fn into_path(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let text = value.to_string();
+    if value.is_undefined() || value.is_none() || text.is_empty() {
+        return Err(Error::new(ErrorKind::UndefinedError, "a value of the path is missing"));
+    }
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let written =
+            if plain { out.write_char(char::from(byte)) } else { write!(out, "%{byte:02X}") };
+        written.map_err(|_| Error::new(ErrorKind::WriteFailure, "a path cannot be written"))?;
+    }
+    Ok(())
+}
+
+/// `x` of a text that is exactly `{{ x }}`.
+fn only_expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let nested = ["{{", "}}", "{%", "{#"].iter().any(|mark| inner.contains(mark));
+    let trims = inner.starts_with(['-', '+']) || inner.ends_with(['-', '+']);
+    (!nested && !trims).then(|| inner.trim())
+}
+
+/// An error's kind and place. Values are not in it.
+fn in_words(error: Error) -> String {
+    match error.line() {
+        Some(line) if line > 1 => format!("{}, line {line}", without_place(&error)),
+        _ => without_place(&error),
+    }
+}
+
+fn without_place(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minijinja::context;
+
+    fn render(text: &str, style: Style, variables: Value) -> Result<String, String> {
+        let mut templates = Templates::new();
+        let template = templates.add("t", text, style)?;
+        templates.text(&template, &variables)
+    }
+
+    #[test]
+    fn a_value_of_a_path_stays_in_its_segment() {
+        let path = |id: &str| render("/t/{{ id }}", Style::Path, context!(id => id));
+        assert_eq!(path("INC-1.a_~").unwrap(), "/t/INC-1.a_~");
+        assert_eq!(path("a/../b?x#é\\").unwrap(), "/t/a%2F..%2Fb%3Fx%23%C3%A9%5C");
+        assert!(path("").unwrap_err().contains("missing"));
+        assert!(render("/t/{{ id }}", Style::Path, context!()).is_err());
+        assert_eq!(render("/t/{{ id }}", Style::Path, context!(id => 7)).unwrap(), "/t/7");
+    }
+
+    #[test]
+    fn what_is_missing_is_an_error_in_a_line_and_empty_in_an_item() {
+        assert!(render("a {{ fields.b }}", Style::Line, context!(fields => context!())).is_err());
+        assert_eq!(render("a {{ x.y.z }}", Style::Item, context!()).unwrap(), "a ");
+        assert_eq!(render("{{ x.y.z }}", Style::Json, context!()).unwrap(), "null");
+        let when = "{% if fields.b %}b{% else %}none{% endif %}";
+        assert_eq!(render(when, Style::Line, context!(fields => context!())).unwrap(), "none");
+    }
+
+    #[test]
+    fn only_one_expression_alone_is_one() {
+        for (text, expression) in [
+            ("{{ a.b }}", Some("a.b")),
+            (" {{a}} ", Some("a")),
+            ("{{ a }}{{ b }}", None),
+            ("x {{ a }}", None),
+            ("{{- a -}}", None),
+            ("{% if a %}{{ a }}{% endif %}", None),
+        ] {
+            assert_eq!(only_expression(text), expression, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_template_without_end_runs_out_of_fuel() {
+        let endless =
+            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(render(endless, Style::Json, context!()).is_err());
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line() {
+        let error = render("{\n \"a\": {{ a", Style::Json, context!()).unwrap_err();
+        assert!(error.contains("syntax error") && error.contains("line 2"), "{error}");
+    }
+}
