@@ -84,8 +84,8 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let mut store = SqliteSettings::new(&config.store.dir);
     store.readers = config.store.readers;
     let store = Arc::new(SqliteStore::open(store, clock.clone(), config.node.clone())?);
-    let tripwire = FileTripwire::open_in(&config.store.dir)
-        .context("the intake tripwire cannot be opened")?;
+    let tripwire =
+        FileTripwire::open_in(&config.store.dir).context("the intake tripwire cannot be opened")?;
     let known: Vec<BackendId> = backend_ids(described);
 
     let (alarms, parked) = (Arc::new(LateInlet::default()), Arc::new(LateInlet::default()));
@@ -93,8 +93,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let bus: Arc<dyn Bus> = match &config.amqp {
         Some(settings) => {
             let inlets = Inlets { alarms: alarms.clone(), parked: parked.clone() };
-            let bus =
-                AmqpBus::start(settings.clone(), &config.node, inlets, ids.clone()).await?;
+            let bus = AmqpBus::start(settings.clone(), &config.node, inlets, ids.clone()).await?;
             let bus = Arc::new(bus);
             amqp = Some(bus.clone());
             bus
@@ -124,10 +123,8 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         instance: config.instance.clone(),
         views: Views::default(),
     });
-    let settings = CastSettings {
-        clients: config.clients.number,
-        flow_timeout: config.clients.flow_timeout,
-    };
+    let settings =
+        CastSettings { clients: config.clients.number, flow_timeout: config.clients.flow_timeout };
     let decoder = Arc::new(Decoder { known_backends: known.clone() });
     let cast = Cast::start(outside, &settings, decoder, Arc::new(tripwire));
     // Both are set here and nowhere else.
@@ -171,8 +168,7 @@ impl Service {
 /// Runs a service until SIGTERM or SIGINT.
 pub async fn serve(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<()> {
     let service = start(loaded, log_level).await?;
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = tokio::signal::ctrl_c() => tracing::info!("SIGINT: stopping"),

@@ -31,9 +31,9 @@ pub fn start(settings: &Log) -> LogLevel {
     let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
-        LogFormat::Text => registry
-            .with(tracing_subscriber::fmt::layer().with_target(false).compact())
-            .try_init(),
+        LogFormat::Text => {
+            registry.with(tracing_subscriber::fmt::layer().with_target(false).compact()).try_init()
+        }
         LogFormat::Json => {
             registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true)).try_init()
         }

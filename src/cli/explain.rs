@@ -62,9 +62,10 @@ pub async fn explain(at: At, source: String, id: String, json: bool) -> anyhow::
         let mut table = Table::new();
         table.load_style(NOTHING).set_header(["when", "of", "what", "why"]);
         for step in occurrence["steps"].as_array().into_iter().flatten() {
-            table.add_row(["at", "of", "what", "why"].map(|name| {
-                step[name].as_str().unwrap_or_default().to_owned()
-            }));
+            table.add_row(
+                ["at", "of", "what", "why"]
+                    .map(|name| step[name].as_str().unwrap_or_default().to_owned()),
+            );
         }
         println!("\noccurrence {}", occurrence["alarm"]["occurrence"]);
         println!("{table}");

@@ -46,9 +46,7 @@ pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
                 ("no", reason)
             }
             Answer::Busy { error, .. } => ("yes", format!("busy: {}", error.reason)),
-            Answer::Retryable { error, .. }
-            | Answer::Refused(error)
-            | Answer::InDoubt(error) => {
+            Answer::Retryable { error, .. } | Answer::Refused(error) | Answer::InDoubt(error) => {
                 all = false;
                 ("yes", error.reason)
             }

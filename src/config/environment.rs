@@ -31,12 +31,10 @@ pub(super) fn overlay(
 ) -> Result<Overlaid, ConfigErrors> {
     let mut overlaid = BTreeMap::new();
     let mut errors = Vec::new();
-    let mut named: Vec<_> =
-        environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut named: Vec<_> = environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
     named.sort();
     for (name, text) in named {
-        let words: Vec<String> =
-            name[PREFIX.len()..].split("__").map(str::to_lowercase).collect();
+        let words: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_lowercase).collect();
         match set(table, &words, &text) {
             Some(key) => {
                 overlaid.insert(key, name);

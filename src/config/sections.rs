@@ -79,10 +79,7 @@ pub struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
-            allow_remote_without_auth: false,
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8640)), allow_remote_without_auth: false }
     }
 }
 

@@ -53,7 +53,10 @@ fn every_error_names_file_line_key_and_what_is_allowed() {
         ("[clients]\nflow_timeout = \"soon\"\n", "t.toml:2: clients.flow_timeout: \"soon\" is not"),
         ("[http]\nlisten = \"0.0.0.0:80\"\n", "t.toml:2: http.listen: is reachable from other"),
         ("a = [\n", "t.toml:"),
-        ("[policy]\ndefault_backend = \"x\"\n", "t.toml:2: policy.default_backend: unknown backend"),
+        (
+            "[policy]\ndefault_backend = \"x\"\n",
+            "t.toml:2: policy.default_backend: unknown backend",
+        ),
         ("[log]\nlevel = \"a=b=c\"\n", "t.toml:2: log.level: is not a level"),
         ("wrong = 1\n", "t.toml:1: wrong: unknown key"),
     ] {

@@ -79,10 +79,9 @@ fn faults(name: &str) -> Faults {
 /// Runs the demo; true: everything that was expected is there, exactly once.
 pub async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     let level = match &args.log {
-        Some(level) => telemetry::start(&config::Log {
-            level: level.clone(),
-            format: config::LogFormat::Text,
-        }),
+        Some(level) => {
+            telemetry::start(&config::Log { level: level.clone(), format: config::LogFormat::Text })
+        }
         None => LogLevel::fixed(),
     };
     let folder = Folder::make(args.data.clone())?;

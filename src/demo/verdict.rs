@@ -1,7 +1,7 @@
 //! What the generator expected against what the simulated systems have.
 
-use super::generator::Generator;
 use super::SYSTEMS;
+use super::generator::Generator;
 use crate::simulate::ledger::Ledger;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

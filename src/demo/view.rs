@@ -41,11 +41,7 @@ impl View {
     }
 
     /// Draws the present state.
-    pub async fn draw(
-        &mut self,
-        outside: &Outside,
-        generator: &Generator,
-    ) -> anyhow::Result<()> {
+    pub async fn draw(&mut self, outside: &Outside, generator: &Generator) -> anyhow::Result<()> {
         self.draws += 1;
         let plain_line = self.plain && self.draws % PLAIN_ONE_IN == 1;
         if self.plain && !plain_line {

@@ -68,9 +68,9 @@ pub(super) async fn settle(
         Some(Err(StoreError::Refused(Refusal::WrongState))) => {
             Err(Problem::conflict("the request is not undecided"))
         }
-        Some(Err(StoreError::Refused(Refusal::Conflict))) => Err(Problem::conflict(
-            "another ticket has that backend_id already",
-        )),
+        Some(Err(StoreError::Refused(Refusal::Conflict))) => {
+            Err(Problem::conflict("another ticket has that backend_id already"))
+        }
         Some(Err(error)) => Err(error.into()),
         None => Err(Problem::busy("the gateway is being replaced")),
     }
@@ -92,8 +92,7 @@ pub(super) async fn resume(
     if !face.cast.outside.backends.contains_key(&backend) {
         return Err(Problem::not_found(format!("no backend is called {backend}")));
     }
-    let resume =
-        Resume { backend, who: SOMEBODY.to_owned(), reason: reason(&body.reason)? };
+    let resume = Resume { backend, who: SOMEBODY.to_owned(), reason: reason(&body.reason)? };
     match face.cast.gateway.ask(resume).await {
         Some(true) => Ok(HttpResponse::Ok().json(json!({ "resumed": true }))),
         _ => Err(Problem::busy("the store did not take it: try again")),

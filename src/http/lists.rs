@@ -69,7 +69,8 @@ pub(super) async fn requests(
 ) -> Result<HttpResponse, Problem> {
     let words = || State::ALL.map(State::as_str).join(", ");
     let state = query.state.as_deref().map(|word| {
-        State::parse(word).ok_or_else(|| Problem::field("state", format!("state is one of {}", words())))
+        State::parse(word)
+            .ok_or_else(|| Problem::field("state", format!("state is one of {}", words())))
     });
     let page = page(query.before, query.limit)?;
     let limit = page.limit as usize;

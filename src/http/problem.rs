@@ -44,11 +44,7 @@ impl Problem {
     }
     /// 400, with the event's place in the array and the field.
     pub fn malformed(index: usize, malformed: Malformed) -> Self {
-        Self {
-            field: malformed.field,
-            index: Some(index),
-            ..Self::invalid(malformed.reason)
-        }
+        Self { field: malformed.field, index: Some(index), ..Self::invalid(malformed.reason) }
     }
     /// 400, with the field.
     pub fn field(field: &str, detail: impl Into<String>) -> Self {

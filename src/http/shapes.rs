@@ -122,11 +122,7 @@ pub fn steps(story: &Story) -> Vec<Value> {
 }
 
 /// A lane: the snapshot beside the rows.
-pub fn lane(
-    id: &str,
-    view: &LaneView,
-    counts: &ticketgate_actors::ports::LaneCounts,
-) -> Value {
+pub fn lane(id: &str, view: &LaneView, counts: &ticketgate_actors::ports::LaneCounts) -> Value {
     json!({
         "id": id,
         "pending": counts.pending,

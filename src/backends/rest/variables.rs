@@ -98,7 +98,12 @@ impl Variables {
 
     /// As templates take them.
     pub fn as_value(&self) -> Value {
-        self.0.iter().map(|(name, value)| (*name, value.clone())).collect()
+        Value::from_object(
+            self.0
+                .iter()
+                .map(|(name, value)| (Value::from(*name), value.clone()))
+                .collect::<BTreeMap<Value, Value>>(),
+        )
     }
 
     fn set(&mut self, name: &'static str, value: impl Into<Value>) {
@@ -116,7 +121,11 @@ impl Variables {
         if let Some(id) = &ticket.backend_id {
             self.set("backend_id", id.as_str());
         }
-        self.set("fields", Value::from(Serde(fields)));
+        let fields: BTreeMap<Value, Value> = fields
+            .iter()
+            .map(|(name, value)| (Value::from(name.as_str()), Value::from(Serde(value))))
+            .collect();
+        self.set("fields", Value::from_object(fields));
     }
 }
 
