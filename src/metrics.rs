@@ -1,5 +1,5 @@
 //! `/metrics`: figures of store and actors, set when they are asked for. All names begin with
-//! `ticketgate_`, in base units (docs/metrics.md lists them).
+//! `ticketgate_`, in base units.
 
 use metrics::{Key, Label, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
