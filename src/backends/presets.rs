@@ -33,7 +33,7 @@ pub fn preset_names() -> impl Iterator<Item = &'static str> {
 pub(super) fn overlay(mut under: Table, over: Table) -> Table {
     for group in ONE_OF {
         if group.iter().any(|key| over.contains_key(*key)) {
-            under.retain(|key, _| !group.iter().any(|one| *one == key) || over.contains_key(key));
+            under.retain(|key, _| !group.contains(&key) || over.contains_key(key));
         }
     }
     for (key, value) in over {
