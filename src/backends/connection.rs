@@ -26,7 +26,7 @@ pub struct ConnectionDescription {
     /// `http://` or `https://`, host, and a path that all paths are below; no query, no password.
     pub base_url: String,
     /// For finding the host, connecting and TLS. Past it nothing was sent. Default 5s; counts into
-    /// `timeout`, and should be well below it.
+    /// `timeout`, and never takes more than half of it.
     #[serde(default = "five_seconds", with = "words::duration")]
     pub connect_timeout: Duration,
     /// An idle connection is closed after this; keep it below the backend's own. Default 10s.
@@ -112,7 +112,8 @@ pub(super) fn client(description: &Description) -> Result<Client, DescriptionErr
         .retry(reqwest::retry::never())
         .referer(false)
         .http1_only()
-        .connect_timeout(connection.connect_timeout)
+        // Else the call's own limit may come first, and what was not sent read as in doubt.
+        .connect_timeout(connection.connect_timeout.min(description.lane.timeout / 2))
         .pool_max_idle_per_host(keep)
         .pool_idle_timeout(connection.idle_connection);
     builder = match &connection.proxy {

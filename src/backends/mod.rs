@@ -17,6 +17,8 @@ mod description;
 mod load;
 mod presets;
 mod rest;
+#[cfg(test)]
+mod tests;
 
 pub use auth::{Auth, Secret};
 pub use connection::{ByteSize, ConnectionDescription};

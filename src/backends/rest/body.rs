@@ -2,9 +2,10 @@
 //!
 //! What always holds: what is sent is one JSON document, whatever the values are.
 
-use super::plan::{Compiler, Operation};
+use super::compiler::Compiler;
+use super::plan::Operation;
 use super::templates::{Style, Template, Templates};
-use super::variables::Variables;
+use super::variables::stand_ins;
 use super::wire::CallDescription;
 use minijinja::value::Value as Variable;
 use serde_json::{Map, Value};
@@ -45,7 +46,7 @@ impl BodyPlan {
             }
             (Some(text), None) => {
                 let template = compiler.template(&key("body"), text, Style::Json)?;
-                try_out(compiler, &key("body"), operation, &template);
+                try_out(compiler, &key("body"), &template);
                 Some(Self::Text(template))
             }
             (None, Some(tree)) => compile(compiler, &key("json"), tree).map(Self::Tree),
@@ -71,8 +72,8 @@ impl BodyPlan {
                 }
             }
             Self::Tree(tree) => {
-                let value = tree.fill(templates, variables)?.unwrap_or(Value::Null);
-                Ok(Some(value.to_string()))
+                let value = tree.fill(templates, variables)?;
+                value.map(|value| Some(value.to_string())).ok_or("it has no value".to_owned())
             }
         }
     }
@@ -141,9 +142,8 @@ fn compile(compiler: &mut Compiler<'_>, key: &str, tree: &toml::Value) -> Option
 
 /// Fills a body with stand-ins. A template that cannot be filled with them may still be right (it
 /// may reckon with numbers); one that can and is then no JSON never will be.
-fn try_out(compiler: &mut Compiler<'_>, key: &str, operation: Operation, template: &Template) {
-    let stand_ins = Variables::stand_ins(operation).as_value();
-    let Ok(text) = compiler.templates.text(template, &stand_ins) else { return };
+fn try_out(compiler: &mut Compiler<'_>, key: &str, template: &Template) {
+    let Ok(text) = compiler.templates.text(template, &stand_ins()) else { return };
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
         let hint = "a value brings its own quotes: {\"summary\": {{ fields.summary }}}";
         compiler.wrong(key, format!("{}; {hint}", no_json(&error)));

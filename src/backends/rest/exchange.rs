@@ -8,6 +8,7 @@
 //! What it leaves to others: what the answer means (`judge`).
 
 use super::causes;
+use crate::words;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Request, Response};
 use std::time::Duration;
@@ -66,7 +67,9 @@ pub(super) async fn exchange(
     };
     // Dropping the exchange closes its connection.
     let in_time = timeout(limits.timeout, exchange).await;
-    in_time.unwrap_or_else(|_| Exchange::Lost(format!("no whole answer in {:?}", limits.timeout)))
+    in_time.unwrap_or_else(|_| {
+        Exchange::Lost(format!("no whole answer in {}", words::format_duration(limits.timeout)))
+    })
 }
 
 async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Exchange {

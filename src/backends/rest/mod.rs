@@ -7,6 +7,7 @@
 //! What it leaves to others: order, retries and doubt (the lane).
 
 mod body;
+mod compiler;
 mod exchange;
 mod judge;
 mod plan;

@@ -6,7 +6,8 @@
 //!
 //! What it leaves to others: whether the answer is one to be read (`judge`).
 
-use super::plan::{Compiler, Operation};
+use super::compiler::Compiler;
+use super::plan::Operation;
 use super::selectors::Selector;
 use super::wire::ReadDescription;
 use serde_json::Value;

@@ -7,6 +7,7 @@
 //! What it leaves to others: which variables there are (`variables`), putting the texts together
 //! (`request`).
 
+use super::variables::stand_ins;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 use std::collections::BTreeSet;
@@ -70,8 +71,17 @@ impl Templates {
         };
         let environment = self.environment_mut(style);
         environment.add_template_owned(name.to_owned(), text.to_owned()).map_err(in_words)?;
-        let used = environment.get_template(name).map_err(in_words)?.undeclared_variables(false);
-        self.used.extend(used);
+        let compiled = environment.get_template(name).map_err(in_words)?;
+        let names = compiled.undeclared_variables(false);
+        // Only a run finds these; what else goes wrong may be due to the stand-ins.
+        if let Err(error) = compiled.render(stand_ins())
+            && let ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction =
+                error.kind()
+        {
+            return Err(in_words(error));
+        }
+        let functions: Vec<_> = environment.globals().map(|(name, _)| name.to_owned()).collect();
+        self.used.extend(names.into_iter().filter(|name| !functions.contains(name)));
         let expression = expression.map(str::to_owned);
         Ok(Template { name: name.to_owned(), style, expression })
     }
@@ -227,6 +237,17 @@ mod tests {
         let endless =
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         assert!(render(endless, Style::Json, context!()).is_err());
+    }
+
+    #[test]
+    fn what_is_used_is_known_but_for_what_a_template_has_itself() {
+        let mut templates = Templates::new();
+        let text = "{% set a = key %}{% for n in where %}{{ a }}{{ n }}{{ loop.index }}\
+                    {{ range(3) }}{{ fields.x|upper }}{% endfor %}";
+        templates.add("t", text, Style::Json).unwrap();
+        assert_eq!(Vec::from_iter(templates.take_used()), ["fields", "key", "where"]);
+        assert!(templates.add("u", "{{ key|no_such }}", Style::Line).is_err());
+        assert!(templates.add("v", "{{ no_such(key) }}", Style::Line).is_err());
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //!
 //! What always holds: a name that a call does not have is undefined, and never an empty text.
 
-use super::plan::Operation;
 use minijinja::value::{Enumerator, Object, Serde, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,28 +58,6 @@ impl Variables {
         these
     }
 
-    /// Stand-ins for trying a body out: every field is there, and is a text.
-    pub fn stand_ins(operation: Operation) -> Self {
-        let mut these = Self::default();
-        let names: &[&str] = match operation {
-            Operation::Create => &["correlation_key", "key", "kind", "request_id"],
-            Operation::Update | Operation::Close | Operation::Reopen => {
-                &["correlation_key", "key", "kind", "request_id", "backend_id"]
-            }
-            Operation::Get => &["backend_id", "kind"],
-            Operation::Search => &["correlation_key", "kind"],
-        };
-        for name in NAMES.iter().filter(|name| names.contains(name)) {
-            these.set(name, "x");
-        }
-        these.set("fields", Value::from_object(AnyField));
-        if operation == Operation::Search {
-            these.set("where", Value::from_object(AnyField));
-            these.set("limit", 1);
-        }
-        these
-    }
-
     /// These with one of `where`'s entries.
     pub fn with_entry(&self, name: &Value, value: &Value) -> Value {
         let mut these = self.clone();
@@ -98,12 +75,7 @@ impl Variables {
 
     /// As templates take them.
     pub fn as_value(&self) -> Value {
-        Value::from_object(
-            self.0
-                .iter()
-                .map(|(name, value)| (Value::from(*name), value.clone()))
-                .collect::<BTreeMap<Value, Value>>(),
-        )
+        Value::from_pairs(self.0.iter().map(|(name, value)| (*name, value.clone())))
     }
 
     fn set(&mut self, name: &'static str, value: impl Into<Value>) {
@@ -121,12 +93,20 @@ impl Variables {
         if let Some(id) = &ticket.backend_id {
             self.set("backend_id", id.as_str());
         }
-        let fields: BTreeMap<Value, Value> = fields
-            .iter()
-            .map(|(name, value)| (Value::from(name.as_str()), Value::from(Serde(value))))
-            .collect();
-        self.set("fields", Value::from_object(fields));
+        self.set("fields", Value::from(Serde(fields)));
     }
+}
+
+/// Stand-ins for trying a template out: every variable is there, and nearly all are texts.
+pub(super) fn stand_ins() -> Value {
+    Value::from_pairs(NAMES.iter().map(|name| {
+        let value = match *name {
+            "fields" | "where" => Value::from_object(AnyField),
+            "limit" => Value::from(1),
+            _ => Value::from("x"),
+        };
+        (*name, value)
+    }))
 }
 
 /// A map in which every name is found.

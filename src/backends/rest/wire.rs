@@ -4,7 +4,8 @@
 //! Templates know: `fields` (by the names that we use), `correlation_key`, `key` (our ticket key),
 //! `backend_id` (theirs, for all but a create), `kind` (`incident`, `change`, `problem`),
 //! `request_id` (for requests), and for a search `where` (name to value) and `limit`. What a call
-//! does not have is undefined.
+//! does not have is undefined. A search by our key has it in both `correlation_key` and `where`,
+//! there under the name `correlation_key`.
 //!
 //! A text that is exactly one expression, `{{ x }}`, gives its value: in `json` with its JSON type;
 //! where it is undefined, the key, header or query pair is left out. In any other text of a path,

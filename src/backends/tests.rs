@@ -1,0 +1,209 @@
+//! Descriptions: what is read, what is refused and how that is told.
+
+use super::connection::{CONNECTION_KEYS, ConnectionDescription};
+use super::description::{LANE_KEYS, LaneDescription};
+use super::rest::wire::{REST_KEYS, RestDescription};
+use super::*;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use ticketgate_actors::logic::lane::{Capability, LaneSettings, ReadsFrom};
+
+const GOOD: &str = r#"
+    id = "crm"
+    type = "rest"
+    base_url = "https://crm.example/api"
+    [create]
+    method = "POST"
+    path = "/t"
+    json = { k = "{{ correlation_key }}" }
+    read = { id = "$.id" }
+"#;
+
+fn load_with(more: &str) -> Result<Description, Vec<DescriptionError>> {
+    load(presets::overlay(GOOD.parse().unwrap(), more.parse().unwrap()))
+}
+
+fn keys_of<T: DeserializeOwned>() -> Vec<String> {
+    let unknown = "no_such_key = 1".parse::<toml::Table>().unwrap();
+    let error = unknown.try_into::<T>().err().unwrap();
+    let (_, names) = error.message().split_once("expected").unwrap();
+    let mut names: Vec<_> = names.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_key_of_a_part_is_dealt_out_to_it() {
+    for (keys, known) in [
+        (LANE_KEYS, keys_of::<LaneDescription>()),
+        (CONNECTION_KEYS, keys_of::<ConnectionDescription>()),
+        (REST_KEYS, keys_of::<RestDescription>()),
+    ] {
+        let mut keys = keys.to_vec();
+        keys.sort();
+        assert_eq!(keys, known);
+    }
+}
+
+#[test]
+fn what_is_not_said_is_as_the_lane_has_it() {
+    let plain = load_with("").unwrap();
+    assert_eq!(plain.lane_settings(), LaneSettings::default());
+    let said = load_with(
+        "timeout = '10s'\nindex_lag = '2s'\nsettle = '1s'\nretries = 0\nbackoff = '100ms'\n\
+         backoff_max = '2m'\nmax_in_doubt = 3\nkey_ttl = '1d'\nreads = 'client'\n\
+         retry_may_duplicate = true\nsend_within = '1s'\ncapability = 'idempotency_key'\n\
+         max_answer = '64KiB'\nget = { method = 'GET', path = '/t/{{ backend_id }}' }",
+    )
+    .unwrap();
+    assert_eq!(said.connection.max_answer, ByteSize(65_536));
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        said.lane_settings(),
+        LaneSettings {
+            capability: Capability::IdempotencyKey,
+            readable: true,
+            reads: ReadsFrom::Client,
+            timeout: seconds(10),
+            send_within: seconds(1),
+            index_lag: seconds(2),
+            settle_at_least: seconds(1),
+            key_ttl: seconds(86_400),
+            retries: 0,
+            backoff: Duration::from_millis(100),
+            backoff_max: seconds(120),
+            max_in_doubt: 3,
+            retry_may_duplicate: true,
+        }
+    );
+}
+
+#[test]
+fn every_mistake_is_told_with_its_key() {
+    let search =
+        "search = { method = 'GET', path = '/t', query = [['q', '{{ correlation_key }}']], ";
+    for (more, key, says) in [
+        ("id = 'CRM'", "backend.id", "a-z"),
+        ("type = 'soap'", "backend.crm.type", "rest"),
+        ("preset = 'jira'", "backend.crm.preset", "simulated-rest"),
+        ("bogus = 1", "backend.crm.bogus", "base_url"),
+        ("create = { bogus = 1 }", "backend.crm.create", "unknown field"),
+        ("timeout = '10'", "backend.crm.timeout", "30s"),
+        ("timeout = '0s'", "backend.crm.timeout", "more than"),
+        ("connect_timeout = '0s'", "backend.crm.connect_timeout", "more than"),
+        ("max_answer = '1GB'", "backend.crm.max_answer", "64KiB"),
+        ("max_in_doubt = 0", "backend.crm.max_in_doubt", "at least 1"),
+        ("backoff = '2m'", "backend.crm.backoff_max", "less"),
+        ("base_url = 'crm.example'", "backend.crm.base_url", "address"),
+        ("base_url = 'ftp://crm'", "backend.crm.base_url", "http"),
+        ("base_url = 'http://u:p@crm'", "backend.crm.base_url", "auth"),
+        ("base_url = 'http://crm?a=b'", "backend.crm.base_url", "query"),
+        ("create = { method = 'FETCH' }", "backend.crm.create.method", "POST"),
+        ("create = { path = 't' }", "backend.crm.create.path", "/"),
+        ("create = { path = '/{{ kind' }", "backend.crm.create.path", "syntax"),
+        ("create = { path = '/{{ kid }}' }", "backend.crm.create", "kid"),
+        ("create = { json = { a = { b = ['{{'] } } }", "backend.crm.create.json.a.b.0", "syntax"),
+        ("create = { body = '{\"a\": \"{{ fields.a }}\"}' }", "backend.crm.create.body", "quotes"),
+        (
+            "create = { query = [['a', '{{ x|no }}']] }",
+            "backend.crm.create.query.0.value",
+            "filter",
+        ),
+        ("create = { query = [['a']] }", "backend.crm.create.query", "length"),
+        ("headers = { 'a b' = 'c' }", "backend.crm.headers.a b", "header"),
+        ("create = { read = { id = 'id' } }", "backend.crm.create.read.id", "JSONPath"),
+        ("read = { fields = { a = '$[' } }", "backend.crm.read.fields.a", "JSONPath"),
+        ("error = { code = '$[' }", "backend.crm.error.code", "JSONPath"),
+        (
+            "create = { success = { json_required = ['$['] } }",
+            "backend.crm.create.success.json_required.0",
+            "JSONPath",
+        ),
+        ("create = { success = { any_body = true } }", "backend.crm.create.success.any_body", "id"),
+        ("create = { failure = [{ means = 'busy' }] }", "backend.crm.create.failure.0", "status"),
+        ("failure = [{ status = [1], means = 'odd' }]", "backend.crm.failure", "busy"),
+        ("statuses = { open = 'opened' }", "backend.crm.statuses.open", "acknowledged"),
+        ("auth = { type = 'bearer' }", "backend.crm.auth.token", "token_file"),
+        ("auth = { type = 'bearer', token = 12345 }", "backend.crm.auth", "text"),
+        (
+            "auth = { type = 'header', name = 'a b', value = 'c' }",
+            "backend.crm.auth.name",
+            "header",
+        ),
+        ("capability = 'searchable'", "backend.crm.capability", "backend.search"),
+        ("capability = 'client_id'", "backend.crm.capability", "backend.get"),
+        (&format!("{search} }}"), "backend.crm.search.read.id", "id"),
+        (
+            &format!("{search} read = {{ id = '$.id' }} }}"),
+            "backend.crm.search.read.items",
+            "tickets",
+        ),
+        (
+            &format!("{search} read = {{ id = '$.id', items = '$..x' }} }}"),
+            "backend.crm.search.read.items",
+            "[*]",
+        ),
+        (
+            &format!(
+                "capability = 'searchable'\ncreate = {{ json = {{ k = 'x' }} }}\n{search} \
+                 read = {{ id = '$.id', items = '$[*]' }} }}"
+            ),
+            "backend.crm.create",
+            "correlation_key",
+        ),
+    ] {
+        let errors = load_with(more).err().unwrap_or_else(|| panic!("{more} is no mistake"));
+        let told =
+            errors.iter().any(|error| error.key.starts_with(key) && error.problem.contains(says));
+        assert!(told, "{more}: {errors:#?}");
+        assert!(!errors.iter().any(|error| error.to_string().contains("12345")), "{errors:?}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let more = "timeout = '1'\nbase_url = 3\nread = { url = 4 }";
+    assert_eq!(load_with(more).unwrap_err().len(), 3);
+    let more =
+        "timeout = '0s'\nheaders = { a = '{{' }\ncreate = { path = 'x', read = { id = '[' } }";
+    assert_eq!(load_with(more).unwrap_err().len(), 4);
+}
+
+#[test]
+fn what_only_shows_when_the_adapter_is_made_is_told_then() {
+    let clock = || std::sync::Arc::new(ticketgate_actors::testing::ManualClock::default());
+    for (more, key) in [
+        ("auth = { type = 'bearer', token_file = '/no/such/file' }", "backend.crm.auth"),
+        ("ca_file = '/no/such/file'", "backend.crm.ca_file"),
+        ("ca_file = '/dev/null'", "backend.crm.ca_file"),
+        ("proxy = '::'", "backend.crm.proxy"),
+    ] {
+        let errors = load_with(more).unwrap().connect(clock()).err().unwrap();
+        assert_eq!(errors[0].key, key, "{errors:?}");
+    }
+    assert!(load_with("proxy = 'http://u:p@127.0.0.1:1'").unwrap().connect(clock()).is_ok());
+    assert!(load_with("").unwrap().connect(clock()).is_ok(), "https by the system's certificates");
+}
+
+#[test]
+fn no_secret_is_in_what_a_description_shows_of_itself() {
+    for auth in [
+        "type = 'basic', user = 'u', password = 'SECRET'",
+        "type = 'bearer', token = 'SECRET'",
+        "type = 'header', name = 'X-Key', value = 'SECRET'",
+    ] {
+        let more = format!("proxy = 'http://u:SECRET@proxy:1'\nauth = {{ {auth} }}");
+        let told = format!("{:#?}", load_with(&more).unwrap());
+        assert!(told.contains("REDACTED") && !told.contains("SECRET"), "{told}");
+    }
+}
+
+#[test]
+fn every_preset_needs_an_id_and_an_address_and_nothing_else() {
+    for name in preset_names() {
+        let table = format!("id = 'x'\npreset = '{name}'\nbase_url = 'http://127.0.0.1:1/x'");
+        let description = load(table.parse().unwrap()).unwrap_or_else(|e| panic!("{name}: {e:#?}"));
+        assert!(description.lane_settings().readable, "{name}");
+    }
+    assert_eq!(preset("no such"), None);
+}
