@@ -22,7 +22,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use ticketgate_actors::actors::{
-    BackendSeat, Cast, CastSettings, Outside, ParkedInlet, StoreLeases, Views,
+    BackendSeat, Cast, CastSettings, CommandInlet, Notices, Outside, ParkedInlet, StoreLeases,
+    Views,
 };
 use ticketgate_actors::model::BackendId;
 use ticketgate_actors::ports::{
@@ -88,11 +89,15 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         FileTripwire::open_in(&config.store.dir).context("the intake tripwire cannot be opened")?;
     let known: Vec<BackendId> = backend_ids(described);
 
-    let (alarms, parked) = (Arc::new(LateInlet::default()), Arc::new(LateInlet::default()));
+    let [alarms, commands, parked] = [(); 3].map(|()| Arc::new(LateInlet::default()));
     let (mut amqp, mut inproc) = (None, None);
     let bus: Arc<dyn Bus> = match &config.amqp {
         Some(settings) => {
-            let inlets = Inlets { alarms: alarms.clone(), parked: parked.clone() };
+            let inlets = Inlets {
+                alarms: alarms.clone(),
+                commands: commands.clone(),
+                parked: parked.clone(),
+            };
             let bus = AmqpBus::start(settings.clone(), &config.node, inlets, ids.clone()).await?;
             let bus = Arc::new(bus);
             amqp = Some(bus.clone());
@@ -121,14 +126,17 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         bus,
         policy: RwLock::new(Arc::new(config.policy.policy())),
         instance: config.instance.clone(),
+        routes: config.routes.iter().map(|one| (one.backend.clone(), one.route())).collect(),
+        notices: Notices::default(),
         views: Views::default(),
     });
     let settings =
         CastSettings { clients: config.clients.number, flow_timeout: config.clients.flow_timeout };
     let decoder = Arc::new(Decoder { known_backends: known.clone() });
     let cast = Cast::start(outside, &settings, decoder, Arc::new(tripwire));
-    // Both are set here and nowhere else.
+    // These are set here and nowhere else.
     let _ = alarms.0.set(Arc::new(cast.intake.clone()));
+    let _ = commands.0.set(Arc::new(CommandInlet(cast.commands.clone())));
     let _ = parked.0.set(Arc::new(ParkedInlet(cast.intake.clone())));
 
     let face = Face {

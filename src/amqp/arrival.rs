@@ -21,8 +21,8 @@ pub(super) enum Arrival {
     Refused,
 }
 
-/// From the alarm intake.
-pub(super) fn alarm(raw: Raw, queue: &Arc<str>) -> Arrival {
+/// From an intake.
+pub(super) fn intake(raw: Raw, queue: &Arc<str>) -> Arrival {
     if raw.data.len() > MAX_BODY {
         return Arrival::Refused;
     }
@@ -64,6 +64,8 @@ fn delivery(raw: Raw, inlet: Arc<str>, dead_lettered: Option<String>) -> Deliver
         inlet,
         content_type: raw.properties.content_type().as_ref().map(ToString::to_string),
         message_id: raw.properties.message_id().as_ref().map(ToString::to_string),
+        reply_to: raw.properties.reply_to().as_ref().map(ToString::to_string),
+        correlation_id: raw.properties.correlation_id().as_ref().map(ToString::to_string),
         cloudevents_id: attribute("id"),
         cloudevents_source: attribute("source"),
         dead_lettered,
@@ -109,7 +111,7 @@ mod tests {
         for id in ["cloudEvents_id", "cloudEvents:id"] {
             let source = id.replace("id", "source");
             let raw = raw(MAX_BODY, &[(id, "c1"), (&source, "urn:x")]);
-            let delivery = taken(alarm(raw, &"q".into()));
+            let delivery = taken(intake(raw, &"q".into()));
             assert_eq!(delivery.inlet.as_ref(), "q");
             assert_eq!(delivery.body.len(), MAX_BODY);
             assert_eq!(delivery.content_type.as_deref(), Some("application/json"));
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_alarm_that_is_too_large_is_left_to_the_broker() {
-        assert!(matches!(alarm(raw(MAX_BODY + 1, &[]), &"q".into()), Arrival::Refused));
+        assert!(matches!(intake(raw(MAX_BODY + 1, &[]), &"q".into()), Arrival::Refused));
     }
 
     #[test]

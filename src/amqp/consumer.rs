@@ -59,7 +59,13 @@ pub(super) async fn session(
         queue: topology::named(settings, topology::ALARMS_INTAKE).into(),
         prefetch: settings.prefetch,
         inlet: Arc::clone(&inlets.alarms),
-        arrive: arrival::alarm,
+        arrive: arrival::intake,
+    };
+    let commands = Source {
+        queue: topology::named(settings, topology::COMMANDS_INTAKE).into(),
+        prefetch: settings.prefetch,
+        inlet: Arc::clone(&inlets.commands),
+        arrive: arrival::intake,
     };
     let parked = Source {
         queue: topology::named(settings, topology::PARKED).into(),
@@ -67,12 +73,13 @@ pub(super) async fn session(
         inlet: Arc::clone(&inlets.parked),
         arrive: arrival::parked,
     };
-    let (alarms, parked) = tokio::try_join!(
+    let (alarms, commands, parked) = tokio::try_join!(
         Intake::open(&connection, alarms, phase.clone()),
+        Intake::open(&connection, commands, phase.clone()),
         Intake::open(&connection, parked, phase)
     )?;
     health.is_up("in");
-    tokio::try_join!(alarms.run(), parked.run())?;
+    tokio::try_join!(alarms.run(), commands.run(), parked.run())?;
     link::close(&connection).await;
     Ok(())
 }

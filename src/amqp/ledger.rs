@@ -111,6 +111,8 @@ mod tests {
             message_id: Some(tag.to_string()),
             cloudevents_id: None,
             cloudevents_source: None,
+            reply_to: None,
+            correlation_id: None,
             dead_lettered: None,
         }
     }

@@ -38,6 +38,8 @@ const THREADS: usize = 2;
 pub struct Inlets {
     /// Alarm events.
     pub alarms: Arc<dyn Inlet>,
+    /// Commands.
+    pub commands: Arc<dyn Inlet>,
     /// Messages that the broker gave up on, with `dead_lettered` set: to be parked as they are.
     pub parked: Arc<dyn Inlet>,
 }

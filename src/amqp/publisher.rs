@@ -11,11 +11,12 @@ use super::settings::AmqpSettings;
 use super::{Phase, reached, topology};
 use crate::wire::{Encoded, Exchange};
 use futures_util::StreamExt;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, ExchangeKind};
+use std::collections::HashSet;
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use ticketgate_actors::ports::PublishFailed;
 use tokio::sync::watch;
@@ -37,7 +38,10 @@ pub(super) struct Publisher {
 
 /// One channel in confirm mode, and why it is no longer used.
 struct Session {
+    connection: Arc<Connection>,
     channel: Channel,
+    /// Exchanges of others that were there when they were first needed.
+    seen: Mutex<HashSet<String>>,
     lost: watch::Sender<Option<String>>,
 }
 
@@ -60,9 +64,10 @@ impl Publisher {
     {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         let session = current.ok_or_else(|| PublishFailed("not connected".to_owned()))?;
-        let exchange = match message.exchange {
+        let exchange = match &message.exchange {
             Exchange::Tickets => self.tickets.clone(),
             Exchange::Ops => self.ops.clone(),
+            Exchange::Theirs(name) => name.clone(),
         };
         let deadline = self.deadline;
         Ok(async move { session.publish(exchange, message, Instant::now() + deadline).await })
@@ -76,11 +81,16 @@ impl Publisher {
         health: &Health,
         mut phase: watch::Receiver<Phase>,
     ) -> Result<(), Trouble> {
-        let connection = broker.connect("out").await?;
+        let connection = Arc::new(broker.connect("out").await?);
         topology::declare(&connection, settings).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let session = Arc::new(Session { channel, lost: watch::Sender::new(None) });
+        let session = Arc::new(Session {
+            connection: Arc::clone(&connection),
+            channel,
+            seen: Mutex::default(),
+            lost: watch::Sender::new(None),
+        });
         self.set_current(Some(Arc::clone(&session)));
         health.is_up("out");
         let ended = tokio::select! {
@@ -160,6 +170,11 @@ impl Session {
         message: Encoded,
         deadline: Instant,
     ) -> Result<(), PublishFailed> {
+        if matches!(message.exchange, Exchange::Theirs(_)) && !self.is_there(&exchange).await {
+            // Publishing to it would close the channel, and every event with it.
+            warn!(exchange, "an answer is dropped: there is no such exchange");
+            return Ok(());
+        }
         let properties = properties(&message);
         let (key, options) = (message.routing_key.as_str(), BasicPublishOptions::default());
         let publishing = self.channel.basic_publish(
@@ -187,6 +202,29 @@ impl Session {
         }
     }
 
+    /// Asks once a session, on a channel that may be closed by the answer.
+    async fn is_there(&self, exchange: &str) -> bool {
+        let seen = |it: &Mutex<HashSet<String>>| {
+            it.lock().unwrap_or_else(PoisonError::into_inner).contains(exchange)
+        };
+        if exchange.is_empty() || seen(&self.seen) {
+            return true;
+        }
+        // Without a channel the publish itself fails, and is repeated.
+        let Ok(channel) = self.connection.create_channel().await else { return true };
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let kind = ExchangeKind::Topic;
+        let asked =
+            channel.exchange_declare(exchange.into(), kind, options, FieldTable::default()).await;
+        if asked.is_err() {
+            return false;
+        }
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(exchange.to_owned());
+        // Nothing depends on the good-bye.
+        let _ = channel.close(200, "asked".into()).await;
+        true
+    }
+
     /// Nothing that this session still holds back shall go out later, behind a repeat.
     fn broken(&self, why: String) -> Result<(), PublishFailed> {
         self.give_up(&why);
@@ -199,7 +237,11 @@ fn properties(message: &Encoded) -> BasicProperties {
     for (name, value) in &message.headers {
         headers.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
     }
-    BasicProperties::default()
+    let properties = match &message.correlation_id {
+        Some(id) => BasicProperties::default().with_correlation_id(id.as_str().into()),
+        None => BasicProperties::default(),
+    };
+    properties
         .with_delivery_mode(PERSISTENT)
         .with_message_id(message.message_id.as_str().into())
         .with_content_type(message.content_type.into())

@@ -20,13 +20,16 @@ const NO_DELIVERY_LIMIT: u32 = 1_000_000_000;
 
 /// Names behind the prefix.
 pub(super) const ALARMS_INTAKE: &str = "alarms.intake";
+pub(super) const COMMANDS_INTAKE: &str = "commands.intake";
 pub(super) const PARKED: &str = "parked";
 pub(super) const TICKETS: &str = "tickets";
 pub(super) const OPS: &str = "ops";
 const ALARMS: &str = "alarms";
+const COMMANDS: &str = "commands";
 
 const EXCHANGES: &[(&str, ExchangeKind)] = &[
     (ALARMS, ExchangeKind::Topic),
+    (COMMANDS, ExchangeKind::Direct),
     (TICKETS, ExchangeKind::Topic),
     (OPS, ExchangeKind::Topic),
     (PARKED, ExchangeKind::Fanout),
@@ -43,6 +46,7 @@ struct Intake {
 
 const INTAKES: &[Intake] = &[
     Intake { queue: ALARMS_INTAKE, exchange: ALARMS, binding: "alarm.#", parks: true },
+    Intake { queue: COMMANDS_INTAKE, exchange: COMMANDS, binding: "command", parks: true },
     Intake { queue: PARKED, exchange: PARKED, binding: "", parks: false },
 ];
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use ticketgate_actors::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain, Rule};
-use ticketgate_actors::model::BackendId;
+use ticketgate_actors::model::{BackendId, Route};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub clients: Clients,
     /// From alarms to tickets.
     pub policy: PolicySection,
+    /// Where final answers go that no command sends elsewhere.
+    pub routes: Vec<RouteSection>,
     /// Logging.
     pub log: Log,
     /// The ticketing systems: read by [`crate::backends::load`].
@@ -45,6 +47,7 @@ impl Default for Config {
             amqp: None,
             clients: Clients::default(),
             policy: PolicySection::default(),
+            routes: Vec::new(),
             log: Log::default(),
             backend: Vec::new(),
         }
@@ -80,6 +83,27 @@ pub struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8640)), allow_remote_without_auth: false }
+    }
+}
+
+/// `[[routes]]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSection {
+    /// Final answers to work at this backend.
+    pub backend: BackendId,
+    /// The exchange; empty: the default one, where the key is a queue's name. It is not declared
+    /// here.
+    #[serde(default)]
+    pub exchange: String,
+    /// The routing key.
+    pub key: String,
+}
+
+impl RouteSection {
+    /// As the outbox takes it.
+    pub fn route(&self) -> Route {
+        Route { exchange: self.exchange.clone(), key: self.key.clone() }
     }
 }
 
@@ -220,6 +244,20 @@ impl Config {
         let default = &self.policy.default_backend;
         if !default.is_empty() && !known(default) {
             wrong("policy.default_backend".into(), unknown(default));
+        }
+        for (n, route) in self.routes.iter().enumerate() {
+            if !known(route.backend.as_str()) {
+                wrong(format!("routes[{n}].backend"), unknown(route.backend.as_str()));
+            }
+            if self.routes[..n].iter().any(|other| other.backend == route.backend) {
+                wrong(format!("routes[{n}].backend"), "this backend has a route already".into());
+            }
+            if route.key.is_empty() || route.key.len() > 255 || route.exchange.len() > 255 {
+                wrong(
+                    format!("routes[{n}].key"),
+                    "key has 1 to 255 bytes, exchange 0 to 255".into(),
+                );
+            }
         }
         for (n, rule) in self.policy.rule.iter().enumerate() {
             if let Some(name) = rule.backend.as_ref().filter(|name| !known(name.as_str())) {

@@ -202,6 +202,8 @@ async fn publish(
                         message_id: None,
                         cloudevents_id: None,
                         cloudevents_source: None,
+                        reply_to: None,
+                        correlation_id: None,
                         dead_lettered: None,
                     };
                     let verdict = bus.publish_in(delivery).await;

@@ -15,9 +15,10 @@ use ticketgate_actors::ports::StoreError;
 /// Characters of a reason.
 const REASON_MAX: usize = 1_000;
 /// Without sign-in there is one name for all.
-const SOMEBODY: &str = "operator";
+pub(super) const SOMEBODY: &str = "operator";
 
-fn reason(text: &str) -> Result<String, Problem> {
+/// A person's reason, checked.
+pub(super) fn reason(text: &str) -> Result<String, Problem> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > REASON_MAX {
         let detail = format!("a reason of 1 to {REASON_MAX} characters is needed");
@@ -78,8 +79,8 @@ pub(super) async fn settle(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReasonBody {
-    reason: String,
+pub(super) struct ReasonBody {
+    pub reason: String,
 }
 
 #[post("/lanes/{id}/resume")]

@@ -1,4 +1,4 @@
-//! Lists and single rows: tickets, requests, lanes, clients, parked messages.
+//! Lists and single rows: tickets, requests, lanes, parked messages.
 
 use super::alarms::page;
 use super::problem::Problem;
@@ -109,15 +109,6 @@ pub(super) async fn lanes(face: web::Data<Face>) -> Result<HttpResponse, Problem
         items.push(shapes::lane(id.as_str(), &view, &counts));
     }
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
-}
-
-#[get("/clients")]
-pub(super) async fn clients(face: web::Data<Face>) -> HttpResponse {
-    let views = &face.cast.outside.views.clients;
-    let mut rows: Vec<_> = views.iter().map(|row| (*row.key(), row.value().clone())).collect();
-    rows.sort_by_key(|(number, _)| *number);
-    let items = rows.iter().map(|(number, view)| shapes::client(*number, view)).collect();
-    HttpResponse::Ok().json(shapes::list(items, None))
 }
 
 #[derive(Deserialize)]

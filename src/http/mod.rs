@@ -5,6 +5,8 @@
 
 mod actions;
 mod alarms;
+mod clients;
+mod commands;
 mod explain;
 mod health;
 mod lists;
@@ -85,7 +87,18 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(lists::requests)
                 .service(lists::request)
                 .service(lists::lanes)
-                .service(lists::clients)
+                .service(clients::clients)
+                .service(clients::show)
+                .service(clients::responses)
+                .service(clients::results)
+                .service(clients::unlock)
+                .service(clients::not_busy)
+                .service(commands::submit)
+                .service(commands::stage)
+                .service(commands::locks)
+                .service(commands::acquire)
+                .service(commands::renew)
+                .service(commands::release)
                 .service(lists::parked)
                 .service(lists::parked_one)
                 .service(actions::settle)

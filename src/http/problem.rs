@@ -5,6 +5,7 @@ use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::fmt;
 use ticketgate_actors::actors::IntakeError;
 use ticketgate_actors::changes::Refusal;
@@ -25,6 +26,9 @@ pub struct Problem {
     field: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
+    /// More members, as RFC 9457 allows.
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 impl Problem {
@@ -36,6 +40,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             index: None,
+            more: Map::new(),
         }
     }
     /// 400.
@@ -57,6 +62,11 @@ impl Problem {
     /// 409.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "Conflict", detail)
+    }
+    /// Any status, with the members of an answer beside those of a problem.
+    pub fn with(status: StatusCode, detail: &str, more: Map<String, Value>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { more, ..Self::new(status, title, detail) }
     }
     /// 503 with Retry-After.
     pub fn busy(detail: impl Into<String>) -> Self {

@@ -1,9 +1,9 @@
 //! How rows look on this face: JSON with the words of the contract, times in UTC milliseconds.
 
 use serde_json::{Map, Value, json};
-use ticketgate_actors::actors::{ClientView, LaneView};
+use ticketgate_actors::actors::{ClientView, LaneView, Response};
 use ticketgate_actors::model::{
-    Alarm, ClientNumber, MadeBy, Parked, Request, Step, Story, Ticket, Timestamp,
+    Alarm, ClientNumber, Found, MadeBy, Parked, Request, Step, Story, Ticket, Timestamp,
 };
 
 fn time(at: Option<Timestamp>) -> Value {
@@ -83,7 +83,7 @@ pub fn request(request: &Request) -> Value {
                 "version": version,
             }),
         ),
-        MadeBy::Command { id } => ("command", json!({ "id": id })),
+        MadeBy::Command { id, .. } => ("command", json!({ "id": id })),
     };
     json!({
         "n": request.n,
@@ -148,9 +148,10 @@ pub fn client(number: ClientNumber, view: &ClientView) -> Value {
         "guid": view.guid,
         "fence": view.fence,
         "lock_time": time(view.locked_at),
+        "expires_at": time(view.expires_at),
         "holder": view.holder,
         "busy": view.busy.is_some(),
-        "processing": view.busy.as_ref().map(|busy| format!("{}: {}", busy.alarm, busy.text)),
+        "processing": view.busy.as_ref().map(|busy| format!("{}: {}", busy.what, busy.text)),
         "flows": view.flows,
     })
 }
@@ -176,4 +177,27 @@ pub fn parked(message: &Parked, with_body: bool) -> Value {
         };
     }
     shape
+}
+
+/// A row of a client's response table.
+pub fn response(response: &Response) -> Value {
+    json!({
+        "at": response.at.to_string(),
+        "took_ms": response.took.as_millis(),
+        "backend": response.backend,
+        "what": response.what,
+        "said": response.said,
+    })
+}
+
+/// A ticket as its backend showed it.
+pub fn found(found: &Found) -> Value {
+    json!({
+        "backend_id": found.backend_id,
+        "correlation_key": found.correlation_key,
+        "url": found.url,
+        "status": found.status,
+        "backend_status": found.backend_status,
+        "fields": found.fields,
+    })
 }

@@ -54,7 +54,7 @@ const SEVERITIES: &[(&str, Option<Severity>)] = &[
     ("cleared", None),
 ];
 
-const KINDS: &[(&str, Kind)] =
+pub(super) const KINDS: &[(&str, Kind)] =
     &[("incident", Kind::Incident), ("change", Kind::Change), ("problem", Kind::Problem)];
 
 /// Reads the fields of `body`. `known` are the configured backends: a wish for another one could

@@ -5,9 +5,10 @@
 
 use super::alarm_in::{self, FIELDS};
 use super::codec::{self, Encoding};
+use super::command_in;
 use ticketgate_actors::logic::correlation;
-use ticketgate_actors::model::{AlarmEvent, BackendId, Identity};
-use ticketgate_actors::ports::{Decode, Delivery, Malformed};
+use ticketgate_actors::model::{AlarmEvent, BackendId, Command, Identity};
+use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Malformed};
 
 /// Reads alarm events; knows which backends they may ask for.
 #[derive(Clone, Debug)]
@@ -22,6 +23,10 @@ impl Decode for Decoder {
         let fields = codec::fields(&delivery.body, encoding, FIELDS)?;
         let event = alarm_in::alarm(fields, &delivery.body, &self.known_backends)?;
         Ok((identity(delivery, &event.alarm.source), event))
+    }
+
+    fn command(&self, delivery: &Delivery) -> Result<Command, BadCommand> {
+        command_in::from_bus(delivery)
     }
 }
 
@@ -55,6 +60,8 @@ mod tests {
             message_id: None,
             cloudevents_id: None,
             cloudevents_source: None,
+            reply_to: None,
+            correlation_id: None,
             dead_lettered: None,
         }
     }

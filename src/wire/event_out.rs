@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 use ticketgate_actors::logic::topic;
 use ticketgate_actors::model::{
-    AlarmRef, EventId, Fields, TicketError, TicketEvent, Timestamp, WriteBack,
+    AlarmRef, CommandAnswer, EventId, Fields, Route, TicketError, TicketEvent, TicketView,
+    Timestamp, WriteBack,
 };
 use ticketgate_actors::ports::Outgoing;
 
@@ -18,12 +19,14 @@ use ticketgate_actors::ports::Outgoing;
 const MAX_ROUTING_KEY: usize = 255;
 
 /// Which of our exchanges a message goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exchange {
     /// Ticket events and write-backs, for subscribers.
     Tickets,
     /// Notices for operators' tools.
     Ops,
+    /// One that is not ours, by its whole name; empty: the default one.
+    Theirs(String),
 }
 
 /// A message ready to be published.
@@ -37,6 +40,8 @@ pub struct Encoded {
     pub content_type: &'static str,
     /// The event's id: stable across re-publication.
     pub message_id: String,
+    /// Of an answer: what its command's sender knows it by.
+    pub correlation_id: Option<String>,
     /// CloudEvents 1.0 attributes, each with its name as a header.
     pub headers: Vec<(&'static str, String)>,
     /// The body.
@@ -48,6 +53,15 @@ pub fn encode(message: &Outgoing, node: &str, encoding: Encoding) -> Encoded {
     match message {
         Outgoing::Ticket(event) => ticket(event, node, encoding),
         Outgoing::WriteBack(back) => write_back(back, node, encoding),
+        Outgoing::Reply { event_id, at, to, correlation_id, content_type, answer } => {
+            // The command's own encoding; where an alarm made the work, the configured one.
+            let encoding = match content_type.is_empty() {
+                true => encoding,
+                false => Encoding::of(Some(content_type), b""),
+            };
+            let id = (*event_id, *at);
+            reply(id, to, correlation_id.as_deref(), answer, node, encoding)
+        }
         Outgoing::Ops { event_id, key, at, body } => ops(*event_id, key, *at, body, node, encoding),
     }
 }
@@ -83,17 +97,34 @@ impl<'a> From<&'a AlarmRef> for AlarmOut<'a> {
     }
 }
 
+/// A ticket, in events and in answers.
 #[derive(Serialize)]
-struct TicketPart<'a> {
-    key: String,
-    backend: &'a str,
-    backend_id: Option<&'a str>,
-    kind: &'a str,
-    status: &'a str,
-    backend_status: Option<&'a str>,
-    url: Option<&'a str>,
-    fields: &'a Fields,
-    home_node: &'a str,
+pub(super) struct TicketPart<'a> {
+    pub key: Option<String>,
+    pub backend: &'a str,
+    pub backend_id: Option<&'a str>,
+    pub kind: &'a str,
+    pub status: Option<&'a str>,
+    pub backend_status: Option<&'a str>,
+    pub url: Option<&'a str>,
+    pub fields: &'a Fields,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub home_node: Option<&'a str>,
+}
+
+/// A ticket as it stands here.
+pub(super) fn ticket_part(view: &TicketView) -> TicketPart<'_> {
+    TicketPart {
+        key: Some(view.key.to_string()),
+        backend: view.backend.as_str(),
+        backend_id: view.backend_id.as_deref(),
+        kind: view.kind.as_str(),
+        status: Some(view.status.as_str()),
+        backend_status: view.backend_status.as_deref(),
+        url: view.url.as_deref(),
+        fields: &view.fields,
+        home_node: Some(&view.home_node),
+    }
 }
 
 /// CONTRACT 1.4, the write-back.
@@ -121,17 +152,7 @@ fn ticket(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {
         correlation_key: &event.correlation_key.0,
         alarm: alarms.first().copied(),
         alarms,
-        ticket: TicketPart {
-            key: view.key.to_string(),
-            backend: view.backend.as_str(),
-            backend_id: view.backend_id.as_deref(),
-            kind: view.kind.as_str(),
-            status: view.status.as_str(),
-            backend_status: view.backend_status.as_deref(),
-            url: view.url.as_deref(),
-            fields: &view.fields,
-            home_node: &view.home_node,
-        },
+        ticket: ticket_part(view),
         error: event.error.as_ref(),
     };
     let (backend, kind, name) =
@@ -141,6 +162,7 @@ fn ticket(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {
         routing_key: cut(format!("ticket.{backend}.{kind}.{name}")),
         content_type: encoding.content_type(),
         message_id: event.event_id.to_string(),
+        correlation_id: None,
         headers: Attributes {
             id: event.event_id,
             kind: format!("ticketgate.ticket.{name}"),
@@ -169,6 +191,7 @@ fn write_back(back: &WriteBack, node: &str, encoding: Encoding) -> Encoded {
         routing_key: cut(format!("writeback.{}", topic::word(&back.alarm.source))),
         content_type: encoding.content_type(),
         message_id: back.event_id.to_string(),
+        correlation_id: None,
         headers: Attributes {
             id: back.event_id,
             kind: "ticketgate.writeback".to_owned(),
@@ -178,6 +201,32 @@ fn write_back(back: &WriteBack, node: &str, encoding: Encoding) -> Encoded {
         }
         .headers(),
         body: codec::bytes(&body, encoding),
+    }
+}
+
+fn reply(
+    (event_id, at): (EventId, Timestamp),
+    to: &Route,
+    correlation_id: Option<&str>,
+    answer: &CommandAnswer,
+    node: &str,
+    encoding: Encoding,
+) -> Encoded {
+    Encoded {
+        exchange: Exchange::Theirs(to.exchange.clone()),
+        routing_key: cut(to.key.clone()),
+        content_type: encoding.content_type(),
+        message_id: event_id.to_string(),
+        correlation_id: correlation_id.map(str::to_owned),
+        headers: Attributes {
+            id: event_id,
+            kind: format!("ticketgate.answer.{}", answer.stage.as_str()),
+            node,
+            subject: answer.id.map(|id| id.to_string()),
+            at,
+        }
+        .headers(),
+        body: codec::bytes(&super::answer_out::answer(answer), encoding),
     }
 }
 
@@ -194,6 +243,7 @@ fn ops(
         routing_key: cut(key.to_owned()),
         content_type: encoding.content_type(),
         message_id: event_id.to_string(),
+        correlation_id: None,
         headers: Attributes { id: event_id, kind: ops_type(key), node, subject: None, at }
             .headers(),
         body: codec::bytes(body, encoding),

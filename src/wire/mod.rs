@@ -8,13 +8,17 @@
 
 mod alarm_in;
 mod alarms_json;
+mod answer_out;
 mod codec;
+mod command_in;
 mod decoder;
 mod event_out;
 mod reader;
 mod tree;
 
 pub use alarms_json::{MAX_EVENTS, alarms_from_json};
+pub use answer_out::{AnswerOut, answer, found};
 pub use codec::{Encoding, MAX_BODY};
+pub use command_in::command_from_json;
 pub use decoder::Decoder;
 pub use event_out::{Encoded, Exchange, encode};

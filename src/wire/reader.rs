@@ -3,11 +3,15 @@
 //! Null reads as absent: several senders write every field they know, set or not.
 
 use serde_json::Value;
+use std::time::Duration;
 use ticketgate_actors::model::{Fields, Timestamp};
 use ticketgate_actors::ports::Malformed;
+use uuid::Uuid;
 
 /// Characters of a bad value that a reason repeats.
 const ECHOED: usize = 64;
+/// `urn:uuid:` and 36 characters.
+const UUID_CHARACTERS: usize = 45;
 
 /// The fields of a message that were not taken yet.
 pub(super) struct Reader {
@@ -57,6 +61,45 @@ impl Reader {
             return Err(self.fault(name, "is empty"));
         }
         Ok(text)
+    }
+
+    /// Is it there at all?
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// A UUID, as a string.
+    pub fn uuid(&mut self, name: &str) -> Result<Option<Uuid>, Malformed> {
+        match self.text(name, UUID_CHARACTERS)? {
+            None => Ok(None),
+            Some(text) => match Uuid::try_parse(&text) {
+                Ok(uuid) => Ok(Some(uuid)),
+                Err(_) => Err(self.fault(name, "is not a UUID")),
+            },
+        }
+    }
+
+    /// A whole number within limits.
+    pub fn number(&mut self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Malformed> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Number(number)) => match number.as_u64() {
+                Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
+                _ => Err(self.fault(name, format_args!("must be a whole number, {min} to {max}"))),
+            },
+            Some(other) => Err(self.mistyped(name, "a number", &other)),
+        }
+    }
+
+    /// A span in milliseconds within limits.
+    pub fn millis(
+        &mut self,
+        name: &str,
+        min: Duration,
+        max: Duration,
+    ) -> Result<Option<Duration>, Malformed> {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Ok(self.number(name, millis(min), millis(max))?.map(Duration::from_millis))
     }
 
     /// One word of a closed list.

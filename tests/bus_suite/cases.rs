@@ -36,6 +36,7 @@ pub fn event(n: u128, name: EventName, kind: Kind) -> TicketEvent {
             home_node: "n1".into(),
         },
         error: None,
+        command: None,
     }
 }
 

@@ -71,7 +71,11 @@ impl World {
 
     pub async fn rabbit_with(settings: AmqpSettings) -> Self {
         let (alarms, parked) = (Arc::new(Shelf::default()), Arc::new(Shelf::default()));
-        let inlets = Inlets { alarms: Arc::clone(&alarms) as _, parked: Arc::clone(&parked) as _ };
+        let inlets = Inlets {
+            alarms: Arc::clone(&alarms) as _,
+            commands: Arc::new(Shelf::default()),
+            parked: Arc::clone(&parked) as _,
+        };
         let ids = Arc::new(CountedIds::default());
         let started = AmqpBus::start(settings.clone(), "n1", inlets, ids).await;
         let bus = Arc::new(started.expect("nothing at the broker is in the way"));
@@ -125,6 +129,8 @@ impl World {
                     message_id: Some(message_id.to_owned()),
                     cloudevents_id: Some(message_id.to_owned()),
                     cloudevents_source: Some("urn:test".to_owned()),
+                    reply_to: None,
+                    correlation_id: None,
                     dead_lettered: None,
                 };
                 while bus.publish_in(delivery.clone()).await != Verdict::Settled {}

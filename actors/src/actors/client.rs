@@ -1,19 +1,23 @@
 //! A ticket client: while locked, carries one flow — looks up, searches where policy asks,
 //! decides, journals, forwards to the gateway — and is released when the request is journaled. It
-//! never waits for the outcome.
+//! never waits for the outcome. A script that holds it lets it carry its reads.
+//!
+//! What always holds: one thing at a time; what a person forced to be *not busy* has no effect any
+//! more (rule L11).
 
 use super::gateway::{Ask, Submit};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
-use super::{BusyWith, Finished, Gateway, Outbox, Outside, Pool, Release};
+use super::{BusyWith, Desk, Finished, Gateway, Outbox, Outside, Pool, Release, Response};
 use crate::changes::{Applied, Change, Decide, LockProof};
 use crate::logic::flow::{Decided, Flow, Next};
 use crate::logic::lane::ReadsFrom;
 use crate::logic::locks::Grant;
-use crate::model::{BackendId, ClientNumber, EventId, Kind, RequestId, TicketKey};
+use crate::model::{BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TicketKey};
 use crate::ports::{Answer, Call, DueAlarm, SearchBy, StoreError, Work};
 use actix::{Actor, ActorContext, Context, Handler, Message, ResponseFuture};
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Tickets that a search before a create asks for: two tell "one" from "more than one".
 const SEARCH_LIMIT: u32 = 2;
@@ -58,12 +62,47 @@ impl Carry {
     }
 }
 
+/// Make this read for a script that holds the client.
+#[derive(Message)]
+#[rtype(result = "Result<Answer, NotRead>")]
+pub struct ReadFor {
+    /// The script's lock.
+    pub lock: LockProof,
+    /// Whose backend.
+    pub backend: BackendId,
+    /// What to read.
+    pub work: Work,
+    /// What people see while it runs.
+    pub what: String,
+    /// Given up then.
+    pub deadline: Mono,
+}
+
+/// Why a read has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRead {
+    /// The client carries another read.
+    #[error("the ticket client is busy with another read")]
+    Busy,
+    /// A person forced the client to be not busy.
+    #[error("a person has set the ticket client to not busy")]
+    Voided,
+}
+
+/// A person says that the client is not busy: what it does has no effect any more. It keeps its
+/// lock, and no lane is touched (rule L11). False: it was not busy.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct NotBusy;
+
 /// The ticket client actor.
 pub struct TicketClient {
     number: ClientNumber,
     outside: Arc<Outside>,
     gateway: Post<Gateway>,
     outbox: Post<Outbox>,
+    /// Counts what was voided.
+    voided: watch::Sender<u64>,
     _alive: Alive,
 }
 
@@ -76,7 +115,17 @@ impl TicketClient {
         outbox: Post<Outbox>,
         alive: Alive,
     ) -> Self {
-        Self { number, outside, gateway, outbox, _alive: alive }
+        Self { number, outside, gateway, outbox, voided: watch::Sender::new(0), _alive: alive }
+    }
+
+    fn run(&self) -> Run {
+        Run {
+            number: self.number,
+            outside: self.outside.clone(),
+            gateway: self.gateway.clone(),
+            outbox: self.outbox.clone(),
+            voided: self.voided.subscribe(),
+        }
     }
 }
 
@@ -92,58 +141,92 @@ impl Handler<Carry> for TicketClient {
             tracing::error!(client = %self.number, "a flow came to the wrong client");
             ctx.stop();
         }
-        let run = Run {
-            outside: self.outside.clone(),
-            gateway: self.gateway.clone(),
-            outbox: self.outbox.clone(),
-        };
-        Box::pin(run.carry(carry))
+        Box::pin(self.run().carry(carry))
     }
 }
 
-/// One flow under way.
+impl Handler<ReadFor> for TicketClient {
+    type Result = ResponseFuture<Result<Answer, NotRead>>;
+
+    fn handle(&mut self, it: ReadFor, _: &mut Self::Context) -> Self::Result {
+        let run = self.run();
+        let busy = self.outside.views.clients.get(&self.number).is_some_and(|v| v.busy.is_some());
+        if busy {
+            return Box::pin(async { Err(NotRead::Busy) });
+        }
+        run.busy(it.lock, &it.what, "reading", it.deadline);
+        Box::pin(run.read_for(it))
+    }
+}
+
+impl Handler<NotBusy> for TicketClient {
+    type Result = bool;
+
+    fn handle(&mut self, _: NotBusy, _: &mut Self::Context) -> bool {
+        self.voided.send_modify(|count| *count += 1);
+        let view = self.outside.views.clients.get_mut(&self.number);
+        view.is_some_and(|mut view| view.busy.take().is_some())
+    }
+}
+
+/// One flow or read under way.
 struct Run {
+    number: ClientNumber,
     outside: Arc<Outside>,
     gateway: Post<Gateway>,
     outbox: Post<Outbox>,
+    voided: watch::Receiver<u64>,
 }
 
 impl Run {
-    async fn carry(self, carry: Carry) {
+    async fn carry(mut self, carry: Carry) {
         let Carry { due, backend, mut held } = carry;
-        self.busy(&held.grant, &due, "deciding");
-        let policy = self.outside.policy();
-        let now = self.outside.clock.now();
+        let lock = LockProof {
+            client: held.grant.client,
+            fence: held.grant.fence,
+            expires: held.grant.expires,
+        };
+        let what = due.alarm.at.alarm.to_string();
+        self.busy(lock, &what, "deciding", lock.expires);
+        let outside = self.outside.clone();
+        let policy = outside.policy();
+        let now = outside.clock.now();
         let flow = Flow {
             due: &due,
             policy: &policy,
-            instance: &self.outside.instance,
-            fresh: TicketKey(self.outside.ids.uuid(now.wall)),
+            instance: &outside.instance,
+            fresh: TicketKey(outside.ids.uuid(now.wall)),
             now: now.wall,
         };
         let decided = match flow.start() {
             Next::Decide(decided) => decided,
             Next::Search(by, kind) => {
-                self.busy(&held.grant, &due, "searching the backend");
-                let answer = self.search(&backend, by, kind, &held.grant).await;
-                self.busy(&held.grant, &due, "deciding on what was found");
+                self.busy(lock, &what, "searching the backend", lock.expires);
+                let Ok(answer) = self.search(&backend, by, kind, lock).await else {
+                    tracing::info!(alarm = what, "a flow was voided by a person and runs again");
+                    return;
+                };
+                self.busy(lock, &what, "deciding on what was found", lock.expires);
                 flow.searched(answer)
             }
         };
-        let again = self.journal(&due, decided, &held.grant).await;
+        if self.voided.has_changed().unwrap_or(false) {
+            return;
+        }
+        let again = self.journal(&due, decided, lock).await;
         if let Some((_, finished)) = &mut held.finished {
             finished.again = again;
         }
     }
 
     /// Commits the decision; true: the flow has to run again.
-    async fn journal(&self, due: &DueAlarm, decided: Decided, grant: &Grant) -> bool {
+    async fn journal(&self, due: &DueAlarm, decided: Decided, lock: LockProof) -> bool {
         let now = self.outside.clock.now().wall;
         let decide = Decide {
             at: due.alarm.at.clone(),
             version: due.alarm.wanted_version,
             ticket: decided.read,
-            lock: LockProof { client: grant.client, fence: grant.fence, expires: grant.expires },
+            lock,
             request: RequestId(self.outside.ids.uuid(now)),
             event_id: EventId(self.outside.ids.uuid(now)),
             decision: decided.decision,
@@ -173,14 +256,77 @@ impl Run {
         }
     }
 
-    async fn search(&self, backend: &BackendId, by: SearchBy, kind: Kind, grant: &Grant) -> Answer {
-        let Some(seat) = self.outside.backends.get(backend) else {
+    async fn search(
+        &mut self,
+        backend: &BackendId,
+        by: SearchBy,
+        kind: Kind,
+        lock: LockProof,
+    ) -> Result<Answer, NotRead> {
+        let work = Work::Search { by, kind, limit: SEARCH_LIMIT };
+        let began = self.outside.clock.now();
+        let answer = self.read(backend, work, lock.expires).await;
+        self.write_down(began, backend.clone(), "search of a flow".to_owned(), &answer);
+        answer
+    }
+
+    /// A script's read: fills the client's response table and results.
+    async fn read_for(mut self, it: ReadFor) -> Result<Answer, NotRead> {
+        let began = self.outside.clock.now();
+        let answer = self.read(&it.backend, it.work, it.deadline).await;
+        if answer.is_ok()
+            && let Some(mut view) = self.outside.views.clients.get_mut(&self.number)
+            && view.fence == Some(it.lock.fence)
+        {
+            view.busy = None;
+        }
+        self.write_down(began, it.backend, it.what, &answer);
+        answer
+    }
+
+    fn write_down(
+        &self,
+        began: Moment,
+        backend: BackendId,
+        what: String,
+        answer: &Result<Answer, NotRead>,
+    ) {
+        let took = self.outside.clock.now().mono.since(began.mono);
+        let said = Desk::in_words(answer);
+        let mut desk = self.outside.views.desks.entry(self.number).or_default();
+        desk.add(Response { at: began.wall, took, backend, what, said });
+        if let Ok(Answer::Read(reading)) = answer {
+            desk.results.clone_from(&reading.tickets);
+        }
+    }
+
+    /// One read, through the lane or beside it as its backend allows.
+    async fn read(
+        &mut self,
+        backend: &BackendId,
+        work: Work,
+        deadline: Mono,
+    ) -> Result<Answer, NotRead> {
+        let answer = Self::ask(&self.outside, &self.gateway, backend, work, deadline);
+        tokio::select! {
+            answer = answer => Ok(answer),
+            Ok(()) = self.voided.changed() => Err(NotRead::Voided),
+        }
+    }
+
+    async fn ask(
+        outside: &Outside,
+        gateway: &Post<Gateway>,
+        backend: &BackendId,
+        work: Work,
+        deadline: Mono,
+    ) -> Answer {
+        let Some(seat) = outside.backends.get(backend) else {
             return Answer::NotSent(format!("unknown backend {backend}"));
         };
-        let work = Work::Search { by, kind, limit: SEARCH_LIMIT };
         match seat.settings.reads {
             ReadsFrom::Client => {
-                let now = self.outside.clock.now().mono;
+                let now = outside.clock.now().mono;
                 let call = Call {
                     request: None,
                     work,
@@ -190,18 +336,19 @@ impl Run {
                 seat.port.call(call).await
             }
             ReadsFrom::Lane => {
-                let ask = Ask { backend: backend.clone(), work, deadline: grant.expires };
+                let ask = Ask { backend: backend.clone(), work, deadline };
                 let gone = || Answer::NotSent("the gateway is being replaced".to_owned());
-                self.gateway.ask(ask).await.unwrap_or_else(gone)
+                gateway.ask(ask).await.unwrap_or_else(gone)
             }
         }
     }
 
-    fn busy(&self, grant: &Grant, due: &DueAlarm, text: &'static str) {
-        if let Some(mut view) = self.outside.views.clients.get_mut(&grant.client)
-            && view.guid == Some(grant.guid)
+    fn busy(&self, lock: LockProof, what: &str, text: &'static str, until: Mono) {
+        if let Some(mut view) = self.outside.views.clients.get_mut(&self.number)
+            && view.fence == Some(lock.fence)
         {
-            view.busy = Some(BusyWith { alarm: due.alarm.at.alarm.clone(), text });
+            let since = self.outside.clock.now().wall;
+            view.busy = Some(BusyWith { what: what.to_owned(), text, since, until });
         }
     }
 }

@@ -132,7 +132,7 @@ impl Dispatcher {
         };
         let granted = self.pool.ask(Acquire(wish));
         ctx.spawn(granted.into_actor(self).map(move |granted, dispatcher, ctx| {
-            match granted.flatten() {
+            match granted.and_then(Result::ok) {
                 Some(grant) => dispatcher.carry(backend, due, grant),
                 None => {
                     let finished = Finished { backend, at: due.alarm.at, again: true };

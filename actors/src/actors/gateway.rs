@@ -233,6 +233,7 @@ impl Gateway {
         for applied in result.iter().flatten() {
             let Applied::Concluded(concluded) = applied else { continue };
             let (request, ticket) = (&concluded.request, &concluded.ticket);
+            self.outside.notices.moved(request.id);
             if matches!(request.state, State::Done | State::Adopted) {
                 tracing::info!(
                     %backend,
@@ -421,6 +422,7 @@ impl Handler<SettleRequest> for Gateway {
             let answer = result.and_then(|mut applied| match applied.pop() {
                 Some(Applied::Concluded(concluded)) => {
                     let backend = concluded.request.backend.clone();
+                    gateway.outside.notices.moved(concluded.request.id);
                     gateway.outbox.tell(Woken);
                     if let Some(due) = concluded.due {
                         gateway.dispatcher.tell(Wake(due));

@@ -12,28 +12,32 @@
 //! ```
 
 mod client;
+mod commands;
 mod dispatcher;
 mod gateway;
 mod intake;
 mod keeper;
 mod leases;
+mod notices;
 mod outbox;
 mod pool;
 mod views;
 
-pub use client::{Carry, TicketClient};
+pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
+pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
 pub use gateway::{Ask, Drain, Gateway, Resume, SettleRequest, Submit};
 pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};
 pub use keeper::{Keeper, Post};
 pub use leases::StoreLeases;
+pub use notices::Notices;
 pub use outbox::{CloseOutbox, Outbox, Woken};
-pub use pool::{Acquire, Pool, Release};
-pub use views::{BusyWith, ClientView, LaneView, Views};
+pub use pool::{Acquire, NoClient, Pool, Prove, Release, Renew, Unlock};
+pub use views::{BusyWith, ClientView, Desk, LaneView, RESPONSES_MAX, Response, Views};
 
 use crate::logic::lane::LaneSettings;
 use crate::logic::policy::Policy;
-use crate::model::BackendId;
+use crate::model::{BackendId, Route};
 use crate::ports::{Backend, Bus, Clock, Decode, Ids, Leases, Reads, Store, Tripwire};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -68,6 +72,10 @@ pub struct Outside {
     pub policy: RwLock<Arc<Policy>>,
     /// The installation's name: part of every correlation key, never changed.
     pub instance: String,
+    /// Where final answers go that no command sends elsewhere, by backend.
+    pub routes: HashMap<BackendId, Route>,
+    /// What faces may wait for.
+    pub notices: Notices,
     /// Snapshots for the faces.
     pub views: Views,
 }
@@ -101,8 +109,12 @@ pub struct Cast {
     pub outside: Arc<Outside>,
     /// Where alarms come in.
     pub intake: Arc<Intake>,
+    /// Where commands come in.
+    pub commands: Arc<Commands>,
     /// Grants locks.
     pub pool: Post<Pool>,
+    /// Carry flows and reads, in order of their numbers.
+    pub clients: Vec<Post<TicketClient>>,
     /// Finds due alarms.
     pub dispatcher: Post<Dispatcher>,
     /// The only way out.
@@ -132,7 +144,15 @@ impl Cast {
         let outbox = Post::default();
         let clients: Vec<Post<TicketClient>> =
             (0..settings.clients.max(1)).map(|_| Post::default()).collect();
-        let intake = Arc::new(Intake::new(outside.clone(), decode, tripwire, dispatcher.clone()));
+        let intake = Intake::new(outside.clone(), decode.clone(), tripwire, dispatcher.clone());
+        let intake = Arc::new(intake);
+        let commands = Arc::new(Commands::new(
+            outside.clone(),
+            pool.clone(),
+            clients.clone(),
+            gateway.clone(),
+            decode,
+        ));
 
         keeper.keep("outbox", &outbox, {
             let outside = outside.clone();
@@ -156,7 +176,7 @@ impl Cast {
         }
         keeper.keep("dispatcher", &dispatcher, {
             let (outside, pool, me) = (outside.clone(), pool.clone(), dispatcher.clone());
-            let timeout = settings.flow_timeout;
+            let (timeout, clients) = (settings.flow_timeout, clients.clone());
             move |alive| {
                 Dispatcher::new(
                     outside.clone(),
@@ -168,7 +188,7 @@ impl Cast {
                 )
             }
         });
-        Self { outside, intake, pool, dispatcher, gateway, outbox, keeper }
+        Self { outside, intake, commands, pool, clients, dispatcher, gateway, outbox, keeper }
     }
 
     /// Stops in order: no more intents, calls get their grace, confirms theirs (rule G16). Intake

@@ -4,8 +4,9 @@
 use super::Outside;
 use super::keeper::Alive;
 use crate::changes::Change;
+use crate::logic::answers;
 use crate::logic::outbox::{Effect, Input, Outbox as Machine};
-use crate::model::{Mono, TicketEvent};
+use crate::model::{EventId, Mono, TicketEvent};
 use crate::ports::{Bus, Outgoing, PublishFailed};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
@@ -15,6 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// Makes an answer's id from its event's: another one, and the same at every publication.
+const REPLY: u128 = 0x7265_706c_79;
 
 /// Events were stored.
 #[derive(Message)]
@@ -69,7 +74,8 @@ impl Outbox {
 
     fn publish(&self, event: Arc<TicketEvent>, ctx: &mut Context<Self>) {
         let n = event.n;
-        let sent = publish(self.outside.bus.clone(), event);
+        let reply = self.reply(&event);
+        let sent = publish(self.outside.bus.clone(), event, reply);
         ctx.spawn(sent.into_actor(self).map(move |sent, outbox, ctx| {
             let views = &outbox.outside.views;
             let input = match sent {
@@ -85,6 +91,24 @@ impl Outbox {
             };
             outbox.feed(input, ctx);
         }));
+    }
+
+    /// The answer that goes with an event: to where its command said, else to the route of its
+    /// backend.
+    fn reply(&self, event: &TicketEvent) -> Option<Outgoing> {
+        let answer = answers::of_event(event)?;
+        let asked = event.command.as_ref().map(|(_, reply)| reply);
+        let to = asked.and_then(|reply| reply.to.as_ref());
+        let to = to.or_else(|| self.outside.routes.get(&event.ticket.backend))?;
+        let name = || answer.id.map_or(event.request_id.to_string(), |id| id.to_string());
+        Some(Outgoing::Reply {
+            event_id: EventId(Uuid::from_u128(event.event_id.0.as_u128() ^ REPLY)),
+            at: event.at,
+            to: to.clone(),
+            correlation_id: asked.and_then(|it| it.correlation_id.clone()).or_else(|| Some(name())),
+            content_type: asked.map(|it| it.content_type.clone()).unwrap_or_default(),
+            answer: Box::new(answer),
+        })
     }
 
     fn mark(&self, numbers: Vec<u64>, ctx: &mut Context<Self>) {
@@ -110,12 +134,16 @@ impl Outbox {
     }
 }
 
-/// Publishes an event and its write-backs; Ok when the broker has all of them.
-async fn publish(bus: Arc<dyn Bus>, event: Arc<TicketEvent>) -> Result<(), PublishFailed> {
+/// Publishes an event, its write-backs and its answer; Ok when the broker has all of them.
+async fn publish(
+    bus: Arc<dyn Bus>,
+    event: Arc<TicketEvent>,
+    reply: Option<Outgoing>,
+) -> Result<(), PublishFailed> {
     let write_backs = event.write_backs();
     let first = bus.publish(Outgoing::Ticket(event));
-    let others = write_backs.into_iter().map(|one| bus.publish(Outgoing::WriteBack(one)));
-    let all = std::iter::once(first).chain(others);
+    let others = write_backs.into_iter().map(Outgoing::WriteBack).chain(reply);
+    let all = std::iter::once(first).chain(others.map(|one| bus.publish(one)));
     futures_util::future::try_join_all(all).await.map(drop)
 }
 

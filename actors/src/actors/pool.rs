@@ -1,19 +1,24 @@
 //! The pool owns the ticket clients and grants locks over the pure table
 //! [`crate::logic::locks::Locks`]: GUID, time-out, fence; first come, first served.
 //!
-//! After a start nothing that an earlier pool granted is valid any more: its fences lie below the
-//! barrier that is raised first (DESIGN, rules L2–L4).
+//! After a start nothing that an earlier pool granted is valid any more, but for the external
+//! locks: those are rows, and get their full time-out anew. Every other client's barrier is raised
+//! first, so that fences of another life are refused (DESIGN, rules L2–L4).
+//!
+//! What it leaves to others: what is done under a lock (`client`), and what scripts are told
+//! (`commands`).
 
 use super::keeper::Alive;
 use super::{ClientView, Outside};
-use crate::changes::{Applied, Change, ChangeSet};
+use crate::changes::{Applied, Change, ChangeSet, ForceUnlock, LockProof};
 use crate::logic::locks::{FENCE_BLOCK, Grant, Holder, Locks, Outcome, Wish};
-use crate::model::{ClientNumber, Fence, Mono};
+use crate::model::{ClientNumber, EventId, Fence, KeptLock, LockName, Mono};
+use crate::ports::{Outgoing, StoreError};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
     WrapFuture,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,24 +27,66 @@ use uuid::Uuid;
 
 /// The pause before the store is asked for fences again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How often busy clients are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Why no client was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoClient {
+    /// None was free in time.
+    #[error("no ticket client was free in time")]
+    TimedOut,
+    /// Too many wait already.
+    #[error("too many wait for a ticket client")]
+    Busy,
+    /// The store did not keep the lock.
+    #[error("the store cannot keep the lock now")]
+    NotKept,
+}
 
 /// Wishes for a client; answered when it is granted, or not.
 #[derive(Message)]
-#[rtype(result = "Option<Grant>")]
+#[rtype(result = "Result<Grant, NoClient>")]
 pub struct Acquire(pub Wish);
 
-/// Gives a client back.
+/// Gives a client back. False: there was no such lock (rule L6).
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub struct Release(pub Uuid);
+
+/// Holds a lock for longer; none once it has expired (rule L5).
+#[derive(Message)]
+#[rtype(result = "Option<Grant>")]
+pub struct Renew(pub Uuid, pub Duration);
+
+/// Is this lock held now? What the store checks again when it writes.
+#[derive(Message)]
+#[rtype(result = "Option<LockProof>")]
+pub struct Prove(pub LockName);
+
+/// A person takes a client's lock away (rule L10). False: it was free.
+#[derive(Message)]
+#[rtype(result = "Result<bool, StoreError>")]
+pub struct Unlock {
+    /// Which client.
+    pub client: ClientNumber,
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+}
+
+type Asker = oneshot::Sender<Result<Grant, NoClient>>;
 
 /// The pool actor.
 pub struct Pool {
     outside: Arc<Outside>,
     locks: Locks,
     number: usize,
-    waiting: HashMap<Uuid, Vec<oneshot::Sender<Option<Grant>>>>,
+    waiting: HashMap<Uuid, Vec<Asker>>,
     timer: Option<(Mono, SpawnHandle)>,
+    /// Told as stuck already: client and lock.
+    stuck: HashSet<(ClientNumber, Uuid)>,
     _alive: Alive,
 }
 
@@ -47,28 +94,105 @@ impl Pool {
     /// A pool of so many clients.
     pub fn new(outside: Arc<Outside>, number: usize, alive: Alive) -> Self {
         let locks = Locks::new(number, outside.backends.len());
-        Self { outside, locks, number, waiting: HashMap::new(), timer: None, _alive: alive }
+        Self {
+            outside,
+            locks,
+            number,
+            waiting: HashMap::new(),
+            timer: None,
+            stuck: HashSet::new(),
+            _alive: alive,
+        }
+    }
+
+    fn now(&self) -> Mono {
+        self.outside.clock.now().mono
     }
 
     fn perform(&mut self, outcomes: Vec<Outcome>, ctx: &mut Context<Self>) {
+        let mut unwanted = Vec::new();
         for outcome in outcomes {
             match outcome {
+                Outcome::Granted(grant) if self.nobody_waits(grant.guid) => {
+                    unwanted.push(grant.guid);
+                }
                 Outcome::Granted(grant) => {
                     self.show(grant.client, Some(&grant));
-                    self.answer(grant.guid, Some(grant));
-                }
-                Outcome::TimedOut(guid) | Outcome::Busy(guid) => self.answer(guid, None),
-                Outcome::Expired(grant) => {
-                    tracing::warn!(client = %grant.client, guid = %grant.guid, "a lock expired");
-                    if self.locks.clients()[index(grant.client)].is_none() {
-                        self.show(grant.client, None);
+                    match grant.holder {
+                        Holder::Script(_) => self.keep(grant, ctx),
+                        _ => self.answer(grant.guid, &Ok(grant)),
                     }
                 }
-                Outcome::NeedFences => self.take_fences(false, ctx),
+                Outcome::TimedOut(guid) => self.answer(guid, &Err(NoClient::TimedOut)),
+                Outcome::Busy(guid) => self.answer(guid, &Err(NoClient::Busy)),
+                Outcome::Expired(grant) => {
+                    tracing::warn!(client = %grant.client, guid = %grant.guid, "a lock expired");
+                    self.ended(&grant, ctx);
+                }
+                Outcome::NeedFences => self.take_fences(ctx),
             }
         }
         self.outside.views.waiting_for_clients.store(self.locks.waiting(), Ordering::Relaxed);
         self.wake_in_time(ctx);
+        // Rule L7: who has gone away while it waited is not given a client.
+        for guid in unwanted {
+            self.waiting.remove(&guid);
+            let outcomes = self.locks.release(guid, self.now());
+            self.perform(outcomes, ctx);
+        }
+    }
+
+    fn nobody_waits(&self, guid: Uuid) -> bool {
+        self.waiting.get(&guid).is_none_or(|askers| askers.iter().all(oneshot::Sender::is_closed))
+    }
+
+    /// An external lock is a row before its holder hears of it.
+    fn keep(&self, grant: Grant, ctx: &mut Context<Self>) {
+        let kept = self.outside.store.apply(Change::KeepLock(self.row(&grant)).into());
+        ctx.spawn(kept.into_actor(self).map(move |kept, pool, ctx| {
+            let held = pool.locks.held(grant.guid, pool.now()).cloned();
+            match (kept, held) {
+                (Ok(_), Some(grant)) => pool.answer(grant.guid, &Ok(grant)),
+                (Ok(_), None) => pool.answer(grant.guid, &Err(NoClient::TimedOut)),
+                (Err(error), _) => {
+                    tracing::warn!(%error, guid = %grant.guid, "a lock was not kept");
+                    pool.answer(grant.guid, &Err(NoClient::NotKept));
+                    let outcomes = pool.locks.release(grant.guid, pool.now());
+                    pool.show(grant.client, None);
+                    pool.perform(outcomes, ctx);
+                }
+            }
+        }));
+    }
+
+    fn row(&self, grant: &Grant) -> KeptLock {
+        KeptLock {
+            guid: grant.guid,
+            client: grant.client,
+            fence: grant.fence,
+            timeout: grant.expires.since(self.now()),
+            holder: match &grant.holder {
+                Holder::Script(name) | Holder::Command(name) => name.clone(),
+                Holder::Flow(backend) => backend.to_string(),
+            },
+        }
+    }
+
+    /// A lock is over; its client may have a new one already.
+    fn ended(&mut self, grant: &Grant, ctx: &mut Context<Self>) {
+        self.stuck.remove(&(grant.client, grant.guid));
+        if self.locks.of(grant.client).is_none() {
+            self.show(grant.client, None);
+        }
+        if matches!(grant.holder, Holder::Script(_)) {
+            let dropped = self.outside.store.apply(Change::DropLock(grant.guid).into());
+            ctx.spawn(dropped.into_actor(self).map(|dropped, _, _| {
+                if let Err(error) = dropped {
+                    // After a restart it would be held once more, for its time-out at most.
+                    tracing::warn!(%error, "the row of a lock that is over was not removed");
+                }
+            }));
+        }
     }
 
     /// Keeps one timer, for the earliest expiry. One that fires too early does no harm.
@@ -80,68 +204,132 @@ impl Pool {
         if let Some((_, handle)) = self.timer.take() {
             ctx.cancel_future(handle);
         }
-        let wait = at.since(self.outside.clock.now().mono) + Duration::from_millis(1);
+        let wait = at.since(self.now()) + Duration::from_millis(1);
         let handle = ctx.run_later(wait, |pool, ctx| {
             pool.timer = None;
-            let outcomes = pool.locks.tick(pool.outside.clock.now().mono);
+            let outcomes = pool.locks.tick(pool.now());
             pool.perform(outcomes, ctx);
         });
         self.timer = Some((at, handle));
     }
 
-    fn answer(&mut self, guid: Uuid, grant: Option<Grant>) {
+    fn answer(&mut self, guid: Uuid, answer: &Result<Grant, NoClient>) {
         for asker in self.waiting.remove(&guid).unwrap_or_default() {
-            // An asker that went away leaves its lock to its time-out, or to its own release.
-            let _ = asker.send(grant.clone());
+            // One that went away leaves its lock to its time-out, or to its own release.
+            let _ = asker.send(answer.clone());
         }
     }
 
     fn show(&self, client: ClientNumber, grant: Option<&Grant>) {
+        let now = self.outside.clock.now();
         let mut view = self.outside.views.clients.entry(client).or_default();
-        *view = ClientView {
-            holder: grant.map(|grant| match &grant.holder {
-                Holder::Flow(backend) => format!("flow for {backend}"),
-                Holder::Script(name) => name.clone(),
-            }),
-            guid: grant.map(|grant| grant.guid),
-            fence: grant.map(|grant| grant.fence),
-            locked_at: grant.map(|_| self.outside.clock.now().wall),
-            busy: None,
-            flows: view.flows + u64::from(grant.is_some()),
+        let flows = view.flows + u64::from(grant.is_some());
+        *view = match grant {
+            None => ClientView { flows, ..ClientView::default() },
+            Some(grant) if view.guid == Some(grant.guid) => return,
+            Some(grant) => ClientView {
+                holder: Some(match &grant.holder {
+                    Holder::Flow(backend) => format!("flow for {backend}"),
+                    Holder::Script(name) | Holder::Command(name) => name.clone(),
+                }),
+                guid: Some(grant.guid),
+                fence: Some(grant.fence),
+                locked_at: Some(now.wall),
+                expires_at: Some(now.wall.plus(grant.expires.since(now.mono))),
+                busy: None,
+                flows,
+            },
         };
     }
 
-    /// Takes a block of fences; at the start, all older grants are made void first.
-    fn take_fences(&self, raise_barriers: bool, ctx: &mut Context<Self>) {
-        let (store, number) = (self.outside.store.clone(), self.number as u64);
-        let taken = async move {
+    /// What is left of an earlier life: external locks come back, everything else is void.
+    fn begin(&self, ctx: &mut Context<Self>) {
+        let (store, reads, number) =
+            (self.outside.store.clone(), self.outside.reads.clone(), self.number as u64);
+        let begun = async move {
+            let kept = reads.kept_locks().await?;
             let applied = store.apply(Change::TakeFences(FENCE_BLOCK).into()).await?;
-            let [Applied::Fences(first)] = applied[..] else { return Ok(None) };
-            if raise_barriers {
-                let barriers =
-                    (1..=number).map(|n| Change::RaiseBarrier(ClientNumber(n), first)).collect();
-                store.apply(ChangeSet(barriers)).await?;
-            }
-            Ok::<Option<Fence>, crate::ports::StoreError>(Some(first))
+            let [Applied::Fences(first)] = applied[..] else {
+                return Err(StoreError::Down("the store answered oddly".to_owned()));
+            };
+            let lives: HashSet<_> = kept.iter().map(|lock| lock.client).collect();
+            let barriers = (1..=number)
+                .map(ClientNumber)
+                .filter(|client| !lives.contains(client))
+                .map(|client| Change::RaiseBarrier(client, first));
+            store.apply(ChangeSet(barriers.collect())).await?;
+            Ok((first, kept))
         };
-        ctx.spawn(taken.into_actor(self).map(move |taken, pool, ctx| match taken {
-            Ok(Some(first)) => {
-                let outcomes = pool.locks.refill(first, pool.outside.clock.now().mono);
-                pool.perform(outcomes, ctx);
-            }
-            Ok(None) | Err(_) => {
-                tracing::warn!("the store gave no fences: asked again");
-                pool.locks.refill_failed();
-                ctx.run_later(STORE_RETRY, move |pool, ctx| {
-                    pool.take_fences(raise_barriers, ctx);
-                });
+        ctx.spawn(begun.into_actor(self).map(|begun, pool, ctx| match begun {
+            Ok((first, kept)) => pool.begun(first, kept, ctx),
+            Err(error) => {
+                tracing::warn!(%error, "the store gave no fences: asked again");
+                ctx.run_later(STORE_RETRY, |pool, ctx| pool.begin(ctx));
             }
         }));
     }
-}
 
-fn index(client: ClientNumber) -> usize {
-    usize::try_from(client.0).unwrap_or(usize::MAX) - 1
+    fn begun(&mut self, first: Fence, kept: Vec<KeptLock>, ctx: &mut Context<Self>) {
+        let now = self.now();
+        for lock in kept {
+            let grant = Grant {
+                guid: lock.guid,
+                client: lock.client,
+                fence: lock.fence,
+                expires: now.plus(lock.timeout),
+                holder: Holder::Script(lock.holder),
+                since: now,
+            };
+            if self.locks.restore(grant.clone()) {
+                tracing::info!(client = %grant.client, guid = %grant.guid, "a lock lives on");
+                self.show(grant.client, Some(&grant));
+            } else {
+                // There are fewer clients now.
+                self.ended(&grant, ctx);
+            }
+        }
+        let outcomes = self.locks.refill(first, now);
+        self.perform(outcomes, ctx);
+    }
+
+    fn take_fences(&self, ctx: &mut Context<Self>) {
+        let taken = self.outside.store.apply(Change::TakeFences(FENCE_BLOCK).into());
+        ctx.spawn(taken.into_actor(self).map(|taken, pool, ctx| match taken.as_deref() {
+            Ok([Applied::Fences(first)]) => {
+                let outcomes = pool.locks.refill(*first, pool.now());
+                pool.perform(outcomes, ctx);
+            }
+            _ => {
+                tracing::warn!("the store gave no fences: asked again");
+                pool.locks.refill_failed();
+                ctx.run_later(STORE_RETRY, |pool, ctx| pool.take_fences(ctx));
+            }
+        }));
+    }
+
+    /// A client that is busy for longer than its read may take is told to people, once a lock.
+    fn look_for_stuck(&mut self) {
+        let now = self.outside.clock.now();
+        for view in &self.outside.views.clients {
+            let (Some(guid), Some(busy)) = (view.guid, &view.busy) else { continue };
+            if busy.until > now.mono || !self.stuck.insert((*view.key(), guid)) {
+                continue;
+            }
+            tracing::warn!(client = %view.key(), what = busy.what, "a ticket client is stuck");
+            let message = Outgoing::Ops {
+                event_id: EventId(self.outside.ids.uuid(now.wall)),
+                key: "client.stuck".to_owned(),
+                at: now.wall,
+                body: serde_json::json!({
+                    "client": view.key(), "guid": guid, "holder": view.holder,
+                    "processing": format!("{}: {}", busy.what, busy.text),
+                    "since": busy.since.to_string(),
+                }),
+            };
+            // The bell only: the view itself shows it for as long as it lasts.
+            actix::spawn(self.outside.bus.publish(message));
+        }
+    }
 }
 
 impl Actor for Pool {
@@ -149,39 +337,110 @@ impl Actor for Pool {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         for n in 1..=self.number as u64 {
-            self.outside.views.clients.entry(ClientNumber(n)).or_default();
+            self.outside.views.clients.insert(ClientNumber(n), ClientView::default());
         }
-        self.take_fences(true, ctx);
+        self.begin(ctx);
+        ctx.run_interval(LOOK_EVERY, |pool, _| pool.look_for_stuck());
     }
 }
 
 impl Handler<Acquire> for Pool {
-    type Result = ResponseFuture<Option<Grant>>;
+    type Result = ResponseFuture<Result<Grant, NoClient>>;
 
     fn handle(&mut self, Acquire(wish): Acquire, ctx: &mut Self::Context) -> Self::Result {
         let (granted, grant) = oneshot::channel();
         self.waiting.entry(wish.guid).or_default().push(granted);
-        let outcomes = self.locks.acquire(wish, self.outside.clock.now().mono);
+        let outcomes = self.locks.acquire(wish, self.now());
         self.perform(outcomes, ctx);
-        Box::pin(async move { grant.await.ok().flatten() })
+        Box::pin(async move { grant.await.unwrap_or(Err(NoClient::TimedOut)) })
     }
 }
 
 impl Handler<Release> for Pool {
-    type Result = ();
+    type Result = bool;
 
-    fn handle(&mut self, Release(guid): Release, ctx: &mut Self::Context) {
-        let freed = self
-            .locks
-            .clients()
-            .iter()
-            .flatten()
-            .find(|grant| grant.guid == guid)
-            .map(|grant| grant.client);
-        if let Some(client) = freed {
-            self.show(client, None);
+    fn handle(&mut self, Release(guid): Release, ctx: &mut Self::Context) -> bool {
+        let freed = self.locks.held(guid, self.now()).cloned();
+        let outcomes = self.locks.release(guid, self.now());
+        // Who waited under this name has given up.
+        self.answer(guid, &Err(NoClient::TimedOut));
+        if let Some(grant) = &freed {
+            self.ended(grant, ctx);
         }
-        let outcomes = self.locks.release(guid, self.outside.clock.now().mono);
         self.perform(outcomes, ctx);
+        freed.is_some()
+    }
+}
+
+impl Handler<Renew> for Pool {
+    type Result = ResponseFuture<Option<Grant>>;
+
+    fn handle(&mut self, Renew(guid, timeout): Renew, ctx: &mut Self::Context) -> Self::Result {
+        let Some(grant) = self.locks.renew(guid, timeout, self.now()) else {
+            return Box::pin(async { None });
+        };
+        if let Some(mut view) = self.outside.views.clients.get_mut(&grant.client) {
+            view.expires_at = Some(self.outside.clock.now().wall.plus(timeout));
+        }
+        self.wake_in_time(ctx);
+        let kept = self.outside.store.apply(Change::KeepLock(self.row(&grant)).into());
+        Box::pin(async move {
+            if let Err(error) = kept.await {
+                // It holds; only after a restart it would have the time-out that it had before.
+                tracing::warn!(%error, "the renewal of a lock was not kept");
+            }
+            Some(grant)
+        })
+    }
+}
+
+impl Handler<Prove> for Pool {
+    type Result = Option<LockProof>;
+
+    fn handle(&mut self, Prove(name): Prove, _: &mut Self::Context) -> Option<LockProof> {
+        let grant = self.locks.held(name.guid, self.now())?;
+        (grant.fence == name.fence).then_some(LockProof {
+            client: grant.client,
+            fence: grant.fence,
+            expires: grant.expires,
+        })
+    }
+}
+
+impl Handler<Unlock> for Pool {
+    type Result = ResponseFuture<Result<bool, StoreError>>;
+
+    fn handle(&mut self, it: Unlock, ctx: &mut Self::Context) -> Self::Result {
+        let grant = self.locks.of(it.client).cloned();
+        let guid =
+            grant.iter().find(|g| matches!(g.holder, Holder::Script(_))).map(|grant| grant.guid);
+        let (store, at_hand) = (self.outside.store.clone(), self.locks.next_fence());
+        let unlocked = async move {
+            let barrier = match at_hand {
+                Some(fence) => fence,
+                None => match store.apply(Change::TakeFences(1).into()).await?[..] {
+                    [Applied::Fences(fence)] => fence,
+                    _ => return Err(StoreError::Down("the store answered oddly".to_owned())),
+                },
+            };
+            let Unlock { client, who, reason } = it;
+            let force = ForceUnlock { client, guid, barrier, who, reason };
+            store.apply(Change::ForceUnlock(force).into()).await
+        };
+        let (done, is_done) = oneshot::channel();
+        ctx.spawn(unlocked.into_actor(self).map(move |unlocked, pool, ctx| {
+            let was_held = grant.is_some();
+            if unlocked.is_ok()
+                && let Some(grant) = grant
+            {
+                let outcomes = pool.locks.release(grant.guid, pool.now());
+                pool.ended(&grant, ctx);
+                pool.perform(outcomes, ctx);
+            }
+            // The asker may have gone away.
+            let _ = done.send(unlocked.map(|_| was_held));
+        }));
+        let gone = || Err(StoreError::Down("the pool is being replaced".to_owned()));
+        Box::pin(async move { is_done.await.unwrap_or_else(|_| gone()) })
     }
 }

@@ -1,10 +1,14 @@
 //! What the faces see of live actors, without disturbing them: snapshots in maps that each actor
 //! writes itself. For reading only: nothing is decided on them.
 
+use super::NotRead;
 use crate::logic::lane::LaneGlance;
-use crate::model::{AlarmRef, BackendId, ClientNumber, Fence, Timestamp};
+use crate::model::{BackendId, ClientNumber, Fence, Found, Mono, Timestamp};
+use crate::ports::Answer;
 use dashmap::DashMap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A lane as it stands.
@@ -23,10 +27,72 @@ pub struct LaneView {
 /// What a client is busy with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BusyWith {
-    /// The alarm of its flow.
-    pub alarm: AlarmRef,
+    /// The alarm of its flow, or the command.
+    pub what: String,
     /// In a few plain words.
     pub text: &'static str,
+    /// Since when.
+    pub since: Timestamp,
+    /// Longer than this it should not take.
+    pub until: Mono,
+}
+
+/// Rows that a client's response table keeps.
+pub const RESPONSES_MAX: usize = 100;
+
+/// One answer in a client's response table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// When it was asked.
+    pub at: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// Whom.
+    pub backend: BackendId,
+    /// The command.
+    pub what: String,
+    /// The answer in a few words.
+    pub said: String,
+}
+
+/// What lies on a client's desk after its reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desk {
+    /// The response table, oldest first.
+    pub responses: VecDeque<Response>,
+    /// What the last read found.
+    pub results: Vec<Found>,
+}
+
+impl Desk {
+    /// Adds a row; the oldest goes if there are too many.
+    pub fn add(&mut self, response: Response) {
+        if self.responses.len() >= RESPONSES_MAX {
+            self.responses.pop_front();
+        }
+        self.responses.push_back(response);
+    }
+
+    /// An answer in a few words.
+    pub fn in_words(answer: &Result<Answer, NotRead>) -> String {
+        match answer {
+            Ok(Answer::Read(reading)) => match (reading.tickets.len(), reading.more) {
+                (1, false) => "1 ticket".to_owned(),
+                (n, false) => format!("{n} tickets"),
+                (n, true) => format!("{n} tickets, and there are more"),
+            },
+            Ok(Answer::Done(_)) => "done".to_owned(),
+            Ok(Answer::NotSent(reason)) => format!("not sent: {reason}"),
+            Ok(Answer::Busy { error, .. }) => format!("busy: {}", error.reason),
+            Ok(
+                Answer::Retryable { error, .. }
+                | Answer::Refused(error)
+                | Answer::Unauthorised(error)
+                | Answer::InDoubt(error),
+            ) => error.reason.clone(),
+            Err(why) => why.to_string(),
+        }
+    }
 }
 
 /// A ticket client as it stands.
@@ -40,6 +106,8 @@ pub struct ClientView {
     pub fence: Option<Fence>,
     /// Since when.
     pub locked_at: Option<Timestamp>,
+    /// Until when, if it is not renewed.
+    pub expires_at: Option<Timestamp>,
     /// What it does right now.
     pub busy: Option<BusyWith>,
     /// Flows carried since the start.
@@ -53,6 +121,8 @@ pub struct Views {
     pub lanes: DashMap<BackendId, LaneView>,
     /// By number.
     pub clients: DashMap<ClientNumber, ClientView>,
+    /// What lies on the clients' desks.
+    pub desks: DashMap<ClientNumber, Desk>,
     /// Wishes that wait for a client.
     pub waiting_for_clients: AtomicUsize,
     /// Events published since the start.

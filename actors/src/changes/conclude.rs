@@ -309,6 +309,10 @@ pub(super) fn announce(
             .error
             .clone()
             .filter(|_| !matches!(request.state, State::Done | State::Adopted | State::Superseded)),
+        command: match &request.made_by {
+            MadeBy::Command { id, reply } => Some((*id, reply.clone())),
+            MadeBy::Level { .. } => None,
+        },
     })?;
     Ok(())
 }

@@ -113,7 +113,7 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Decide, context: Context<'_>) -> Res
     Ok(Applied::Decided { request: request.map(Box::new), first, events })
 }
 
-fn check_lock(tx: &mut dyn Tx, lock: &LockProof, now: Mono) -> Result<(), Halt> {
+pub(super) fn check_lock(tx: &mut dyn Tx, lock: &LockProof, now: Mono) -> Result<(), Halt> {
     if now >= lock.expires || lock.fence < tx.barrier(lock.client)? {
         return Err(Refusal::LockLost.into());
     }

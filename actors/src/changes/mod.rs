@@ -4,24 +4,30 @@
 //! they are when it is *applied*, and a refused change leaves no trace. A [`ChangeSet`] is atomic.
 //! Nothing here calls out, waits or logs; ids and times are arguments.
 
+mod command;
 mod conclude;
 mod decide;
 mod intend;
 mod lane;
+mod locks;
 mod settle;
 mod take_in;
 
+pub use command::{CommandTaken, Guard, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
 pub use intend::{Intend, Level};
 pub use lane::TakeLane;
+pub use locks::ForceUnlock;
 pub use settle::{PersonSays, Settle};
 pub use take_in::{TakeIn, TakenIn};
 
 use crate::model::{
-    Alarm, BackendId, ClientNumber, Epoch, Fence, Moment, Parked, Request, Ticket, Timestamp,
+    Alarm, BackendId, ClientNumber, Epoch, Fence, KeptLock, Moment, Parked, Request, Ticket,
+    Timestamp,
 };
 use crate::ports::{Pause, Tx, TxError};
+use uuid::Uuid;
 
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +36,8 @@ pub enum Change {
     TakeIn(Box<TakeIn>),
     /// A message that cannot be read is kept.
     Park(Box<Parked>),
+    /// A write command comes in.
+    Command(Box<TakeCommand>),
     /// A flow has decided.
     Decide(Box<Decide>),
     /// A lane is about to call.
@@ -57,6 +65,21 @@ pub enum Change {
     TakeFences(u64),
     /// Nothing of an older fence is accepted from this client any more.
     RaiseBarrier(ClientNumber, Fence),
+    /// An external lock is granted, or renewed.
+    KeepLock(KeptLock),
+    /// An external lock has ended.
+    DropLock(Uuid),
+    /// A person takes a lock away.
+    ForceUnlock(ForceUnlock),
+    /// Who did what, and why, where nothing else is written.
+    Audit {
+        /// Who.
+        who: String,
+        /// What.
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// Identities older than the time within which repeats are recognized go.
     ForgetIdentities {
         /// Kept before this time.
@@ -81,6 +104,8 @@ impl From<Change> for ChangeSet {
 pub enum Applied {
     /// Of [`Change::TakeIn`].
     TakenIn(TakenIn),
+    /// Of [`Change::Command`].
+    Command(Box<CommandTaken>),
     /// Of [`Change::Decide`].
     Decided {
         /// The request that was journaled, if the decision made one.
@@ -126,6 +151,18 @@ pub enum Refusal {
     /// The request is not in the state that this needs.
     #[error("the request is in another state")]
     WrongState,
+    /// The command's id was used for another command (CONTRACT 1.5).
+    #[error("the id was used for another command")]
+    IdReused,
+    /// No such alarm.
+    #[error("no such alarm")]
+    UnknownAlarm,
+    /// The alarm has a ticket that is not closed.
+    #[error("the alarm has a ticket already")]
+    HasTicket,
+    /// The ticket's create has ended without a ticket.
+    #[error("the ticket was never made at the backend")]
+    NeverMade,
     /// A unique rule (T1, T4) says no.
     #[error("another row holds that place")]
     Conflict,
@@ -178,6 +215,7 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
     match change {
         Change::TakeIn(it) => take_in::perform(tx, it, now).map(Applied::TakenIn),
         Change::Park(message) => Ok(Applied::Count(tx.park(message)?)),
+        Change::Command(it) => command::perform(tx, it, context),
         Change::Decide(it) => decide::perform(tx, it, context),
         Change::Intend(it) => intend::perform(tx, it, now),
         Change::Conclude(it) => conclude::perform(tx, it, now),
@@ -192,6 +230,16 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         Change::TakeFences(count) => Ok(Applied::Fences(tx.take_fences(*count)?)),
         Change::RaiseBarrier(client, to) => {
             tx.raise_barrier(*client, *to)?;
+            Ok(Applied::Done)
+        }
+        Change::KeepLock(lock) => locks::keep(tx, lock),
+        Change::DropLock(guid) => {
+            tx.drop_lock(*guid)?;
+            Ok(Applied::Done)
+        }
+        Change::ForceUnlock(it) => locks::force_unlock(tx, it, now),
+        Change::Audit { who, what, why } => {
+            tx.audit(now, who, what, why)?;
             Ok(Applied::Done)
         }
         Change::ForgetIdentities { before, limit } => {

@@ -21,6 +21,15 @@ pub enum Holder {
     Flow(BackendId),
     /// A script from outside, by the name that it gave.
     Script(String),
+    /// A read that a command asked for without a lock of its own; counts with the scripts.
+    Command(String),
+}
+
+impl Holder {
+    /// Scripts and commands: what comes from outside.
+    fn from_outside(&self) -> bool {
+        matches!(self, Self::Script(_) | Self::Command(_))
+    }
 }
 
 /// A wish for a client.
@@ -112,10 +121,22 @@ impl Locks {
         self.asked_for_fences = false;
     }
 
+    /// Puts an external lock of another life back in its place, with its full time-out anew (L4).
+    /// False: that client is not there any more, or is held already.
+    pub fn restore(&mut self, grant: Grant) -> bool {
+        let place = usize::try_from(grant.client.0).unwrap_or(0).checked_sub(1);
+        match place.and_then(|place| self.clients.get_mut(place)) {
+            Some(slot @ None) => {
+                *slot = Some(grant);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Wishes for a client. Wishing twice with one GUID gives one lock (L9).
     pub fn acquire(&mut self, wish: Wish, now: Mono) -> Vec<Outcome> {
-        let held = self.clients.iter().flatten().find(|grant| grant.guid == wish.guid);
-        if let Some(grant) = held.filter(|grant| grant.expires > now) {
+        if let Some(grant) = self.held(wish.guid, now) {
             return vec![Outcome::Granted(grant.clone())];
         }
         if self.waiters.iter().any(|waiter| waiter.guid == wish.guid) {
@@ -126,6 +147,33 @@ impl Locks {
         }
         self.waiters.push_back(wish);
         self.serve(now)
+    }
+
+    /// The lock of that name, if it is held now.
+    pub fn held(&self, guid: Uuid, now: Mono) -> Option<&Grant> {
+        self.clients.iter().flatten().find(|grant| grant.guid == guid && grant.expires > now)
+    }
+
+    /// The lock of a client, whoever holds it.
+    pub fn of(&self, client: ClientNumber) -> Option<&Grant> {
+        let place = usize::try_from(client.0).unwrap_or(0).checked_sub(1)?;
+        self.clients.get(place)?.as_ref()
+    }
+
+    /// Holds a lock for longer, from now on; none once it has expired (L5).
+    pub fn renew(&mut self, guid: Uuid, timeout: Duration, now: Mono) -> Option<Grant> {
+        let grant = self
+            .clients
+            .iter_mut()
+            .flatten()
+            .find(|grant| grant.guid == guid && grant.expires > now)?;
+        grant.expires = now.plus(timeout);
+        Some(grant.clone())
+    }
+
+    /// A fence above every grant so far, for a barrier (L10). None: the block is used up.
+    pub fn next_fence(&mut self) -> Option<Fence> {
+        self.fences.next().map(Fence)
     }
 
     /// Gives a lock back; a wrong GUID changes nothing (L6).
@@ -169,13 +217,7 @@ impl Locks {
 
     fn serve(&mut self, now: Mono) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        self.waiters.retain(|waiter| {
-            let late = waiter.wait_until <= now;
-            if late {
-                outcomes.push(Outcome::TimedOut(waiter.guid));
-            }
-            !late
-        });
+        self.give_up(&mut outcomes, |waiter| waiter.wait_until < now);
         let mut place = 0;
         while place < self.waiters.len() {
             let Some(free) = self.clients.iter().position(Option::is_none) else { break };
@@ -200,7 +242,21 @@ impl Locks {
             self.asked_for_fences = true;
             outcomes.push(Outcome::NeedFences);
         }
+        // Only now: who does not want to wait gets a client that is free.
+        if !self.asked_for_fences {
+            self.give_up(&mut outcomes, |waiter| waiter.wait_until <= now);
+        }
         outcomes
+    }
+
+    fn give_up(&mut self, outcomes: &mut Vec<Outcome>, late: impl Fn(&Wish) -> bool) {
+        self.waiters.retain(|waiter| {
+            let late = late(waiter);
+            if late {
+                outcomes.push(Outcome::TimedOut(waiter.guid));
+            }
+            !late
+        });
     }
 
     fn share_used_up(&self, holder: &Holder) -> bool {
@@ -208,8 +264,8 @@ impl Locks {
             self.clients.iter().flatten().filter(|grant| same(&grant.holder)).count()
         };
         match holder {
-            Holder::Script(_) => {
-                held(&|other| matches!(other, Holder::Script(_))) >= self.script_share()
+            Holder::Script(_) | Holder::Command(_) => {
+                held(&Holder::from_outside) >= self.script_share()
             }
             Holder::Flow(_) => {
                 held(&|other| other == holder)
@@ -317,6 +373,49 @@ mod tests {
         locks.acquire(flow(1, "a"), Mono(0));
         locks.acquire(Wish { wait_until: Mono(10), ..flow(2, "a") }, Mono(0));
         assert_eq!(locks.tick(Mono(10)), [Outcome::TimedOut(Uuid::from_u128(2))]);
+    }
+
+    #[test]
+    fn who_does_not_want_to_wait_gets_a_free_client_or_none() {
+        let mut locks = table(1, 1);
+        let at_once = |n| Wish { wait_until: Mono(5), ..flow(n, "a") };
+        assert_eq!(granted(&locks.acquire(at_once(1), Mono(5))).len(), 1);
+        assert_eq!(locks.acquire(at_once(2), Mono(5)), [Outcome::TimedOut(Uuid::from_u128(2))]);
+        // Not even if fences have to be fetched first.
+        let mut locks = Locks::new(1, 1);
+        assert_eq!(locks.acquire(at_once(3), Mono(5)), [Outcome::NeedFences]);
+        assert_eq!(granted(&locks.refill(Fence(1), Mono(5))).len(), 1);
+    }
+
+    #[test]
+    fn a_lock_is_renewed_while_it_is_held_and_not_after() {
+        let mut locks = table(1, 1);
+        locks.acquire(flow(1, "a"), Mono(0));
+        let guid = Uuid::from_u128(1);
+        let renewed = locks.renew(guid, Duration::from_secs(5), Mono(59_999)).unwrap();
+        assert_eq!((renewed.expires, renewed.fence), (Mono(64_999), Fence(100)));
+        assert!(locks.renew(Uuid::from_u128(2), Duration::from_secs(5), Mono(59_999)).is_none());
+        assert!(locks.renew(guid, Duration::from_secs(5), Mono(64_999)).is_none());
+        assert!(
+            locks.held(guid, Mono(64_998)).is_some() && locks.held(guid, Mono(64_999)).is_none()
+        );
+    }
+
+    #[test]
+    fn an_external_lock_of_another_life_has_its_place_again() {
+        let mut locks = table(2, 1);
+        let grant = |client| Grant {
+            guid: Uuid::from_u128(9),
+            client: ClientNumber(client),
+            fence: Fence(7),
+            expires: Mono(60_000),
+            holder: Holder::Script("s".into()),
+            since: Mono(0),
+        };
+        assert!(locks.restore(grant(2)));
+        assert!(!locks.restore(grant(2)) && !locks.restore(grant(3)) && !locks.restore(grant(0)));
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(1))), [(1, 1, 100)]);
+        assert_eq!(granted(&locks.acquire(flow(2, "a"), Mono(1))), []);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What subscribers hear: ticket events and write-backs (CONTRACT 1.4).
 
 use super::{
-    AlarmRef, BackendId, CorrelationKey, EventId, Fields, Kind, RequestId, Ticket, TicketError,
-    TicketKey, TicketStatus, Timestamp,
+    AlarmRef, BackendId, CommandId, CorrelationKey, EventId, Fields, Kind, Reply, RequestId,
+    Ticket, TicketError, TicketKey, TicketStatus, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -122,6 +122,9 @@ pub struct TicketEvent {
     /// On failures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<TicketError>,
+    /// The command that made it, and how its sender is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<(CommandId, Reply)>,
 }
 
 /// What an alarm's own system hears of its ticket.

@@ -40,6 +40,11 @@ uuid_id!(
     EventId
 );
 
+uuid_id!(
+    /// The idempotency key that a command's sender chose (CONTRACT 1.5).
+    CommandId
+);
+
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -5,6 +5,7 @@
 //! own types in the adapters.
 
 mod alarm;
+mod command;
 mod error;
 mod event;
 mod id;
@@ -17,10 +18,14 @@ mod time;
 pub use alarm::{
     Alarm, AlarmEvent, AlarmRef, AlarmState, Details, Identity, OccurrenceRef, Severity, Wishes,
 };
+pub use command::{
+    Code, Command, CommandAnswer, CommandError, CommandRecord, FoundTicket, Given, Granted,
+    KeptLock, LockName, Order, Reply, Route, Stage, TicketName,
+};
 pub use error::TicketError;
 pub use event::{EventName, TicketEvent, TicketView, WriteBack};
 pub use id::{
-    BackendId, ClientNumber, CorrelationKey, Epoch, EventId, Fence, RequestId, TicketKey,
+    BackendId, ClientNumber, CommandId, CorrelationKey, Epoch, EventId, Fence, RequestId, TicketKey,
 };
 pub use parked::Parked;
 pub use request::{Doubt, MadeBy, Op, Request, State};

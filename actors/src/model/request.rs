@@ -1,7 +1,8 @@
 //! Requests: what was accepted, and how far it is on its way to a backend.
 
 use super::{
-    BackendId, Fields, OccurrenceRef, RequestId, Story, TicketError, TicketKey, Timestamp,
+    BackendId, CommandId, Fields, OccurrenceRef, Reply, RequestId, Story, TicketError, TicketKey,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +46,10 @@ pub enum MadeBy {
     /// A command: frozen at acceptance, never superseded.
     Command {
         /// The sender's idempotency key.
-        id: String,
+        id: CommandId,
+        /// How its sender wants to be answered.
+        #[serde(default)]
+        reply: Reply,
     },
 }
 

@@ -4,7 +4,10 @@
 //! [`Verdict`] says. Outward, the outbox calls [`Bus::publish`].
 
 use super::Soon;
-use crate::model::{AlarmEvent, EventId, Identity, TicketEvent, Timestamp, WriteBack};
+use crate::model::{
+    AlarmEvent, Command, CommandAnswer, CommandError, CommandId, EventId, Identity, Reply, Route,
+    TicketEvent, Timestamp, WriteBack,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -23,6 +26,10 @@ pub struct Delivery {
     pub cloudevents_id: Option<String>,
     /// The CloudEvents source, from the headers.
     pub cloudevents_source: Option<String>,
+    /// The queue that its sender wants answers in.
+    pub reply_to: Option<String>,
+    /// What answers must give back.
+    pub correlation_id: Option<String>,
     /// Set when the broker gave up on it: why (for example `delivery_limit`).
     pub dead_lettered: Option<String>,
 }
@@ -41,6 +48,19 @@ pub struct Malformed {
 pub trait Decode: Send + Sync {
     /// The event in it and its identity; or what is wrong with it.
     fn decode(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed>;
+    /// The command in it; or what is wrong with it, and who can be told.
+    fn command(&self, delivery: &Delivery) -> Result<Command, BadCommand>;
+}
+
+/// A command that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadCommand {
+    /// Its id, if that much could be read.
+    pub id: Option<CommandId>,
+    /// Where its sender can be told.
+    pub reply: Reply,
+    /// What is wrong.
+    pub error: CommandError,
 }
 
 /// What becomes of a delivery.
@@ -66,6 +86,21 @@ pub enum Outgoing {
     Ticket(Arc<TicketEvent>),
     /// `writeback.<source>` on the tickets exchange.
     WriteBack(WriteBack),
+    /// An answer to a command.
+    Reply {
+        /// Stable across re-publication of a final answer.
+        event_id: EventId,
+        /// When.
+        at: Timestamp,
+        /// Where to.
+        to: Route,
+        /// Given back to the sender.
+        correlation_id: Option<String>,
+        /// The encoding of the command; empty: the configured one.
+        content_type: String,
+        /// The answer.
+        answer: Box<CommandAnswer>,
+    },
     /// `key` on the ops exchange, for operators' tools.
     Ops {
         /// Stable across re-publication.

@@ -9,7 +9,9 @@ mod store;
 mod tripwire;
 
 pub use backend::{Answer, Backend, Call, Reading, SearchBy, TicketTarget, Work};
-pub use bus::{Bus, Decode, Delivery, Inlet, Malformed, Outgoing, PublishFailed, Verdict};
+pub use bus::{
+    BadCommand, Bus, Decode, Delivery, Inlet, Malformed, Outgoing, PublishFailed, Verdict,
+};
 pub use clock::{Clock, Ids};
 pub use leases::{LeaseLost, Leases};
 pub use store::{

@@ -8,10 +8,12 @@
 use super::Soon;
 use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
-    Alarm, AlarmRef, BackendId, ClientNumber, Epoch, Fence, Identity, OccurrenceRef, Parked,
-    Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, Epoch, Fence, Identity,
+    KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Why row access failed.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +97,14 @@ pub trait Tx {
     fn barrier(&mut self, client: ClientNumber) -> Result<Fence, TxError>;
     /// Raises a client's barrier.
     fn raise_barrier(&mut self, client: ClientNumber, to: Fence) -> Result<(), TxError>;
+    /// What is remembered of a command.
+    fn command(&mut self, id: CommandId) -> Result<Option<CommandRecord>, TxError>;
+    /// Remembers a command. Its id is unique.
+    fn put_command(&mut self, record: &CommandRecord) -> Result<(), TxError>;
+    /// Keeps an external lock; one with the same GUID is replaced.
+    fn put_lock(&mut self, lock: &KeptLock) -> Result<(), TxError>;
+    /// Forgets an external lock; one that is not there is no error.
+    fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError>;
     /// Parks a message and gives its number.
     fn park(&mut self, message: &Parked) -> Result<u64, TxError>;
     /// Writes down who did what, and why.
@@ -240,6 +250,18 @@ pub trait Reads: Send + Sync {
     fn ticket(&self, key: TicketKey) -> Answered<Option<Ticket>>;
     /// One request.
     fn request(&self, id: RequestId) -> Answered<Option<Request>>;
+    /// What is remembered of a command.
+    fn command(&self, id: CommandId) -> Answered<Option<CommandRecord>>;
+    /// The un-ended request of a ticket that was accepted first.
+    fn first_open_request(&self, ticket: TicketKey) -> Answered<Option<Request>>;
+    /// A ticket by theirs.
+    fn ticket_by_backend_id(
+        &self,
+        backend: BackendId,
+        backend_id: String,
+    ) -> Answered<Option<Ticket>>;
+    /// External locks, in order of their clients.
+    fn kept_locks(&self) -> Answered<Vec<KeptLock>>;
     /// Alarms, with each row's `n`.
     fn alarms(&self, filter: AlarmFilter, page: Page) -> Answered<Vec<(u64, Alarm)>>;
     /// Tickets, with each row's `n`.

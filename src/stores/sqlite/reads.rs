@@ -6,12 +6,12 @@
 
 use super::SqliteStore;
 use super::rows::{self, int};
-use super::tx::{LANE, REQUEST, REQUESTS_IN, TICKET};
+use super::tx::{COMMAND, FIRST_OPEN, LANE, REQUEST, REQUESTS_IN, TICKET, TICKET_BY_BACKEND_ID};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use ticketgate_actors::model::{
-    Alarm, AlarmRef, BackendId, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey,
-    Timestamp,
+    Alarm, AlarmRef, BackendId, CommandId, CommandRecord, KeptLock, Parked, Request, RequestId,
+    State, Ticket, TicketEvent, TicketKey, Timestamp,
 };
 use ticketgate_actors::ports::{
     AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
@@ -207,6 +207,30 @@ impl Reads for SqliteStore {
 
     fn request(&self, id: RequestId) -> Answered<Option<Request>> {
         self.readers.read(move |it| one(it, REQUEST, params![rows::id(&id.0)], rows::request))
+    }
+
+    fn command(&self, id: CommandId) -> Answered<Option<CommandRecord>> {
+        self.readers.read(move |it| one(it, COMMAND, params![rows::id(&id.0)], rows::value))
+    }
+
+    fn first_open_request(&self, ticket: TicketKey) -> Answered<Option<Request>> {
+        self.readers
+            .read(move |it| one(it, FIRST_OPEN, params![rows::id(&ticket.0)], rows::request))
+    }
+
+    fn ticket_by_backend_id(
+        &self,
+        backend: BackendId,
+        backend_id: String,
+    ) -> Answered<Option<Ticket>> {
+        self.readers.read(move |it| {
+            let params = params![backend.as_str(), backend_id];
+            one(it, TICKET_BY_BACKEND_ID, params, rows::value)
+        })
+    }
+
+    fn kept_locks(&self) -> Answered<Vec<KeptLock>> {
+        self.readers.read(|it| all(it, "SELECT body FROM locks ORDER BY client", [], rows::value))
     }
 
     fn alarms(&self, filter: AlarmFilter, page: Page) -> Answered<Vec<(u64, Alarm)>> {

@@ -124,14 +124,31 @@ CREATE TABLE audit (
 ) STRICT;
 ";
 
+const STEP_2: &str = "
+-- Idempotency of commands (CONTRACT 1.5).
+CREATE TABLE commands (
+    id          BLOB PRIMARY KEY,
+    accepted_at INTEGER NOT NULL,
+    body        TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX commands_accepted_at ON commands (accepted_at);
+
+-- External locks (L4).
+CREATE TABLE locks (
+    guid   BLOB PRIMARY KEY,
+    client INTEGER NOT NULL,
+    body   TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 1] = [STEP_1];
+const STEPS: [&str; 2] = [STEP_1, STEP_2];
 
 /// The newest schema that this version knows.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
 
 /// Unique indexes by the columns that SQLite names when one is violated.
-const UNIQUE: [(&str, &str); 7] = [
+const UNIQUE: [(&str, &str); 8] = [
     ("alarms.source, alarms.id, alarms.occurrence", "alarms_occurrence"),
     ("tickets.key", "tickets_key"),
     ("tickets.correlation_key", "tickets_correlation_key (G8)"),
@@ -139,6 +156,7 @@ const UNIQUE: [(&str, &str); 7] = [
     ("requests.id", "requests_id"),
     ("requests.ticket", "requests_one_level (T1)"),
     ("events.event_id", "events_id"),
+    ("commands.id", "commands (G5)"),
 ];
 
 /// The name of the index in "UNIQUE constraint failed: ..."; the message itself if it is new.

@@ -6,7 +6,8 @@ use super::schema::{migrate, steps_taken};
 use super::tx::{self, SqliteTx};
 use rusqlite::{Connection, OptionalExtension};
 use ticketgate_actors::model::{
-    BackendId, Fields, MadeBy, OccurrenceRef, Op, Request, RequestId, State, Story, TicketKey,
+    BackendId, CommandId, Fields, MadeBy, OccurrenceRef, Op, Reply, Request, RequestId, State,
+    Story, TicketKey,
 };
 use ticketgate_actors::ports::{AlarmFilter, Page, RequestFilter, TicketFilter, Tx, TxError};
 use ticketgate_actors::testing::{alarm_event, at};
@@ -55,6 +56,7 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (tx::REQUESTS_IN, &["requests_backend_state"]),
         (tx::FORGET, &["PRIMARY KEY (hash=?)", "identities_at"]),
         (tx::LANE, &["PRIMARY KEY (backend=?)"]),
+        (tx::COMMAND, &["PRIMARY KEY (id=?)"]),
         (reads::DUE_ALARMS, &["alarms_due"]),
         (reads::TICKET_BEFORE, &["tickets_key", "alarms_before"]),
         (reads::READY_REQUESTS, &["requests_ready", "requests_open"]),
@@ -137,7 +139,8 @@ fn request(n: u128, ticket: u128, op: Op) -> Request {
 }
 
 fn command(n: u128, ticket: u128, op: Op) -> Request {
-    Request { made_by: MadeBy::Command { id: n.to_string() }, ..request(n, ticket, op) }
+    let id = CommandId(Uuid::from_u128(n));
+    Request { made_by: MadeBy::Command { id, reply: Reply::default() }, ..request(n, ticket, op) }
 }
 
 #[test]

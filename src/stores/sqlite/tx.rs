@@ -14,10 +14,11 @@ use super::schema;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
 use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{
-    Alarm, AlarmRef, BackendId, ClientNumber, Fence, Identity, OccurrenceRef, Parked, Request,
-    RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, Fence, Identity, KeptLock,
+    OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
 };
 use ticketgate_actors::ports::{LaneRow, Tx, TxError};
+use uuid::Uuid;
 
 pub(super) const NEWEST_ALARM: &str =
     "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 ORDER BY occurrence DESC LIMIT 1";
@@ -35,6 +36,7 @@ pub(super) const REQUESTS_IN: &str =
     "SELECT n, body FROM requests WHERE backend = ?1 AND state = ?2 ORDER BY n";
 pub(super) const FORGET: &str = "DELETE FROM identities WHERE hash IN
     (SELECT hash FROM identities WHERE at < ?1 ORDER BY at LIMIT ?2)";
+pub(super) const COMMAND: &str = "SELECT body FROM commands WHERE id = ?1";
 pub(super) const LANE: &str = "SELECT body FROM lanes WHERE backend = ?1";
 
 const PUT_ALARM: &str = "INSERT INTO alarms
@@ -273,6 +275,28 @@ impl Tx for SqliteTx<'_> {
 
     fn raise_barrier(&mut self, client: ClientNumber, to: Fence) -> Result<(), TxError> {
         self.run(RAISE_BARRIER, params![int(client.0), int(to.0)]).map(drop)
+    }
+
+    fn command(&mut self, id: CommandId) -> Result<Option<CommandRecord>, TxError> {
+        self.one(COMMAND, params![rows::id(&id.0)], rows::value)
+    }
+
+    fn put_command(&mut self, record: &CommandRecord) -> Result<(), TxError> {
+        let sql = "INSERT INTO commands (id, accepted_at, body) VALUES (?1, ?2, ?3)";
+        let body = rows::to_body(record);
+        self.run(sql, params![rows::id(&record.id.0), record.accepted_at.as_nanos(), body])
+            .map(drop)
+    }
+
+    fn put_lock(&mut self, lock: &KeptLock) -> Result<(), TxError> {
+        let sql = "INSERT INTO locks (guid, client, body) VALUES (?1, ?2, ?3)
+            ON CONFLICT (guid) DO UPDATE SET client = ?2, body = ?3";
+        let params = params![rows::id(&lock.guid), int(lock.client.0), rows::to_body(lock)];
+        self.run(sql, params).map(drop)
+    }
+
+    fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError> {
+        self.run("DELETE FROM locks WHERE guid = ?1", params![rows::id(&guid)]).map(drop)
     }
 
     fn park(&mut self, message: &Parked) -> Result<u64, TxError> {

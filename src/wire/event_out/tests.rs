@@ -32,6 +32,7 @@ fn event(alarms: Vec<AlarmRef>, error: Option<TicketError>) -> TicketEvent {
             home_node: "n1".into(),
         },
         error,
+        command: None,
     }
 }
 
@@ -103,7 +104,10 @@ fn an_event_of_a_command_names_no_alarm_and_a_failure_says_why() {
 fn a_write_back_goes_to_its_source() {
     let back = event(vec![alarm("north.tx", "a1")], None).write_backs().remove(0);
     let out = encode(&Outgoing::WriteBack(back.clone()), "n1", Encoding::Json);
-    assert_eq!((out.exchange, out.routing_key.as_str()), (Exchange::Tickets, "writeback.north_tx"));
+    assert_eq!(
+        (&out.exchange, out.routing_key.as_str()),
+        (&Exchange::Tickets, "writeback.north_tx")
+    );
     assert_eq!(out.message_id, back.event_id.to_string());
     assert!(out.headers.contains(&("cloudEvents_type", "ticketgate.writeback".to_owned())));
     assert!(out.headers.contains(&("cloudEvents_subject", "north.tx/a1".to_owned())));
@@ -131,7 +135,7 @@ fn an_operators_notice_keeps_its_key_and_body() {
             body: json!({"why": "breaker"}),
         };
         let out = encode(&message, "n1", Encoding::Json);
-        assert_eq!((out.exchange, out.routing_key.as_str()), (Exchange::Ops, key));
+        assert_eq!((&out.exchange, out.routing_key.as_str()), (&Exchange::Ops, key));
         assert!(out.headers.contains(&("cloudEvents_type", kind.to_owned())));
         assert_eq!(body(&out, Encoding::Json), json!({"why": "breaker"}));
     }

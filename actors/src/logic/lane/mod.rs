@@ -674,6 +674,13 @@ impl Lane {
         effects: &mut Vec<Effect>,
     ) {
         match applied {
+            Applied::Intended(request, ticket)
+                if request.op != Op::Create && ticket.backend_id.is_none() =>
+            {
+                // Its create ended without a ticket while this one waited in line behind it.
+                let error = TicketError::because("the ticket was never made at the backend");
+                self.wrote(&request, Answer::Refused(error), now, dice, effects);
+            }
             Applied::Intended(request, ticket) => {
                 let work = judge::work(&request, &ticket);
                 let call = self.call(Some(request.id), work, now);

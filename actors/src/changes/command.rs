@@ -1,0 +1,232 @@
+//! A write command is taken in: its id is remembered, its request journaled (CONTRACT 1.5; rules
+//! G5, L3).
+//!
+//! The id is looked up before the lock: who repeats a command after its lock is gone hears what
+//! became of it, and nothing is done twice. A refusal leaves no trace, so the same id may be sent
+//! again.
+
+use super::decide::{LockProof, check_lock};
+use super::{Applied, Context, Halt, Refusal};
+use crate::model::{
+    AlarmRef, BackendId, CommandId, CommandRecord, CorrelationKey, Fields, Kind, MadeBy, Op,
+    Origin, Reply, Request, RequestId, State, Story, Ticket, TicketKey, TicketName, TicketStatus,
+    Timestamp,
+};
+use crate::ports::Tx;
+
+/// The lock that a command rests on, as the pool knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// It names none.
+    None,
+    /// It is held now.
+    Held(LockProof),
+    /// It names one that is not held.
+    Lost,
+}
+
+/// What a write command does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Make a ticket.
+    Create {
+        /// Where.
+        backend: BackendId,
+        /// Incident, change or problem.
+        kind: Kind,
+        /// The alarm that it is for.
+        alarm: Option<AlarmRef>,
+    },
+    /// Update or close one.
+    Change(Op, TicketName),
+}
+
+/// A write command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TakeCommand {
+    /// Its sender's idempotency key.
+    pub id: CommandId,
+    /// Of its canonical body.
+    pub body_hash: [u8; 16],
+    /// What it does.
+    pub write: Write,
+    /// The fields to write.
+    pub fields: Fields,
+    /// What it rests on.
+    pub guard: Guard,
+    /// How its sender is answered.
+    pub reply: Reply,
+    /// The id of its request.
+    pub request: RequestId,
+    /// Our key, should it need a new ticket row.
+    pub ticket: TicketKey,
+    /// That row's correlation key.
+    pub correlation_key: CorrelationKey,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandTaken {
+    /// Its request as it is now.
+    pub request: Request,
+    /// The ticket as it is now.
+    pub ticket: Ticket,
+    /// The first un-ended request of that ticket, and how far it is.
+    pub front: Option<(RequestId, State)>,
+    /// The command was known already; nothing was written.
+    pub repeat: bool,
+}
+
+pub(super) fn perform(
+    tx: &mut dyn Tx,
+    it: &TakeCommand,
+    context: Context<'_>,
+) -> Result<Applied, Halt> {
+    if let Some(known) = tx.command(it.id)? {
+        if known.body_hash != it.body_hash {
+            return Err(Refusal::IdReused.into());
+        }
+        let request = tx.request(known.request)?.ok_or(Refusal::NotFound)?;
+        let ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
+        return taken(tx, request, ticket, true);
+    }
+    match &it.guard {
+        Guard::None => {}
+        Guard::Held(proof) => check_lock(tx, proof, context.now.mono)?,
+        Guard::Lost => return Err(Refusal::LockLost.into()),
+    }
+    let intake = Intake { it, now: context.now.wall, node: context.node };
+    let (op, ticket) = match &it.write {
+        Write::Create { backend, kind, alarm } => {
+            (Op::Create, intake.create(tx, backend, *kind, alarm.as_ref())?)
+        }
+        Write::Change(op, name) => (*op, intake.existing(tx, name)?),
+    };
+    let mut request = intake.request(op, &ticket);
+    request.n = tx.add_request(&request)?;
+    tx.put_command(&CommandRecord {
+        id: it.id,
+        body_hash: it.body_hash,
+        request: request.id,
+        accepted_at: context.now.wall,
+    })?;
+    taken(tx, request, ticket, false)
+}
+
+fn taken(tx: &mut dyn Tx, request: Request, ticket: Ticket, repeat: bool) -> Result<Applied, Halt> {
+    let front = tx.first_open_request(ticket.key)?.map(|front| (front.id, front.state));
+    Ok(Applied::Command(Box::new(CommandTaken { request, ticket, front, repeat })))
+}
+
+struct Intake<'a> {
+    it: &'a TakeCommand,
+    now: Timestamp,
+    node: &'a str,
+}
+
+impl Intake<'_> {
+    fn create(
+        &self,
+        tx: &mut dyn Tx,
+        backend: &BackendId,
+        kind: Kind,
+        alarm: Option<&AlarmRef>,
+    ) -> Result<Ticket, Halt> {
+        let ticket = self.row(backend, kind, None);
+        if let Some(alarm) = alarm {
+            self.link(tx, alarm, ticket.key)?;
+        }
+        tx.put_ticket(&ticket)?;
+        Ok(ticket)
+    }
+
+    /// The alarm's newest occurrence gets this ticket. Its level as it is now counts as taken
+    /// care of; a flow that has read it before decides again, since its version has moved.
+    fn link(&self, tx: &mut dyn Tx, alarm: &AlarmRef, ticket: TicketKey) -> Result<(), Halt> {
+        let mut row = tx.newest_alarm(alarm)?.ok_or(Refusal::UnknownAlarm)?;
+        if row.request.is_some() {
+            return Err(Refusal::HasTicket.into());
+        }
+        if let Some(key) = row.ticket
+            && tx.ticket(key)?.is_some_and(|ticket| !ticket.status.ended())
+        {
+            return Err(Refusal::HasTicket.into());
+        }
+        row.ticket = Some(ticket);
+        row.tickets_made += 1;
+        row.wanted_version += 1;
+        row.settled_version = row.wanted_version;
+        row.due_at = None;
+        row.reason = Some(format!("a ticket was asked for by command {}", self.it.id));
+        row.story.add(self.now, format!("ticket {ticket} asked for by command {}", self.it.id));
+        tx.put_alarm(&row)?;
+        Ok(())
+    }
+
+    fn existing(&self, tx: &mut dyn Tx, name: &TicketName) -> Result<Ticket, Halt> {
+        match name {
+            TicketName::Key(key) => {
+                let ticket = tx.ticket(*key)?.ok_or(Refusal::NotFound)?;
+                if ticket.backend_id.is_none() && tx.first_open_request(*key)?.is_none() {
+                    return Err(Refusal::NeverMade.into());
+                }
+                Ok(ticket)
+            }
+            TicketName::Theirs(backend, backend_id, kind) => {
+                if let Some(ticket) = tx.ticket_by_backend_id(backend, backend_id)? {
+                    return Ok(ticket);
+                }
+                // A ticket that somebody else made: whether it exists, its backend will say.
+                let ticket = self.row(backend, *kind, Some(backend_id.clone()));
+                tx.put_ticket(&ticket)?;
+                Ok(ticket)
+            }
+        }
+    }
+
+    fn row(&self, backend: &BackendId, kind: Kind, backend_id: Option<String>) -> Ticket {
+        let adopted = backend_id.is_some();
+        Ticket {
+            key: self.it.ticket,
+            backend: backend.clone(),
+            kind,
+            correlation_key: self.it.correlation_key.clone(),
+            origin: Origin::Command { id: self.it.id.to_string() },
+            status: if adopted { TicketStatus::Acknowledged } else { TicketStatus::Pending },
+            backend_id,
+            url: None,
+            backend_status: None,
+            fields: Fields::new(),
+            sequence: 0,
+            adopted,
+            accepted_at: self.now,
+            changed_at: self.now,
+            home_node: self.node.to_owned(),
+            story: Story::default(),
+        }
+    }
+
+    fn request(&self, op: Op, ticket: &Ticket) -> Request {
+        let mut story = Story::default();
+        story.add(self.now, format!("accepted as command {}", self.it.id));
+        Request {
+            n: 0,
+            id: self.it.request,
+            backend: ticket.backend.clone(),
+            ticket: ticket.key,
+            op,
+            state: State::Accepted,
+            made_by: MadeBy::Command { id: self.it.id, reply: self.it.reply.clone() },
+            fields: self.it.fields.clone(),
+            frozen: true,
+            attempts: 0,
+            refusals: 0,
+            ready_at: self.now,
+            doubt: None,
+            error: None,
+            accepted_at: self.now,
+            ended_at: None,
+            story,
+        }
+    }
+}

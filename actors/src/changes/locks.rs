@@ -1,0 +1,39 @@
+//! External locks as rows: they outlive the process (rule L4), which internal ones do not.
+
+use super::{Applied, Halt};
+use crate::model::{ClientNumber, Fence, KeptLock, Timestamp};
+use crate::ports::Tx;
+use uuid::Uuid;
+
+/// A person takes a lock away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForceUnlock {
+    /// From which client.
+    pub client: ClientNumber,
+    /// The lock, if it is an external one.
+    pub guid: Option<Uuid>,
+    /// Nothing of an older fence is accepted from now on.
+    pub barrier: Fence,
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub reason: String,
+}
+
+pub(super) fn keep(tx: &mut dyn Tx, lock: &KeptLock) -> Result<Applied, Halt> {
+    tx.put_lock(lock)?;
+    Ok(Applied::Done)
+}
+
+pub(super) fn force_unlock(
+    tx: &mut dyn Tx,
+    it: &ForceUnlock,
+    now: Timestamp,
+) -> Result<Applied, Halt> {
+    if let Some(guid) = it.guid {
+        tx.drop_lock(guid)?;
+    }
+    tx.raise_barrier(it.client, it.barrier)?;
+    tx.audit(now, &it.who, &format!("client {} unlocked", it.client), &it.reason)?;
+    Ok(Applied::Done)
+}
