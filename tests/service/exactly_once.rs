@@ -40,6 +40,8 @@ async fn nothing_is_lost_or_doubled(
 ) -> usize {
     world.settled(ALARMS).await;
     verdict::every_alarm_has_its_ticket(world, stream);
+    let requests = world.figure("ticketgate_requests").await;
+    assert_eq!(requests, Some(ALARMS as f64), "the sum over all states");
     let told = verdict::everything_is_heard(world, subscriber).await;
     assert_eq!(told.events.len(), ALARMS);
     verdict::every_ticket_is_written_back(world, stream, &told);

@@ -126,6 +126,7 @@ async fn metrics_show_what_was_done() {
         "ticketgate_events_unsent 0",
         "ticketgate_parked_messages 0",
         "ticketgate_requests{backend=\"crm\",state=\"done\"} 1",
+        "ticketgate_requests{backend=\"crm\",state=\"intent\"} 0",
         "ticketgate_backend_calls_total{backend=\"crm\"} 1",
         "ticketgate_lane_held{backend=\"crm\"} 0",
         "ticketgate_clients_locked 0",

@@ -2,7 +2,7 @@
 //! and where its broker is.
 //!
 //! What goes wrong is told with the service's log, the ledger, and why the first alarm without its
-//! ticket has none.
+//! ticket has none; then the folder with the logs and the store stays.
 
 use crate::process::{Process, append_to, ticketgate};
 use crate::rabbit::free_port;
@@ -154,6 +154,8 @@ impl World {
         let log = append_to(&self.file("service.log"));
         let mut command = ticketgate();
         command.arg("serve").arg("--config").arg(self.config_file());
+        // What the files are kept for is read by people.
+        command.env("NO_COLOR", "1");
         command.stdout(log.try_clone().expect("one more handle")).stderr(log);
         self.service = Some(Process::start(&mut command));
         let deadline = Instant::now() + PATIENCE;
@@ -309,6 +311,8 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.print();
+            self.home.disable_cleanup(true);
+            eprintln!("--- the world's files stay in {}", self.home.path().display());
         }
     }
 }
