@@ -1,6 +1,6 @@
 //! Wiring: opens what is configured, starts the cast, and stops it in order.
 //!
-//! The order of starting: store, backends, bus, actors, face. Of stopping (rule G16): no more
+//! The order of starting: store, port, bus, backends, actors, face. Of stopping (rule G16): no more
 //! deliveries, no more intents, 20 s for calls, 5 s for confirms, then everything else; what is
 //! still under way then is an open intent, and in doubt at the next start.
 
@@ -18,7 +18,7 @@ use crate::wire::{Decoder, Encoding};
 use actix_web::dev::ServerHandle;
 use anyhow::Context;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use ticketgate_actors::actors::{
@@ -87,6 +87,10 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let store = Arc::new(SqliteStore::open(store, clock.clone(), config.node.clone())?);
     let tripwire =
         FileTripwire::open_in(&config.store.dir).context("the intake tripwire cannot be opened")?;
+    // Before the bus and the actors: a service that cannot have its port has taken no alarm, written
+    // no intent and sent nothing when it gives up.
+    let cannot_listen = || format!("cannot listen on {}", config.http.listen);
+    let listener = TcpListener::bind(config.http.listen).with_context(cannot_listen)?;
     let known: Vec<BackendId> = backend_ids(described);
 
     let [alarms, commands, parked] = [(); 3].map(|()| Arc::new(LateInlet::default()));
@@ -146,8 +150,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         log_level,
         node: config.node.clone(),
     };
-    let (address, server) = http::start(face, config.http.listen)
-        .with_context(|| format!("cannot listen on {}", config.http.listen))?;
+    let (address, server) = http::start(face, listener).with_context(cannot_listen)?;
     let handle = server.handle();
     actix::spawn(async move {
         if let Err(error) = server.await {

@@ -3,8 +3,10 @@
 
 use metrics::{Key, Label, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use ticketgate_actors::actors::Cast;
+use ticketgate_actors::model::State;
 use ticketgate_actors::ports::StoreError;
 
 /// A recorder of our own, so that two services in one process (tests) do not share one.
@@ -44,9 +46,17 @@ impl Metrics {
         self.gauge("ticketgate_tickets", &[], figures.tickets);
         self.gauge("ticketgate_events_unsent", &[], figures.unsent_events);
         self.gauge("ticketgate_parked_messages", &[], figures.parked);
+        // The store tells only the states that there are: one that has emptied goes back to 0.
+        let mut requests = BTreeMap::new();
+        for backend in cast.outside.backends.keys() {
+            requests.extend(State::ALL.map(|state| ((backend, state.as_str()), 0)));
+        }
         for (backend, state, count) in &figures.requests {
-            let labels = [("backend", backend.as_str()), ("state", state.as_str())];
-            self.gauge("ticketgate_requests", &labels, *count);
+            requests.insert((backend, state.as_str()), *count);
+        }
+        for ((backend, state), count) in requests {
+            let labels = [("backend", backend.as_str()), ("state", state)];
+            self.gauge("ticketgate_requests", &labels, count);
         }
         for lane in &views.lanes {
             let labels = [("backend", lane.key().as_str())];

@@ -6,7 +6,8 @@
 use super::StartError;
 use crate::wire::Encoding;
 use crate::words;
-use secrecy::SecretString;
+use lapin::uri::AMQPUri;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -89,47 +90,54 @@ fn default_max_length() -> u32 {
 }
 
 impl AmqpSettings {
-    /// Refuses what no broker could take, so that it is one clear line at start and not a session
-    /// that never comes up.
-    pub(super) fn check(&self) -> Result<(), StartError> {
-        name("amqp.prefix", &self.prefix, MAX_PREFIX)?;
+    /// What no broker could take: each key with what is wrong and what is allowed. It is told when
+    /// the config is read, and does not become a session that never comes up.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut wrong = |key: &str, what: &str| faults.push((key.to_owned(), what.to_owned()));
+        if self.url.expose_secret().parse::<AMQPUri>().is_err() {
+            wrong("amqp.url", "cannot be read; write amqp://user:password@host:port/vhost");
+        }
+        name(&mut wrong, "amqp.prefix", &self.prefix, MAX_PREFIX);
         if self.prefetch == 0 {
-            return bad("amqp.prefetch must be at least 1: 0 means without limit to the broker");
+            wrong("amqp.prefetch", "must be at least 1: 0 means without limit to the broker");
         }
         let seconds = self.heartbeat.as_secs();
         if !(1..=600).contains(&seconds) || self.heartbeat.subsec_nanos() != 0 {
-            return bad("amqp.heartbeat must be whole seconds, from 1s to 600s");
+            wrong("amqp.heartbeat", "must be whole seconds, from 1s to 600s");
         }
         if self.confirm_timeout.is_zero() {
-            return bad("amqp.confirm_timeout must be longer than 0s");
+            wrong("amqp.confirm_timeout", "must be longer than 0s");
         }
-        for subscription in &self.subscriptions {
-            name("a subscription's queue", &subscription.queue, MAX_NAME)?;
+        for (n, subscription) in self.subscriptions.iter().enumerate() {
+            let key = |below: &str| format!("amqp.subscriptions[{n}].{below}");
+            name(&mut wrong, &key("queue"), &subscription.queue, MAX_NAME);
             if subscription.bindings.is_empty() {
-                let queue = &subscription.queue;
-                return bad(format!(
-                    "the subscription {queue:?} has no bindings and hears nothing"
-                ));
+                wrong(&key("bindings"), "must name at least one: without any it hears nothing");
             }
             for binding in &subscription.bindings {
-                name("a subscription's binding", binding, MAX_NAME)?;
+                name(&mut wrong, &key("bindings"), binding, MAX_NAME);
             }
         }
-        Ok(())
+        faults
+    }
+
+    /// Refuses settings that have faults.
+    pub(super) fn check(&self) -> Result<(), StartError> {
+        match self.faults().first() {
+            None => Ok(()),
+            Some((key, what)) => Err(StartError::Settings(format!("{key} {what}"))),
+        }
     }
 }
 
-fn name(what: &str, name: &str, max: usize) -> Result<(), StartError> {
+fn name(wrong: &mut impl FnMut(&str, &str), key: &str, name: &str, max: usize) {
     match name.len() {
-        0 => bad(format!("{what} is empty")),
-        n if n > max => bad(format!("{what} has {n} bytes; {max} are allowed")),
-        _ if name.starts_with("amq.") => bad(format!("{what} begins with the broker's own amq.")),
-        _ => Ok(()),
+        0 => wrong(key, "is empty"),
+        n if n > max => wrong(key, &format!("has {n} bytes; {max} are allowed")),
+        _ if name.starts_with("amq.") => wrong(key, "begins with the broker's own amq."),
+        _ => {}
     }
-}
-
-fn bad<T>(what: impl Into<String>) -> Result<T, StartError> {
-    Err(StartError::Settings(what.into()))
 }
 
 #[cfg(test)]
@@ -176,8 +184,8 @@ mod tests {
             (AmqpSettings { prefetch: 0, ..AmqpSettings::default() }, "prefetch"),
             (AmqpSettings { heartbeat: Duration::ZERO, ..AmqpSettings::default() }, "heartbeat"),
             (subscribed(subscription(&"q".repeat(256), &["#"])), "256 bytes"),
-            (subscribed(subscription("q", &[])), "no bindings"),
-            (subscribed(subscription("q", &[""])), "binding is empty"),
+            (subscribed(subscription("q", &[])), "bindings must name"),
+            (subscribed(subscription("q", &[""])), "bindings is empty"),
         ] {
             let error = settings.check().unwrap_err().to_string();
             assert!(error.contains(reason), "{reason}: {error}");

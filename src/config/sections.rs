@@ -240,6 +240,9 @@ impl Config {
                     .into(),
             );
         }
+        for (key, what) in self.amqp.iter().flat_map(AmqpSettings::faults) {
+            wrong(key, what);
+        }
         let known = |name: &str| ids.iter().any(|id| id.as_str() == name);
         let default = &self.policy.default_backend;
         if !default.is_empty() && !known(default) {

@@ -58,6 +58,7 @@ fn every_error_names_file_line_key_and_what_is_allowed() {
             "t.toml:2: policy.default_backend: unknown backend",
         ),
         ("[log]\nlevel = \"a=b=c\"\n", "t.toml:2: log.level: is not a level"),
+        ("[amqp]\nheartbeat = \"1500ms\"\n", "t.toml:2: amqp.heartbeat: must be whole seconds"),
         ("wrong = 1\n", "t.toml:1: wrong: unknown key"),
     ] {
         let errors = errors(text);

@@ -45,9 +45,9 @@ pub struct Face {
     pub node: String,
 }
 
-/// Starts the server; it stops by its handle, without taking the process's signals.
-pub fn start(face: Face, listen: SocketAddr) -> std::io::Result<(SocketAddr, Server)> {
-    let listener = TcpListener::bind(listen)?;
+/// Starts the server on a bound listener; it stops by its handle, without taking the process's
+/// signals.
+pub fn start(face: Face, listener: TcpListener) -> std::io::Result<(SocketAddr, Server)> {
     let address = listener.local_addr()?;
     let face = web::Data::new(face);
     let server = HttpServer::new(move || {

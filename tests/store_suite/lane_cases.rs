@@ -152,6 +152,20 @@ pub async fn a_level_that_moved_on_makes_no_intent(world: &mut World) {
     assert_eq!(world.reads.request(accepted.id).await.unwrap(), Some(accepted));
 }
 
+/// G7: who still has the row from before the attempt does not know of the doubt.
+pub async fn an_intent_from_before_an_attempt_is_void(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let accepted = world.accepted("a").await;
+    let intended = world.intended(epoch, accepted.id).await;
+    let error = TicketError::because("no answer");
+    let doubt = End::InDoubt { look_at: world.now().plus(Duration::from_secs(60)), error };
+    let doubtful = world.concluded(epoch, &intended, doubt).await.request;
+    assert_eq!(world.apply(world.intend(epoch, accepted.id)).await, Applied::Skipped);
+    assert_eq!(world.reads.request(accepted.id).await.unwrap(), Some(doubtful));
+    let again = world.apply(world.intend_again(epoch, accepted.id, 2)).await;
+    assert!(matches!(again, Applied::Intended(request, _) if request.attempts == 2));
+}
+
 pub async fn a_person_settles_a_doubt(world: &mut World) {
     let epoch = world.take_lane().await;
     let request = world.accepted("a").await;

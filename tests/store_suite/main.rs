@@ -32,6 +32,7 @@ macro_rules! every_case {
             lane_cases: a_pause_is_kept_until_a_person_ends_it,
             lane_cases: a_request_that_waits_is_ready_in_its_time,
             lane_cases: a_level_that_moved_on_makes_no_intent,
+            lane_cases: an_intent_from_before_an_attempt_is_void,
             lane_cases: a_person_settles_a_doubt,
             lane_cases: an_unconfirmed_event_stays_in_the_outbox,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,

@@ -169,8 +169,13 @@ impl World {
         }
     }
 
+    /// The first attempt.
     pub fn intend(&self, epoch: Epoch, request: RequestId) -> Change {
-        Change::Intend(Box::new(Intend { backend: noc(), epoch, request, level: None }))
+        self.intend_again(epoch, request, 1)
+    }
+
+    pub fn intend_again(&self, epoch: Epoch, request: RequestId, attempt: u32) -> Change {
+        Change::Intend(Box::new(Intend { backend: noc(), epoch, request, attempt, level: None }))
     }
 
     pub async fn intended(&self, epoch: Epoch, request: RequestId) -> Request {

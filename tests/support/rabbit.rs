@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
 /// From start to the first answered handshake; 5 s on an idle machine.
@@ -36,6 +37,18 @@ pub struct Rabbit {
 }
 
 impl Rabbit {
+    /// One node for all tests of a binary, each with a prefix of its own. Started by the first of
+    /// them; it ends with the process, however that ends, since nobody drops a static.
+    pub async fn shared() -> &'static Self {
+        static NODE: OnceCell<Rabbit> = OnceCell::const_new();
+        let start = || async {
+            let node = Self::started().await;
+            node.end_with_this_process();
+            node
+        };
+        NODE.get_or_init(start).await
+    }
+
     /// Everything but the node itself.
     pub fn prepared() -> Self {
         let home = TempDir::with_prefix("ticketgate-rabbit").expect("a folder for the node");
@@ -140,6 +153,18 @@ impl Rabbit {
         self.ctl(&["close_all_connections", "a test"]).await;
     }
 
+    /// A shell that waits for the end of its input, which comes when this process is gone.
+    fn end_with_this_process(&self) {
+        let group = self.server.as_ref().expect("the node runs").id();
+        let script = "cat; kill -s KILL -- -$0 $1; rm -rf -- \"$2\"";
+        let mut guard = Command::new("sh");
+        guard.args(["-c", script, &group.to_string(), &self.epmd.id().to_string()]);
+        guard.arg(self.home.path()).stdin(Stdio::piped());
+        guard.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        // Never dropped: its end of the pipe is closed by the kernel.
+        std::mem::forget(guard.spawn().expect("sh starts").stdin);
+    }
+
     async fn answers(&self) -> bool {
         let url = self.url();
         let connecting = Connection::connect(&url, ConnectionProperties::default());
@@ -209,7 +234,7 @@ fn signal(signal: &str, group: u32) {
 }
 
 /// Begins at a place of its own for every process, so that tests beside each other do not meet.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static TRIED: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start))
         .expect("it is less than the number of ports");

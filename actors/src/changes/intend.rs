@@ -25,6 +25,9 @@ pub struct Intend {
     pub epoch: Epoch,
     /// For which request.
     pub request: RequestId,
+    /// Which attempt this will be, from 1. An intent is void if there was another since its row was
+    /// read: that one may be in doubt, and only who knows of the doubt may send again (rule G7).
+    pub attempt: u32,
     /// Fresh fields, where the lane rendered the level again.
     pub level: Option<Level>,
 }
@@ -33,7 +36,8 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
     lane::check_epoch(tx, &it.backend, it.epoch)?;
     // Not a refusal: an intent often shares its set with the outcome before it, which must stand.
     let Some(mut request) = tx.request(it.request)? else { return Ok(Applied::Skipped) };
-    if !matches!(request.state, State::Accepted | State::Wait | State::InDoubt) {
+    let waits = matches!(request.state, State::Accepted | State::Wait | State::InDoubt);
+    if !waits || request.attempts + 1 != it.attempt {
         return Ok(Applied::Skipped);
     }
     if !request.frozen {

@@ -119,7 +119,7 @@ pub enum Applied {
     Intended(Box<Request>, Box<Ticket>),
     /// Of [`Change::Intend`]: nothing was written, the level has moved on.
     Stale(Box<Request>, Box<Alarm>),
-    /// Of [`Change::Intend`]: nothing was written, the request is not waiting for a call.
+    /// Of [`Change::Intend`]: nothing was written, the request is not waiting for that attempt.
     Skipped,
     /// Of [`Change::Conclude`] and [`Change::Settle`].
     Concluded(Box<Concluded>),

@@ -239,6 +239,10 @@ impl Lane {
         self.take(input, now, dice, &mut effects);
         self.go_on(now, dice, &mut effects);
         while let Some(class) = self.ours().then(|| self.heads.wants_load()).flatten() {
+            // What is read may be older than the intent that is at the store now.
+            if let Some(request) = self.being_intended() {
+                self.heads.touch(request);
+            }
             effects.push(Effect::Load(class));
         }
         if let Some(at) = self.next_wake(now) {
@@ -277,6 +281,18 @@ impl Lane {
 
     fn ours(&self) -> bool {
         !matches!(self.doing, Doing::Out)
+    }
+
+    /// The request whose intent is on its way to the store: its row there still says that it waits.
+    fn being_intended(&self) -> Option<RequestId> {
+        match &self.doing {
+            Doing::Storing { set, .. } => set.0.iter().find_map(|change| match change {
+                Change::Intend(it) => Some(it.request),
+                _ => None,
+            }),
+            Doing::Rendering(request) => Some(request.id),
+            Doing::Out | Doing::Idle | Doing::Calling(_) => None,
+        }
     }
 
     fn too_many_doubts(&self) -> bool {
@@ -419,14 +435,15 @@ impl Lane {
 
     fn intend_first(&mut self, class: u8) -> Option<Change> {
         let request = self.heads.take(class)?;
-        Some(self.intend(request.id, None))
+        Some(self.intend(&request, None))
     }
 
-    fn intend(&self, request: RequestId, level: Option<Level>) -> Change {
+    fn intend(&self, request: &Request, level: Option<Level>) -> Change {
         Change::Intend(Box::new(Intend {
             backend: self.backend.clone(),
             epoch: self.epoch,
-            request,
+            request: request.id,
+            attempt: request.attempts + 1,
             level,
         }))
     }
@@ -478,7 +495,7 @@ impl Lane {
                 self.begin_call(InFlight::Look(doubt), call, effects);
             }
             Look::SendAgain => {
-                let change = self.intend(doubt.request.id, None);
+                let change = self.intend(&doubt.request, None);
                 self.store(vec![change], effects);
             }
             Look::Undecided(error) => {
@@ -569,7 +586,7 @@ impl Lane {
     ) {
         let seen = judge::seen(&self.settings, &doubt.request, &doubt.ticket, answer, now);
         let change = match seen {
-            Seen::SendAgain => self.intend(doubt.request.id, None),
+            Seen::SendAgain => self.intend(&doubt.request, None),
             Seen::End(end) => {
                 note(&doubt.request, &end, effects);
                 self.conclude(&doubt.request, end, dice)
@@ -692,6 +709,8 @@ impl Lane {
                 effects.push(Effect::Render(turn, request, alarm));
             }
             Applied::Concluded(concluded) => self.concluded(*concluded, now, dice, effects),
+            // Our row was older than the store's, which is right.
+            Applied::Skipped => self.heads.reload(),
             _ => {}
         }
     }
@@ -742,7 +761,7 @@ impl Lane {
             return;
         };
         let change = match level {
-            Some(level) => self.intend(request.id, Some(level)),
+            Some(level) => self.intend(&request, Some(level)),
             None => {
                 let why = match &request.made_by {
                     MadeBy::Level { version, .. } => format!("version {version} is out of date"),

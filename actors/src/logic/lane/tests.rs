@@ -583,3 +583,68 @@ fn a_draining_lane_makes_no_new_intent() {
     assert!(bench.lane.quiet() && bench.calls.is_empty());
     assert_eq!(bench.state(2), State::Accepted);
 }
+
+/// A load reads the rows as they are at the store, where an intent that was just given may not be
+/// kept yet. A request that came back like this, and was in doubt by then, was sent a second time.
+#[test]
+fn a_load_that_overtakes_an_intent_does_not_bring_its_request_back() {
+    let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+    let mut lane = Lane::new(BackendId::new("crm"), settings());
+    let mut step = |input| lane.step(input, now, &mut Dull(0));
+    step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] });
+    let loaded = |class, requests: &[Request], all| Input::Loaded {
+        class,
+        requests: Some(requests.to_vec()),
+        all,
+        next_ready: None,
+    };
+    step(loaded(1, &[], true));
+    step(loaded(2, &[], true));
+    // With one fewer the window runs low: the intent of the first goes to the store, and a load
+    // begins beside it.
+    let rows: Vec<_> = (1..=16).map(|n| request(n, Op::Create)).collect();
+    let mut effects = step(loaded(0, &rows, false));
+    assert!(matches!(effects[..], [Effect::Store(..), Effect::Load(0), ..]), "{effects:?}");
+    let mut overtaking = Some(loaded(0, &rows, true));
+    let mut intended = vec![];
+    while let Some(Effect::Store(turn, set)) = effects.first() {
+        let (turn, mut applied) = (*turn, vec![]);
+        for change in &set.0 {
+            match change {
+                Change::Intend(it) => {
+                    intended.push(it.request);
+                    let mut row = rows.iter().find(|row| row.id == it.request).unwrap().clone();
+                    (row.state, row.attempts) = (State::Intent, 1);
+                    let ticket = ticket(row.n);
+                    applied.push(Applied::Intended(Box::new(row), Box::new(ticket)));
+                }
+                _ => applied.push(Applied::Done),
+            }
+        }
+        if let Some(rows) = overtaking.take() {
+            step(rows);
+        }
+        effects = step(Input::Stored(turn, Ok(applied)));
+        if let Some(Effect::Call(turn, _)) = effects.first() {
+            effects = step(Input::Answered(*turn, done("x")));
+        }
+    }
+    let expected: Vec<_> = rows.iter().map(|row| row.id).collect();
+    assert_eq!(intended, expected, "each once");
+}
+
+#[test]
+fn a_row_that_turned_out_to_be_old_makes_the_lane_look_at_the_store_again() {
+    let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+    let mut lane = Lane::new(BackendId::new("crm"), settings());
+    lane.step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] }, now, &mut Dull(0));
+    for class in 0..3 {
+        let none = Input::Loaded { class, requests: Some(vec![]), all: true, next_ready: None };
+        lane.step(none, now, &mut Dull(0));
+    }
+    let submitted = Input::Submitted(Box::new(request(1, Op::Create)));
+    let effects = lane.step(submitted, now, &mut Dull(0));
+    let [Effect::Store(turn, _), ..] = effects[..] else { panic!("{effects:?}") };
+    let effects = lane.step(Input::Stored(turn, Ok(vec![Applied::Skipped])), now, &mut Dull(0));
+    assert!(effects.contains(&Effect::Load(0)), "{effects:?}");
+}

@@ -1,0 +1,25 @@
+//! The service from outside: real processes, held to what they promise on the wire.
+//!
+//! A [`world::World`] runs the binary with a data folder of its own beside simulated ticketing
+//! systems, whose ledger knows nothing of Ticketgate, and a private RabbitMQ. Alarm systems and
+//! subscribers are Python programs over pika (`tests/pika`), so that nothing here can agree with
+//! itself about a format. Work is waited for by looking until it is there; no time is asserted.
+//!
+//! Needs Debian's `rabbitmq-server`, `python3-pika` and `python3-msgpack`
+//! (`scripts/install-test-needs`).
+
+mod alarms;
+mod clients;
+mod dice;
+mod exactly_once;
+mod face;
+mod plain_answers;
+mod process;
+mod programs;
+mod stopping;
+mod subscribers;
+mod verdict;
+mod world;
+
+#[path = "../support/rabbit.rs"]
+mod rabbit;
