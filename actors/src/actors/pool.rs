@@ -347,7 +347,9 @@ impl Actor for Pool {
 impl Handler<Acquire> for Pool {
     type Result = ResponseFuture<Result<Grant, NoClient>>;
 
-    fn handle(&mut self, Acquire(wish): Acquire, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Acquire(mut wish): Acquire, ctx: &mut Self::Context) -> Self::Result {
+        // Who does not want to wait gets what is free when its turn comes here.
+        wish.wait_until = wish.wait_until.max(self.now());
         let (granted, grant) = oneshot::channel();
         self.waiting.entry(wish.guid).or_default().push(granted);
         let outcomes = self.locks.acquire(wish, self.now());
