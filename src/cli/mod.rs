@@ -1,7 +1,11 @@
 //! The command line. Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 78 bad config.
 
+mod alarm;
 mod explain;
 mod offline;
+mod people;
+mod remote;
+mod ticket;
 
 use crate::demo::DemoArgs;
 use crate::simulate::cli::SimulateArgs;
@@ -37,18 +41,64 @@ enum Command {
         config: PathBuf,
     },
     /// Ask a running service whether it is ready
-    Health(explain::At),
+    Health(remote::At),
     /// Why does this alarm have a ticket, or none?
     Explain {
         /// The alarm's source
         source: String,
         /// The alarm's id
         id: String,
-        /// The whole answer as JSON
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        at: explain::At,
+        at: remote::At,
+    },
+    /// Send and list alarms
+    Alarm {
+        #[command(subcommand)]
+        command: alarm::AlarmCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Make, change, close, read and find tickets
+    Ticket {
+        #[command(subcommand)]
+        command: ticket::TicketCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Take ticket clients for scripts
+    Lock {
+        #[command(subcommand)]
+        command: people::LockCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Look at the ticket clients, and free them by force
+    Client {
+        #[command(subcommand)]
+        command: people::ClientCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Look at the lanes to the backends, and let them go on
+    Lane {
+        #[command(subcommand)]
+        command: people::LaneCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Look at requests, and say what became of undecided ones
+    Request {
+        #[command(subcommand)]
+        command: people::RequestCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Look at messages that could not be read
+    Parked {
+        #[command(subcommand)]
+        command: people::ParkedCommand,
+        #[command(flatten)]
+        at: remote::At,
     },
     /// List the presets in the binary, or print one as the copy that you edit
     Presets {
@@ -76,9 +126,14 @@ pub fn run() -> ExitCode {
             Err(errors) => return bad_config(&errors),
         },
         Command::Health(at) => on_actix(explain::health(at)),
-        Command::Explain { source, id, json, at } => {
-            on_actix(explain::explain(at, source, id, json))
-        }
+        Command::Explain { source, id, at } => on_actix(explain::explain(at, source, id)),
+        Command::Alarm { command, at } => on_actix(alarm::run(at, command)),
+        Command::Ticket { command, at } => on_actix(ticket::run(at, command)),
+        Command::Lock { command, at } => on_actix(people::lock(at, command)),
+        Command::Client { command, at } => on_actix(people::client(at, command)),
+        Command::Lane { command, at } => on_actix(people::lane(at, command)),
+        Command::Request { command, at } => on_actix(people::request(at, command)),
+        Command::Parked { command, at } => on_actix(people::parked(at, command)),
         Command::Presets { name } => offline::presets(name.as_deref()),
         Command::Simulate(args) => on_actix(async move { args.run().await.map(|()| true) }),
     };

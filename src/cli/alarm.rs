@@ -1,0 +1,225 @@
+//! `ticketgate alarm`: what an alarm system would send, by hand.
+
+use super::remote::{Ask, At, map, pair};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+use ticketgate_actors::ports::Clock;
+
+/// What to do with alarms.
+#[derive(Debug, Subcommand)]
+pub enum AlarmCommand {
+    /// Send a raised event
+    Raise(New),
+    /// Send an updated event: what is not given stays as it is
+    Update {
+        /// The alarm's source
+        source: String,
+        /// The alarm's id
+        id: String,
+        #[command(flatten)]
+        details: Details,
+    },
+    /// Send a cleared event
+    Clear {
+        /// The alarm's source
+        source: String,
+        /// The alarm's id
+        id: String,
+    },
+    /// List alarms, newest first
+    List {
+        /// Only of this source
+        #[arg(long)]
+        source: Option<String>,
+        /// Only active or only cleared ones
+        #[arg(long, value_parser = ["active", "cleared"])]
+        state: Option<String>,
+        /// At most so many
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
+/// A new alarm.
+#[derive(Debug, Args)]
+pub struct New {
+    /// The alarm's source
+    source: String,
+    /// The alarm's id, unique within its source
+    id: String,
+    /// The managed object
+    #[arg(long)]
+    object: String,
+    /// When it began, RFC 3339; now, if it is not given
+    #[arg(long)]
+    raised_at: Option<String>,
+    #[command(flatten)]
+    details: Details,
+}
+
+/// What is known of an alarm.
+#[derive(Debug, Args)]
+pub struct Details {
+    /// critical, major, minor, warning or indeterminate
+    #[arg(long)]
+    severity: Option<String>,
+    /// The object's name for people
+    #[arg(long)]
+    object_name: Option<String>,
+    /// X.733 alarm type
+    #[arg(long)]
+    alarm_type: Option<String>,
+    /// X.733 probable cause
+    #[arg(long)]
+    probable_cause: Option<String>,
+    /// X.733 specific problem
+    #[arg(long)]
+    specific_problem: Option<String>,
+    /// Free text
+    #[arg(long)]
+    text: Option<String>,
+    /// The measured value
+    #[arg(long)]
+    value: Option<String>,
+    /// A property, more than once if needed
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = pair)]
+    properties: Vec<(String, Value)>,
+    /// The backend that its ticket should be in
+    #[arg(long)]
+    backend: Option<String>,
+    /// incident, change or problem
+    #[arg(long)]
+    kind: Option<String>,
+    /// A field of its ticket, more than once if needed
+    #[arg(long = "field", value_name = "NAME=VALUE", value_parser = pair)]
+    fields: Vec<(String, Value)>,
+}
+
+impl Details {
+    /// Lays what is given over an event.
+    fn over(self, event: &mut Map<String, Value>) {
+        for (name, value) in [
+            ("severity", self.severity),
+            ("object_name", self.object_name),
+            ("alarm_type", self.alarm_type),
+            ("probable_cause", self.probable_cause),
+            ("specific_problem", self.specific_problem),
+            ("text", self.text),
+            ("value", self.value),
+        ] {
+            if let Some(value) = value {
+                event.insert(name.to_owned(), value.into());
+            }
+        }
+        if !self.properties.is_empty() {
+            event.insert("properties".to_owned(), map(self.properties));
+        }
+        let wishes: Map<String, Value> = [
+            ("backend", self.backend.map(Value::from)),
+            ("kind", self.kind.map(Value::from)),
+            ("fields", (!self.fields.is_empty()).then(|| map(self.fields))),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
+        if !wishes.is_empty() {
+            event.insert("ticket".to_owned(), wishes.into());
+        }
+    }
+}
+
+fn now() -> String {
+    crate::clock::SystemClock::default().now().wall.to_string()
+}
+
+/// Does it.
+pub async fn run(at: At, command: AlarmCommand) -> anyhow::Result<bool> {
+    let event = match command {
+        AlarmCommand::List { source, state, limit } => {
+            let ask = Ask::get(["alarms"])
+                .with("source", source)
+                .with("state", state)
+                .with("limit", limit);
+            return at.list(ask, COLUMNS).await;
+        }
+        AlarmCommand::Raise(New { source, id, object, raised_at, details }) => {
+            let raised_at = raised_at.unwrap_or_else(now);
+            let mut event = Map::new();
+            for (name, value) in [
+                ("source", source),
+                ("id", id),
+                ("state", "raised".to_owned()),
+                ("severity", "major".to_owned()),
+                ("raised_at", raised_at),
+                ("object", object),
+            ] {
+                event.insert(name.to_owned(), value.into());
+            }
+            details.over(&mut event);
+            event
+        }
+        AlarmCommand::Update { source, id, details } => {
+            let Some(mut event) = known(&at, &source, &id, "updated").await? else {
+                return Ok(false);
+            };
+            details.over(&mut event);
+            event
+        }
+        AlarmCommand::Clear { source, id } => match known(&at, &source, &id, "cleared").await? {
+            Some(event) => event,
+            None => return Ok(false),
+        },
+    };
+    let answer = at.api(Ask::post(["alarms"], event.into())).await?;
+    at.show(&answer, |_| "accepted".to_owned())
+}
+
+const COLUMNS: &[(&str, &str)] = &[
+    ("source", "/source"),
+    ("id", "/id"),
+    ("state", "/state"),
+    ("severity", "/severity"),
+    ("object", "/object"),
+    ("changed", "/changed_at"),
+    ("backend", "/backend"),
+    ("ticket", "/ticket"),
+    ("reason", "/reason"),
+];
+
+/// An event that repeats what the service knows of an alarm; none if it knows no such alarm, which
+/// is then told.
+async fn known(
+    at: &At,
+    source: &str,
+    id: &str,
+    state: &str,
+) -> anyhow::Result<Option<Map<String, Value>>> {
+    let answer = at.api(Ask::get(["alarms", source, id])).await?;
+    if !answer.ok() {
+        at.show(&answer, |_| String::new())?;
+        return Ok(None);
+    }
+    let newest = answer.body;
+    let mut event = Map::new();
+    for name in [
+        "source",
+        "id",
+        "severity",
+        "raised_at",
+        "object",
+        "object_name",
+        "alarm_type",
+        "probable_cause",
+        "specific_problem",
+        "text",
+        "value",
+        "properties",
+    ] {
+        if !newest[name].is_null() {
+            event.insert(name.to_owned(), newest[name].clone());
+        }
+    }
+    event.insert("state".to_owned(), json!(state));
+    event.insert("changed_at".to_owned(), json!(now()));
+    Ok(Some(event))
+}

@@ -1,0 +1,182 @@
+//! A running service over HTTP, for all commands that ask one: where it is, what it answers, and
+//! how that is shown: tables for people, `--json` for scripts.
+
+use anyhow::Context;
+use clap::Args;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use reqwest::Method;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// How long the service may take to answer, beside what it was asked to wait.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the service is.
+#[derive(Clone, Debug, Args)]
+pub struct At {
+    /// The service's address
+    #[arg(long, env = "TICKETGATE_URL", default_value = "http://127.0.0.1:8640", global = true)]
+    url: String,
+    /// The whole answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What a service answered.
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body; null where there is none.
+    pub body: Value,
+}
+
+/// One call.
+pub struct Ask<'a> {
+    method: Method,
+    path: Vec<&'a str>,
+    query: Vec<(&'static str, String)>,
+    body: Option<Value>,
+    wait: Duration,
+}
+
+impl<'a> Ask<'a> {
+    /// Reads.
+    pub fn get(path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.into_iter().collect(),
+            query: Vec::new(),
+            body: None,
+            wait: Duration::ZERO,
+        }
+    }
+    /// Sends.
+    pub fn post(path: impl IntoIterator<Item = &'a str>, body: Value) -> Self {
+        Self { method: Method::POST, body: Some(body), ..Self::get(path) }
+    }
+    /// Replaces.
+    pub fn put(path: impl IntoIterator<Item = &'a str>, body: Value) -> Self {
+        Self { method: Method::PUT, body: Some(body), ..Self::get(path) }
+    }
+    /// Removes.
+    pub fn delete(path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { method: Method::DELETE, ..Self::get(path) }
+    }
+    /// With a part of the query, where it is set.
+    pub fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
+        self.query.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+    /// The service will take so long.
+    pub fn waiting(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+}
+
+impl At {
+    /// Makes a call below `/api/v1`.
+    pub async fn api(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
+        let path = ["api", "v1"].into_iter().chain(ask.path.iter().copied()).collect();
+        self.call(Ask { path, ..ask }).await
+    }
+
+    /// Makes a call.
+    pub async fn call(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
+        crate::backends::install_tls();
+        let timeout = TIMEOUT + ask.wait;
+        let client = reqwest::Client::builder().no_proxy().timeout(timeout).build()?;
+        let mut url = reqwest::Url::parse(&self.url).context("--url is not a URL")?;
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("--url cannot carry a path"))?
+            .pop_if_empty()
+            .extend(ask.path);
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(ask.query);
+        }
+        let mut request = client.request(ask.method, url);
+        if let Some(body) = &ask.body {
+            request = request.json(body);
+        }
+        let answer = request
+            .send()
+            .await
+            .with_context(|| format!("no service answers at {} (--url)", self.url))?;
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await.context("the answer broke off")?;
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&bytes).context("that is not a Ticketgate")?,
+        };
+        Ok(Answer { status, body })
+    }
+
+    /// Shows an answer: as JSON, or as `people` do it. True: it was a success.
+    pub fn show(
+        &self,
+        answer: &Answer,
+        people: impl FnOnce(&Value) -> String,
+    ) -> anyhow::Result<bool> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&answer.body)?);
+        } else if answer.ok() {
+            println!("{}", people(&answer.body));
+        } else {
+            let body = &answer.body;
+            let field = body["field"].as_str().or(body["error"]["field"].as_str());
+            let field = field.map(|field| format!("{field}: ")).unwrap_or_default();
+            eprintln!("ticketgate: {field}{}", body["detail"].as_str().unwrap_or("refused"));
+        }
+        Ok(answer.ok())
+    }
+
+    /// Gets a list and shows it.
+    pub async fn list(&self, ask: Ask<'_>, columns: &[(&str, &str)]) -> anyhow::Result<bool> {
+        let answer = self.api(ask).await?;
+        self.show(&answer, |body| table(&body["items"], columns))
+    }
+}
+
+impl Answer {
+    /// Was it a success?
+    pub fn ok(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// A table of an array: title and JSON pointer of each column.
+pub fn table(items: &Value, columns: &[(&str, &str)]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(columns.iter().map(|(title, _)| *title));
+    for item in items.as_array().into_iter().flatten() {
+        table.add_row(columns.iter().map(|(_, pointer)| cell(item.pointer(pointer))));
+    }
+    table.to_string()
+}
+
+/// A value for people.
+pub fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A time span on the command line: `30s`.
+pub fn span(text: &str) -> Result<Duration, String> {
+    crate::words::parse_duration(text).map_err(|error| error.to_string())
+}
+
+/// `name=value` on the command line; the value is JSON if it reads as JSON, else text.
+pub fn pair(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok((name.to_owned(), value))
+}
+
+/// Pairs as a map.
+pub fn map(pairs: Vec<(String, Value)>) -> Value {
+    Value::Object(pairs.into_iter().collect::<Map<_, _>>())
+}
