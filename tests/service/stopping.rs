@@ -1,6 +1,8 @@
 //! SIGTERM while calls are under way (rule G16): what can be kept is kept, and nothing is lost.
 
-use crate::alarms::raised;
+use crate::alarms::{message, raised};
+use crate::programs::{Publisher, Subscriber};
+use crate::rabbit::Rabbit;
 use crate::verdict;
 use crate::world::{Setting, World};
 use serde_json::{Value, json};
@@ -89,4 +91,38 @@ async fn a_call_that_outlasts_the_grace_is_in_doubt_after_the_next_start_and_fou
         found_out += usize::from(steps(&world, n).await.contains("doubt"));
     }
     assert_eq!(found_out, 2, "one call was under way at each backend");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_while_alarms_arrive_from_the_broker_loses_none_and_leaves_no_doubt() {
+    const MANY: usize = 300;
+    let node = Rabbit::shared().await;
+    let faults = Faults { latency_ms: 10, ..Faults::default() };
+    let setting = Setting {
+        broker: Some((node.url(), "stop".to_owned())),
+        backends: vec![("crm", faults, "")],
+        config: "[policy]\ndefault_backend = \"crm\"\n".to_owned(),
+        ..Setting::default()
+    };
+    let mut world = World::started(setting).await;
+    let subscriber = Subscriber::listening(&world, "all", &["#"]).await;
+    let messages =
+        (0..MANY).map(|n| message(&format!("m{n}"), "msgpack", raised("probe", &format!("A{n}"))));
+    let mut publisher = Publisher::start(&world, Some(100));
+    publisher.publish(messages.collect());
+    for sent in [60, 140, 220] {
+        publisher.has_sent(&world, sent).await;
+        let status = world.stop().await;
+        assert_eq!(status.code(), Some(0), "{status}");
+        world.start().await;
+    }
+    publisher.has_sent(&world, MANY).await;
+    verdict::the_broker_is_empty(&world, node).await;
+    world.settled(MANY).await;
+    let report = verdict::ledger_is_clean(&world);
+    assert_eq!((report.tickets, report.calls.create), (MANY as u64, MANY as u64));
+    assert_eq!(report.calls.search, 0, "nothing had to be found out");
+    let told = verdict::everything_is_heard(&world, &subscriber).await;
+    let events: usize = told.events.values().map(Vec::len).sum();
+    assert_eq!(events, MANY);
 }
