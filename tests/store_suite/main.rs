@@ -4,6 +4,7 @@
 //! Another store joins with one line at the end of this file.
 
 mod cases;
+mod command_cases;
 mod lane_cases;
 mod list_cases;
 mod sqlite;
@@ -26,6 +27,14 @@ macro_rules! every_case {
             cases: a_set_sees_what_it_wrote_itself,
             cases: many_sets_are_answered_in_their_order,
             cases: a_ticket_of_the_backend_is_adopted,
+            command_cases: one_command_id_is_one_request,
+            command_cases: a_command_under_a_lost_lock_leaves_no_trace,
+            command_cases: a_command_goes_its_whole_way_and_its_event_carries_the_answer,
+            command_cases: a_command_for_an_alarm_makes_its_ticket,
+            command_cases: a_command_names_a_ticket_by_either_id,
+            command_cases: a_ticket_that_was_never_made_takes_no_commands,
+            command_cases: an_external_lock_is_kept_until_it_is_over,
+            command_cases: a_forced_unlock_bars_every_older_fence,
             lane_cases: a_whole_way_from_alarm_to_confirmed_event,
             lane_cases: news_from_an_older_epoch_is_refused,
             lane_cases: taking_a_lane_puts_its_open_intent_in_doubt,
