@@ -14,6 +14,7 @@ use ticketgate_actors::ports::Delivery;
 const MAX_PARKED: usize = 16 * 1024 * 1024;
 
 /// What becomes of an arrival.
+#[expect(clippy::large_enum_variant, reason = "nearly all are taken, and taken apart at once")]
 pub(super) enum Arrival {
     /// It goes to the inlet.
     Taken(Delivery),

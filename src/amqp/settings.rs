@@ -37,7 +37,9 @@ pub struct AmqpSettings {
     pub confirm_timeout: Duration,
     /// What is published is written as this.
     pub encoding: Encoding,
-    /// Queues in which events wait for subscribers that come later.
+    /// Queues in which events wait for subscribers that come later: `[[subscriptions]]`, a section of
+    /// its own in the config.
+    #[serde(skip)]
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -110,7 +112,7 @@ impl AmqpSettings {
             wrong("amqp.confirm_timeout", "must be longer than 0s");
         }
         for (n, subscription) in self.subscriptions.iter().enumerate() {
-            let key = |below: &str| format!("amqp.subscriptions[{n}].{below}");
+            let key = |below: &str| format!("subscriptions[{n}].{below}");
             name(&mut wrong, &key("queue"), &subscription.queue, MAX_NAME);
             if subscription.bindings.is_empty() {
                 wrong(&key("bindings"), "must name at least one: without any it hears nothing");
@@ -151,17 +153,14 @@ mod tests {
             url = "amqp://u:secret@h/"
             heartbeat = "5s"
             encoding = "json"
-            [[subscriptions]]
-            queue = "noc"
-            bindings = ["ticket.#"]
-            ttl = "1d"
             "#,
         )
         .unwrap();
+        let noc: Subscription =
+            toml::from_str("queue = 'noc'\nbindings = ['ticket.#']\nttl = '1d'").unwrap();
         assert_eq!(settings.heartbeat, Duration::from_secs(5));
         assert_eq!(settings.encoding, Encoding::Json);
         assert_eq!(settings.prefetch, 512);
-        let noc = &settings.subscriptions[0];
         assert_eq!((noc.exchange, noc.max_length), (Hears::Tickets, DEFAULT_MAX_LENGTH));
         assert_eq!(noc.ttl, Some(Duration::from_secs(86_400)));
         assert!(!format!("{settings:?}").contains("secret"));

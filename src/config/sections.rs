@@ -1,6 +1,6 @@
 //! The sections of the config file, their defaults, and what they demand of each other.
 
-use crate::amqp::AmqpSettings;
+use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
 use crate::words;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Config {
     pub http: Http,
     /// The broker; absent: the in-process bus, alarms come over HTTP.
     pub amqp: Option<AmqpSettings>,
+    /// Queues in which events wait at the broker for subscribers that come later.
+    pub subscriptions: Vec<Subscription>,
     /// The ticket clients.
     pub clients: Clients,
     /// From alarms to tickets.
@@ -45,6 +47,7 @@ impl Default for Config {
             store: StoreSection::default(),
             http: Http::default(),
             amqp: None,
+            subscriptions: Vec::new(),
             clients: Clients::default(),
             policy: PolicySection::default(),
             routes: Vec::new(),
@@ -239,6 +242,9 @@ impl Config {
                  set http.allow_remote_without_auth = true behind a proxy that has one"
                     .into(),
             );
+        }
+        if self.amqp.is_none() && !self.subscriptions.is_empty() {
+            wrong("subscriptions".into(), "are queues at a broker: there is no [amqp]".into());
         }
         for (key, what) in self.amqp.iter().flat_map(AmqpSettings::faults) {
             wrong(key, what);

@@ -28,7 +28,7 @@ pub struct Problem {
     index: Option<usize>,
     /// More members, as RFC 9457 allows.
     #[serde(flatten)]
-    more: Map<String, Value>,
+    more: Option<Box<Map<String, Value>>>,
 }
 
 impl Problem {
@@ -40,7 +40,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             index: None,
-            more: Map::new(),
+            more: None,
         }
     }
     /// 400.
@@ -66,7 +66,7 @@ impl Problem {
     /// Any status, with the members of an answer beside those of a problem.
     pub fn with(status: StatusCode, detail: &str, more: Map<String, Value>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { more, ..Self::new(status, title, detail) }
+        Self { more: Some(Box::new(more)), ..Self::new(status, title, detail) }
     }
     /// 503 with Retry-After.
     pub fn busy(detail: impl Into<String>) -> Self {

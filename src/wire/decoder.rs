@@ -25,7 +25,7 @@ impl Decode for Decoder {
         Ok((identity(delivery, &event.alarm.source), event))
     }
 
-    fn command(&self, delivery: &Delivery) -> Result<Command, BadCommand> {
+    fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>> {
         command_in::from_bus(delivery)
     }
 }

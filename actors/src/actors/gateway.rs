@@ -205,7 +205,13 @@ impl Gateway {
         if let Some(mut view) = self.outside.views.lanes.get_mut(&backend) {
             view.calls += 1;
         }
-        let span = tracing::info_span!("call", %backend, request = ?call.request.map(|id| id.0));
+        let span = tracing::info_span!(
+            "call",
+            %backend,
+            request = call.request.map(tracing::field::display),
+            alarm = call.alarm.as_ref().map(tracing::field::display),
+            ticket = call.work.ticket().map(tracing::field::display),
+        );
         let answer = seat.port.call(call).instrument(span);
         ctx.spawn(answer.into_actor(self).map(move |answer, gateway, ctx| {
             if matches!(answer, Answer::Done(_) | Answer::Read(_))
@@ -238,6 +244,7 @@ impl Gateway {
                 tracing::info!(
                     %backend,
                     request = %request.id,
+                    alarm = request.alarm().map(tracing::field::display),
                     ticket = %ticket.key,
                     backend_id = ticket.backend_id.as_deref(),
                     op = request.op.as_str(),

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// Makes an answer's id from its event's: another one, and the same at every publication.
-const REPLY: u128 = 0x7265_706c_79;
+const REPLY: u128 = 0x0072_6570_6c79;
 
 /// Events were stored.
 #[derive(Message)]

@@ -49,7 +49,7 @@ pub trait Decode: Send + Sync {
     /// The event in it and its identity; or what is wrong with it.
     fn decode(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed>;
     /// The command in it; or what is wrong with it, and who can be told.
-    fn command(&self, delivery: &Delivery) -> Result<Command, BadCommand>;
+    fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>>;
 }
 
 /// A command that cannot be read.

@@ -466,9 +466,10 @@ impl Lane {
         effects.push(Effect::Store(turn, set));
     }
 
-    fn call(&self, request: Option<RequestId>, work: Work, now: Moment) -> Call {
+    fn call(&self, request: Option<&Request>, work: Work, now: Moment) -> Call {
         Call {
-            request,
+            request: request.map(|request| request.id),
+            alarm: request.and_then(Request::alarm).cloned(),
             work,
             send_by: now.mono.plus(self.settings.send_within),
             timeout: self.settings.timeout,
@@ -491,7 +492,7 @@ impl Lane {
         let doubt = self.doubts.swap_remove(at);
         match judge::look(&self.settings, &doubt.request, &doubt.ticket, now) {
             Look::Ask(work) => {
-                let call = self.call(Some(doubt.request.id), work, now);
+                let call = self.call(Some(&doubt.request), work, now);
                 self.begin_call(InFlight::Look(doubt), call, effects);
             }
             Look::SendAgain => {
@@ -700,7 +701,7 @@ impl Lane {
             }
             Applied::Intended(request, ticket) => {
                 let work = judge::work(&request, &ticket);
-                let call = self.call(Some(request.id), work, now);
+                let call = self.call(Some(&request), work, now);
                 self.begin_call(InFlight::Write(request), call, effects);
             }
             Applied::Stale(request, alarm) => {
