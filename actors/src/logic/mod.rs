@@ -8,4 +8,6 @@ pub mod locks;
 pub mod occurrence;
 pub mod outbox;
 pub mod policy;
+pub mod progress;
+pub mod pulse;
 pub mod topic;
