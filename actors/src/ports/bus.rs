@@ -4,7 +4,7 @@
 //! [`Verdict`] says. Outward, the outbox calls [`Bus::publish`].
 
 use super::Soon;
-use crate::model::{AlarmEvent, EventId, Identity, TicketEvent, Timestamp, WriteBack};
+use crate::model::{AlarmEvent, Beat, EventId, Identity, TicketEvent, Timestamp, WriteBack};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -41,6 +41,8 @@ pub struct Malformed {
 pub trait Decode: Send + Sync {
     /// The event in it and its identity; or what is wrong with it.
     fn decode(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed>;
+    /// The beat in it; or what is wrong with it.
+    fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed>;
 }
 
 /// What becomes of a delivery.
@@ -66,6 +68,8 @@ pub enum Outgoing {
     Ticket(Arc<TicketEvent>),
     /// `writeback.<source>` on the tickets exchange.
     WriteBack(WriteBack),
+    /// `heartbeat.<origin>` on the heartbeats exchange.
+    Beat(Arc<Beat>),
     /// `key` on the ops exchange, for operators' tools.
     Ops {
         /// Stable across re-publication.
