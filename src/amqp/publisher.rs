@@ -31,6 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Publisher {
     tickets: String,
     ops: String,
+    heartbeats: String,
     deadline: Duration,
     current: RwLock<Option<Arc<Session>>>,
 }
@@ -46,6 +47,7 @@ impl Publisher {
         Self {
             tickets: topology::named(settings, topology::TICKETS),
             ops: topology::named(settings, topology::OPS),
+            heartbeats: topology::named(settings, topology::HEARTBEATS),
             deadline: settings.confirm_timeout,
             current: RwLock::new(None),
         }
@@ -63,6 +65,7 @@ impl Publisher {
         let exchange = match message.exchange {
             Exchange::Tickets => self.tickets.clone(),
             Exchange::Ops => self.ops.clone(),
+            Exchange::Heartbeats => self.heartbeats.clone(),
         };
         let deadline = self.deadline;
         Ok(async move { session.publish(exchange, message, Instant::now() + deadline).await })

@@ -1,12 +1,13 @@
-//! Deliveries to alarm events: the one implementation of the `Decode` port.
+//! Deliveries to alarm events and beats: the one implementation of the `Decode` port.
 //!
 //! An event's identity is its CloudEvents id (unique within the CloudEvents source), else its
 //! message id (unique within the alarm's source), else a hash of its body (CONTRACT 1.3).
 
 use super::alarm_in::{self, FIELDS};
+use super::beat;
 use super::codec::{self, Encoding};
 use ticketgate_actors::logic::correlation;
-use ticketgate_actors::model::{AlarmEvent, BackendId, Identity};
+use ticketgate_actors::model::{AlarmEvent, BackendId, Beat, Identity};
 use ticketgate_actors::ports::{Decode, Delivery, Malformed};
 
 /// Reads alarm events; knows which backends they may ask for.
@@ -22,6 +23,10 @@ impl Decode for Decoder {
         let fields = codec::fields(&delivery.body, encoding, FIELDS)?;
         let event = alarm_in::alarm(fields, &delivery.body, &self.known_backends)?;
         Ok((identity(delivery, &event.alarm.source), event))
+    }
+
+    fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed> {
+        beat::read(delivery)
     }
 }
 

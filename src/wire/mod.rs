@@ -1,4 +1,4 @@
-//! The wire's formats (CONTRACT 1.2 to 1.4): what goes through RabbitMQ, and alarms over HTTP.
+//! The wire's formats (CONTRACT 1.2 to 1.4, 1.6): what goes through RabbitMQ, and alarms over HTTP.
 //!
 //! Exactly one file knows each format; the model and the actors never see one. Everything in here
 //! is a function of bytes: no clock, no broker, no await. Bad input is data: a [`Malformed`] that
@@ -8,6 +8,7 @@
 
 mod alarm_in;
 mod alarms_json;
+mod beat;
 mod codec;
 mod decoder;
 mod event_out;
@@ -17,4 +18,4 @@ mod tree;
 pub use alarms_json::{MAX_EVENTS, alarms_from_json};
 pub use codec::{Encoding, MAX_BODY};
 pub use decoder::Decoder;
-pub use event_out::{Encoded, Exchange, encode};
+pub use event_out::{Encoded, Exchange, encode, ticket_json};

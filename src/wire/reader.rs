@@ -84,6 +84,17 @@ impl Reader {
         self.fault(name, format_args!("{text:?} is not one of: {allowed}"))
     }
 
+    /// A whole number from 0.
+    pub fn number(&mut self, name: &str) -> Result<Option<u64>, Malformed> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => match value.as_u64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(self.fault(name, "must be a whole number from 0")),
+            },
+        }
+    }
+
     /// An RFC 3339 time of any precision and offset.
     pub fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Malformed> {
         match self.text(name, usize::MAX)? {
