@@ -57,6 +57,15 @@ impl Inlet for LateInlet {
     }
 }
 
+/// Takes beats where nobody listens.
+struct Nobody;
+
+impl Inlet for Nobody {
+    fn take(&self, batch: Vec<Delivery>) -> Soon<Vec<Verdict>> {
+        Box::pin(async move { vec![Verdict::Settled; batch.len()] })
+    }
+}
+
 /// Makes the seat of each described backend.
 pub fn seats(
     described: &[Description],
@@ -89,17 +98,23 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let known: Vec<BackendId> = backend_ids(described);
 
     let (alarms, parked) = (Arc::new(LateInlet::default()), Arc::new(LateInlet::default()));
+    let heartbeats = Arc::new(LateInlet::default());
     let (mut amqp, mut inproc) = (None, None);
     let bus: Arc<dyn Bus> = match &config.amqp {
         Some(settings) => {
-            let inlets = Inlets { alarms: alarms.clone(), parked: parked.clone() };
+            let inlets = Inlets {
+                alarms: alarms.clone(),
+                parked: parked.clone(),
+                heartbeats: heartbeats.clone(),
+            };
             let bus = AmqpBus::start(settings.clone(), &config.node, inlets, ids.clone()).await?;
             let bus = Arc::new(bus);
             amqp = Some(bus.clone());
             bus
         }
         None => {
-            let bus = InprocBus::new(&config.node, Encoding::default(), alarms.clone());
+            let bus = InprocBus::new(&config.node, Encoding::default(), alarms.clone())
+                .with_heartbeats(heartbeats.clone());
             let bus = Arc::new(bus);
             inproc = Some(bus.clone());
             bus
@@ -123,13 +138,20 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         instance: config.instance.clone(),
         views: Views::default(),
     });
-    let settings =
-        CastSettings { clients: config.clients.number, flow_timeout: config.clients.flow_timeout };
+    let settings = CastSettings {
+        clients: config.clients.number,
+        flow_timeout: config.clients.flow_timeout,
+        heartbeat: config.heartbeats.settings(&config.node),
+    };
     let decoder = Arc::new(Decoder { known_backends: known.clone() });
     let cast = Cast::start(outside, &settings, decoder, Arc::new(tripwire));
-    // Both are set here and nowhere else.
+    // All are set here and nowhere else.
     let _ = alarms.0.set(Arc::new(cast.intake.clone()));
     let _ = parked.0.set(Arc::new(ParkedInlet(cast.intake.clone())));
+    let _ = heartbeats.0.set(match &cast.beats {
+        Some(beats) => Arc::new(beats.clone()),
+        None => Arc::new(Nobody),
+    });
 
     let face = Face {
         cast: cast.clone(),

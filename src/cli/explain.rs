@@ -20,7 +20,7 @@ pub struct At {
 
 impl At {
     /// Gets a path; the status and the body.
-    async fn get(&self, path: &[&str]) -> anyhow::Result<(u16, Value)> {
+    pub(super) async fn get(&self, path: &[&str]) -> anyhow::Result<(u16, Value)> {
         crate::backends::install_tls();
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         let mut url = reqwest::Url::parse(&self.url).context("--url is not a URL")?;

@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 78 bad config.
 
 mod explain;
+mod heartbeat;
 mod offline;
 
 use crate::demo::DemoArgs;
@@ -50,6 +51,11 @@ enum Command {
         #[command(flatten)]
         at: explain::At,
     },
+    /// Who beats, who is late, who is gone
+    Heartbeat {
+        #[command(subcommand)]
+        what: HeartbeatCommand,
+    },
     /// List the presets in the binary, or print one as the copy that you edit
     Presets {
         /// Which one
@@ -57,6 +63,18 @@ enum Command {
     },
     /// Run a simulated ticketing system with a ledger
     Simulate(SimulateArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum HeartbeatCommand {
+    /// Every origin that was heard or is expected
+    List {
+        /// The whole answer as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: explain::At,
+    },
 }
 
 /// Runs the command that was asked for.
@@ -78,6 +96,9 @@ pub fn run() -> ExitCode {
         Command::Health(at) => on_actix(explain::health(at)),
         Command::Explain { source, id, json, at } => {
             on_actix(explain::explain(at, source, id, json))
+        }
+        Command::Heartbeat { what: HeartbeatCommand::List { json, at } } => {
+            on_actix(heartbeat::list(at, json))
         }
         Command::Presets { name } => offline::presets(name.as_deref()),
         Command::Simulate(args) => on_actix(async move { args.run().await.map(|()| true) }),

@@ -86,6 +86,7 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(lists::request)
                 .service(lists::lanes)
                 .service(lists::clients)
+                .service(lists::heartbeats)
                 .service(lists::parked)
                 .service(lists::parked_one)
                 .service(actions::settle)

@@ -1,0 +1,44 @@
+//! `heartbeat list`.
+
+use super::explain::At;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Lists origins and what is made of them.
+pub async fn list(at: At, json: bool) -> anyhow::Result<bool> {
+    let (status, body) = at.get(&["api", "v1", "heartbeats"]).await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&body)?);
+        return Ok(status == 200);
+    }
+    if status != 200 {
+        anyhow::bail!("{}", body["detail"].as_str().unwrap_or("the service answered oddly"));
+    }
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_header(["origin", "verdict", "status", "silent", "beats", "outages", "problems"]);
+    for item in body["items"].as_array().into_iter().flatten() {
+        table.add_row(row(item));
+    }
+    println!("{table}");
+    Ok(true)
+}
+
+fn row(item: &Value) -> [String; 7] {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let number = |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let silent = item["silent_ms"].as_u64().map(Duration::from_millis);
+    let problems = item["detail"]["problems"].as_array().into_iter().flatten();
+    [
+        text(&item["origin"]),
+        text(&item["verdict"]),
+        text(&item["status"]),
+        silent.map_or_else(|| "-".to_owned(), |span| format!("{:.1} s", span.as_secs_f64())),
+        number(&item["beats"]),
+        number(&item["outages"]),
+        problems.filter_map(Value::as_str).collect::<Vec<_>>().join("; "),
+    ]
+}
