@@ -8,7 +8,7 @@ use crate::amqp::{AmqpBus, Inlets};
 use crate::backends::{self, Description, RestBackend};
 use crate::clock::{RandomIds, SystemClock};
 use crate::config::{Loaded, backend_ids};
-use crate::http::{self, Face};
+use crate::http::{self, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
 use crate::stores::{SqliteSettings, SqliteStore};
@@ -41,6 +41,7 @@ pub struct Service {
     /// The bus, if it is the in-process one.
     pub inproc: Option<Arc<InprocBus>>,
     amqp: Option<Arc<AmqpBus>>,
+    streams: Streams,
     server: ServerHandle,
 }
 
@@ -153,11 +154,13 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         None => Arc::new(Nobody),
     });
 
+    let streams = Streams::default();
     let face = Face {
         cast: cast.clone(),
         known_backends: Arc::new(known),
         metrics: Arc::new(Metrics::default()),
         log_level,
+        streams: streams.clone(),
         node: config.node.clone(),
     };
     let (address, server) = http::start(face, config.http.listen)
@@ -169,7 +172,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         }
     });
     tracing::info!(%address, node = %config.node, backends = described.len(), "ready");
-    Ok(Service { cast, address, inproc, amqp, server: handle })
+    Ok(Service { cast, address, inproc, amqp, streams, server: handle })
 }
 
 impl Service {
@@ -182,6 +185,8 @@ impl Service {
         if let Some(amqp) = &self.amqp {
             amqp.close(DELIVERIES_GRACE).await;
         }
+        // A graceful stop waits for what is open, and a stream has no end of its own.
+        self.streams.close();
         self.server.stop(true).await;
         tracing::info!("stopped");
     }

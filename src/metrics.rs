@@ -38,7 +38,7 @@ impl Metrics {
     }
 
     /// Prometheus's text format.
-    pub async fn render(&self, cast: &Cast) -> Result<String, StoreError> {
+    pub async fn render(&self, cast: &Cast, streams: usize) -> Result<String, StoreError> {
         let figures = cast.outside.reads.figures().await?;
         let views = &cast.outside.views;
         self.gauge("ticketgate_alarms", &[], figures.alarms);
@@ -99,6 +99,7 @@ impl Metrics {
         ] {
             self.counter(name, &[], value.load(Ordering::Relaxed));
         }
+        self.gauge("ticketgate_event_streams", &[], streams as u64);
         self.gauge("ticketgate_bus_connected", &[], u64::from(cast.outside.bus.connected()));
         Ok(self.handle.render())
     }

@@ -18,18 +18,28 @@ pub struct At {
     url: String,
 }
 
+/// A client that asks the service itself and no proxy.
+pub(super) fn client() -> reqwest::ClientBuilder {
+    crate::backends::install_tls();
+    reqwest::Client::builder().no_proxy()
+}
+
 impl At {
-    /// Gets a path; the status and the body.
-    pub(super) async fn get(&self, path: &[&str]) -> anyhow::Result<(u16, Value)> {
-        crate::backends::install_tls();
-        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+    /// The URL of a path.
+    pub(super) fn path(&self, path: &[&str]) -> anyhow::Result<reqwest::Url> {
         let mut url = reqwest::Url::parse(&self.url).context("--url is not a URL")?;
         url.path_segments_mut()
             .map_err(|()| anyhow::anyhow!("--url cannot carry a path"))?
             .pop_if_empty()
             .extend(path);
+        Ok(url)
+    }
+
+    /// Gets a path; the status and the body.
+    pub(super) async fn get(&self, path: &[&str]) -> anyhow::Result<(u16, Value)> {
+        let client = client().timeout(TIMEOUT).build()?;
         let answer = client
-            .get(url)
+            .get(self.path(path)?)
             .send()
             .await
             .with_context(|| format!("no service answers at {} (--url)", self.url))?;

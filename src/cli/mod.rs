@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 78 bad config.
 
 mod explain;
+mod follow;
 mod heartbeat;
 mod offline;
 
@@ -51,6 +52,8 @@ enum Command {
         #[command(flatten)]
         at: explain::At,
     },
+    /// Print ticket events as they come
+    Follow(follow::FollowArgs),
     /// Who beats, who is late, who is gone
     Heartbeat {
         #[command(subcommand)]
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Explain { source, id, json, at } => {
             on_actix(explain::explain(at, source, id, json))
         }
+        Command::Follow(args) => on_actix(follow::follow(args)),
         Command::Heartbeat { what: HeartbeatCommand::List { json, at } } => {
             on_actix(heartbeat::list(at, json))
         }

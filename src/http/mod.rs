@@ -5,12 +5,15 @@
 
 mod actions;
 mod alarms;
+mod events;
 mod explain;
 mod health;
 mod lists;
 mod page;
 mod problem;
 mod shapes;
+
+pub use events::Streams;
 
 use crate::metrics::Metrics;
 use crate::telemetry::LogLevel;
@@ -39,6 +42,8 @@ pub struct Face {
     pub metrics: Arc<Metrics>,
     /// Changes the log level.
     pub log_level: LogLevel,
+    /// Readers of events; closed before the server stops.
+    pub streams: Streams,
     /// This node's name.
     pub node: String,
 }
@@ -87,6 +92,7 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(lists::lanes)
                 .service(lists::clients)
                 .service(lists::heartbeats)
+                .service(events::events)
                 .service(lists::parked)
                 .service(lists::parked_one)
                 .service(actions::settle)
