@@ -30,6 +30,12 @@ pub(super) fn intake(raw: Raw, queue: &Arc<str>) -> Arrival {
     Arrival::Taken(delivery(raw, Arc::clone(queue), None))
 }
 
+/// From the queue of beats. Whatever its size: nothing is behind that queue that would keep it, and
+/// the inlet counts what it cannot read.
+pub(super) fn beat(raw: Raw, queue: &Arc<str>) -> Arrival {
+    Arrival::Taken(delivery(raw, Arc::clone(queue), None))
+}
+
 /// From the parked queue: named after the queue in which it was first, with the reason for which
 /// the broker took it out of there.
 pub(super) fn parked(mut raw: Raw, queue: &Arc<str>) -> Arrival {

@@ -73,6 +73,11 @@ impl Broker {
         Ok(Self { uri, node: node.to_owned() })
     }
 
+    /// This node's name.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Connects, within a time.
     pub async fn connect(&self, purpose: &str) -> Result<Connection, Trouble> {
         let name = format!("ticketgate/{} {purpose}", self.node);

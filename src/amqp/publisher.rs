@@ -32,6 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Publisher {
     tickets: String,
     ops: String,
+    heartbeats: String,
     deadline: Duration,
     current: RwLock<Option<Arc<Session>>>,
 }
@@ -50,6 +51,7 @@ impl Publisher {
         Self {
             tickets: topology::named(settings, topology::TICKETS),
             ops: topology::named(settings, topology::OPS),
+            heartbeats: topology::named(settings, topology::HEARTBEATS),
             deadline: settings.confirm_timeout,
             current: RwLock::new(None),
         }
@@ -68,6 +70,7 @@ impl Publisher {
             Exchange::Tickets => self.tickets.clone(),
             Exchange::Ops => self.ops.clone(),
             Exchange::Theirs(name) => name.clone(),
+            Exchange::Heartbeats => self.heartbeats.clone(),
         };
         let deadline = self.deadline;
         Ok(async move { session.publish(exchange, message, Instant::now() + deadline).await })

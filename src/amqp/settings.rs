@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// Bytes of an AMQP name or routing key.
 const MAX_NAME: usize = 255;
-/// Bytes of the prefix: leaves room for the longest name behind it.
-const MAX_PREFIX: usize = 200;
+/// Bytes of the prefix: leaves room for the longest name behind it, that of a node's queue of beats.
+const MAX_PREFIX: usize = 170;
 /// Messages that wait for a subscriber that does not come: about 1 GB on the broker's disk.
 const DEFAULT_MAX_LENGTH: u32 = 1_000_000;
 
@@ -85,6 +85,8 @@ pub enum Hears {
     Tickets,
     /// Notices for operators' tools.
     Ops,
+    /// Beats of every origin.
+    Heartbeats,
 }
 
 fn default_max_length() -> u32 {

@@ -75,7 +75,23 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// A client that asks the service itself and no proxy.
+pub fn client() -> reqwest::ClientBuilder {
+    crate::backends::install_tls();
+    reqwest::Client::builder().no_proxy()
+}
+
 impl At {
+    /// The URL of a path.
+    pub fn url<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> anyhow::Result<reqwest::Url> {
+        let mut url = reqwest::Url::parse(&self.url).context("--url is not a URL")?;
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("--url cannot carry a path"))?
+            .pop_if_empty()
+            .extend(path);
+        Ok(url)
+    }
+
     /// Makes a call below `/api/v1`.
     pub async fn api(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
         let path = ["api", "v1"].into_iter().chain(ask.path.iter().copied()).collect();
@@ -84,14 +100,8 @@ impl At {
 
     /// Makes a call.
     pub async fn call(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
-        crate::backends::install_tls();
-        let timeout = TIMEOUT + ask.wait;
-        let client = reqwest::Client::builder().no_proxy().timeout(timeout).build()?;
-        let mut url = reqwest::Url::parse(&self.url).context("--url is not a URL")?;
-        url.path_segments_mut()
-            .map_err(|()| anyhow::anyhow!("--url cannot carry a path"))?
-            .pop_if_empty()
-            .extend(ask.path);
+        let client = client().timeout(TIMEOUT + ask.wait).build()?;
+        let mut url = self.url(ask.path)?;
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(ask.query);
         }

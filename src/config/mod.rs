@@ -12,7 +12,7 @@ mod sections;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use sections::{
-    Clients, Config, Http, Log, LogFormat, PolicySection, StoreSection, backend_ids,
+    Clients, Config, Heartbeats, Http, Log, LogFormat, PolicySection, StoreSection, backend_ids,
 };
 
 use crate::backends::{self, Description};

@@ -7,8 +7,13 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use ticketgate_actors::actors::HeartbeatSettings;
 use ticketgate_actors::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain, Rule};
+use ticketgate_actors::logic::pulse::ORIGINS_MAX;
 use ticketgate_actors::model::{BackendId, Route};
+
+/// Origins that can be expected: half of those that are kept, so that others find room.
+const EXPECT_MAX: usize = ORIGINS_MAX / 2;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -33,6 +38,8 @@ pub struct Config {
     pub policy: PolicySection,
     /// Where final answers go that no command sends elsewhere.
     pub routes: Vec<RouteSection>,
+    /// Beats, ours and those of others.
+    pub heartbeats: Heartbeats,
     /// Logging.
     pub log: Log,
     /// The ticketing systems: read by [`crate::backends::load`].
@@ -51,6 +58,7 @@ impl Default for Config {
             clients: Clients::default(),
             policy: PolicySection::default(),
             routes: Vec::new(),
+            heartbeats: Heartbeats::default(),
             log: Log::default(),
             backend: Vec::new(),
         }
@@ -175,6 +183,40 @@ impl PolicySection {
     }
 }
 
+/// `[heartbeats]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heartbeats {
+    /// Send beats, and watch those of others.
+    pub enabled: bool,
+    /// From one beat to the next, 100 ms to 1 h.
+    #[serde(with = "words::duration")]
+    pub interval: Duration,
+    /// From an origin's last beat to `down`; absent: 6 intervals of its own, at least 30 s.
+    #[serde(with = "words::optional_duration")]
+    pub timeout: Option<Duration>,
+    /// Origins that must beat: one that is not heard within its time-out is down.
+    pub expect: Vec<String>,
+}
+
+impl Default for Heartbeats {
+    fn default() -> Self {
+        Self { enabled: true, interval: Duration::from_secs(10), timeout: None, expect: vec![] }
+    }
+}
+
+impl Heartbeats {
+    /// As the actor takes it; none: it is off.
+    pub fn settings(&self, node: &str) -> Option<HeartbeatSettings> {
+        self.enabled.then(|| HeartbeatSettings {
+            origin: node.to_owned(),
+            interval: self.interval,
+            timeout: self.timeout,
+            expect: self.expect.clone(),
+        })
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -231,6 +273,22 @@ impl Config {
         }
         if self.clients.flow_timeout < Duration::from_secs(1) {
             wrong("clients.flow_timeout".into(), "must be at least 1s".into());
+        }
+        let interval = self.heartbeats.interval;
+        if !(Duration::from_millis(100)..=Duration::from_secs(3_600)).contains(&interval) {
+            wrong("heartbeats.interval".into(), "must be 100ms to 1h".into());
+        }
+        if self.heartbeats.timeout.is_some_and(|timeout| timeout < Duration::from_secs(1)) {
+            wrong("heartbeats.timeout".into(), "must be at least 1s".into());
+        }
+        for (n, origin) in self.heartbeats.expect.iter().enumerate() {
+            if origin.trim().is_empty() || origin.chars().count() > 128 {
+                let key = format!("heartbeats.expect[{n}]");
+                wrong(key, "must be the name of an origin, 1 to 128 characters".into());
+            }
+        }
+        if self.heartbeats.expect.len() > EXPECT_MAX {
+            wrong("heartbeats.expect".into(), format!("may name {EXPECT_MAX} origins"));
         }
         if !(1..=16).contains(&self.store.readers) {
             wrong("store.readers".into(), "must be 1 to 16".into());

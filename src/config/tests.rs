@@ -25,6 +25,7 @@ fn the_sample_file_equals_the_defaults() {
     assert_eq!(sample.http, default.http);
     assert_eq!(sample.clients, default.clients);
     assert_eq!(sample.policy, default.policy);
+    assert_eq!(sample.heartbeats, default.heartbeats);
     assert_eq!(sample.log, default.log);
     assert!(sample.amqp.is_none() && sample.backend.is_empty());
 }
@@ -57,6 +58,8 @@ fn every_error_names_file_line_key_and_what_is_allowed() {
             "[policy]\ndefault_backend = \"x\"\n",
             "t.toml:2: policy.default_backend: unknown backend",
         ),
+        ("[heartbeats]\ninterval = \"1ms\"\n", "t.toml:2: heartbeats.interval: must be 100ms"),
+        ("[heartbeats]\nexpect = [\"\"]\n", "t.toml:2: heartbeats.expect[0]: must be the name"),
         ("[log]\nlevel = \"a=b=c\"\n", "t.toml:2: log.level: is not a level"),
         ("[amqp]\nheartbeat = \"1500ms\"\n", "t.toml:2: amqp.heartbeat: must be whole seconds"),
         ("wrong = 1\n", "t.toml:1: wrong: unknown key"),

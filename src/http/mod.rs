@@ -7,12 +7,15 @@ mod actions;
 mod alarms;
 mod clients;
 mod commands;
+mod events;
 mod explain;
 mod health;
 mod lists;
 mod page;
 mod problem;
 mod shapes;
+
+pub use events::Streams;
 
 use crate::metrics::Metrics;
 use crate::telemetry::LogLevel;
@@ -41,6 +44,8 @@ pub struct Face {
     pub metrics: Arc<Metrics>,
     /// Changes the log level.
     pub log_level: LogLevel,
+    /// Readers of events; closed before the server stops.
+    pub streams: Streams,
     /// This node's name.
     pub node: String,
 }
@@ -99,6 +104,8 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(commands::acquire)
                 .service(commands::renew)
                 .service(commands::release)
+                .service(lists::heartbeats)
+                .service(events::events)
                 .service(lists::parked)
                 .service(lists::parked_one)
                 .service(actions::settle)

@@ -159,6 +159,7 @@ impl Handler<Woken> for Outbox {
     type Result = ();
 
     fn handle(&mut self, _: Woken, ctx: &mut Self::Context) {
+        self.outside.views.events_stored.send_modify(|times| *times = times.wrapping_add(1));
         self.feed(Input::Woken, ctx);
     }
 }
