@@ -1,5 +1,5 @@
 //! Intake: takes a delivery, checks it, stores it, and only then lets it be acknowledged
-//! (DESIGN, "The way of an alarm", 1; rules G2, I1, I3).
+//! (docs/rules.md, "The way of an alarm", 1; rules G2, I1, I3).
 //!
 //! Not an actor: it keeps no state but counters, and runs on the thread of whoever delivers. Bad
 //! input from the bus is parked with its reason; from HTTP it is refused by the caller, which uses

@@ -53,7 +53,7 @@ pub enum MadeBy {
     },
 }
 
-/// How far a request is. The picture is in DESIGN, "States of a request".
+/// How far a request is. The picture is in docs/rules.md, "States of a request".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
