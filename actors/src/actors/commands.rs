@@ -7,7 +7,7 @@
 
 use super::client::{NotRead, ReadFor, TicketClient};
 use super::gateway::Submit;
-use super::pool::{Acquire, NoClient, Pool, Prove, Release, Renew};
+use super::pool::{self, GiveBack, NoClient, Pool, Prove, Release, Renew};
 use super::{Gateway, Outside, Post};
 use crate::changes::{
     Applied, Change, ChangeSet, CommandTaken, Guard, LockProof, Refusal, TakeCommand, Write,
@@ -243,7 +243,7 @@ impl Commands {
                 let lost = || CommandError::of("guid", Code::LockLost, "this lock is not held");
                 renewed.map(|grant| Given::Locked(self.told(&grant))).ok_or_else(lost)
             }
-            Order::Release { guid } => match self.pool.ask(Release(guid)).await {
+            Order::Release { guid } => match self.pool.ask(GiveBack(guid)).await {
                 Some(true) => Ok(Given::Nothing),
                 Some(false) => {
                     Err(CommandError::of("guid", Code::LockLost, "this lock is not held"))
@@ -284,12 +284,17 @@ impl Commands {
     ) -> Result<Grant, CommandError> {
         let wait_until = self.outside.clock.now().mono.plus(wait);
         let wish = Wish { guid, holder, timeout, wait_until };
-        match self.pool.ask(Acquire(wish)).await {
+        match pool::acquire(&self.pool, wish).await {
             Some(Ok(grant)) => Ok(grant),
             Some(Err(why @ NoClient::TimedOut)) => {
                 Err(CommandError::new(Code::Timeout, why.to_string()))
             }
-            Some(Err(why)) => Err(CommandError::new(Code::Busy, why.to_string())),
+            Some(Err(why @ NoClient::NotYours)) => {
+                Err(CommandError::of("guid", Code::Invalid, why.to_string()))
+            }
+            Some(Err(why @ (NoClient::Busy | NoClient::NotKept))) => {
+                Err(CommandError::new(Code::Busy, why.to_string()))
+            }
             None => Err(replaced()),
         }
     }
