@@ -66,12 +66,19 @@ impl Commands {
     ///
     /// # Errors
     /// The store did not take it: nothing was done, and nothing is remembered.
-    pub async fn run(&self, command: Command) -> Result<CommandAnswer, StoreError> {
+    pub async fn run(self: &Arc<Self>, command: Command) -> Result<CommandAnswer, StoreError> {
         let id = command.id;
         match self.prepare(&command).await {
             Ok(Some(take)) => {
-                let applied = self.outside.store.apply(write(take)).await;
-                self.first_answer(id, applied)
+                let me = self.clone();
+                // To its end, also if the asker goes away meanwhile: what is committed has to be
+                // submitted too, since its lane would not look for it.
+                let taken = tokio::spawn(async move {
+                    let applied = me.outside.store.apply(write(take)).await;
+                    me.first_answer(id, applied)
+                });
+                let broken = |_| Err(StoreError::Down("taking the command broke off".to_owned()));
+                taken.await.unwrap_or_else(broken)
             }
             Ok(None) => Ok(CommandAnswer::done(id, self.at_once(command).await)),
             Err(error) => Ok(CommandAnswer::done(id, Err(error))),
@@ -597,6 +604,10 @@ impl Commands {
 
 impl Inlet for CommandInlet {
     fn take(&self, batch: Vec<Delivery>) -> Soon<Vec<Verdict>> {
-        Box::pin(Self::take_batch(self.0.clone(), batch))
+        let all = batch.len();
+        // To its end, also if the session with the broker is lost meanwhile: what is committed has
+        // to be submitted too. The broker hands the batch out again, and each is a repeat then.
+        let taken = tokio::spawn(Self::take_batch(self.0.clone(), batch));
+        Box::pin(async move { taken.await.unwrap_or_else(|_| vec![Verdict::GiveBack; all]) })
     }
 }
