@@ -13,7 +13,7 @@ use crate::wire::{Encoded, Exchange};
 use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Event, ExchangeKind};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind, Event, ExchangeKind};
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -25,6 +25,8 @@ use tracing::warn;
 
 /// AMQP's word for a message that survives the broker.
 const PERSISTENT: u8 = 2;
+/// AMQP's reply code for what does not exist.
+const NOT_FOUND: u16 = 404;
 /// How often the connection is looked at, should an event of it have been missed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -173,7 +175,9 @@ impl Session {
         message: Encoded,
         deadline: Instant,
     ) -> Result<(), PublishFailed> {
-        if matches!(message.exchange, Exchange::Theirs(_)) && !self.is_there(&exchange).await {
+        if matches!(message.exchange, Exchange::Theirs(_))
+            && !self.is_there(&exchange, deadline).await?
+        {
             // Publishing to it would close the channel, and every event with it.
             warn!(exchange, "an answer is dropped: there is no such exchange");
             return Ok(());
@@ -205,33 +209,50 @@ impl Session {
         }
     }
 
-    /// Asks once a session, on a channel that may be closed by the answer.
-    async fn is_there(&self, exchange: &str) -> bool {
+    /// Asks once a session, on a channel that may be closed by the answer. Only the broker's own
+    /// "not found" says that it is not there: on any other trouble the publish is repeated.
+    async fn is_there(&self, exchange: &str, deadline: Instant) -> Result<bool, PublishFailed> {
         let seen = |it: &Mutex<HashSet<String>>| {
             it.lock().unwrap_or_else(PoisonError::into_inner).contains(exchange)
         };
         if exchange.is_empty() || seen(&self.seen) {
-            return true;
+            return Ok(true);
         }
-        // Without a channel the publish itself fails, and is repeated.
-        let Ok(channel) = self.connection.create_channel().await else { return true };
-        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-        let kind = ExchangeKind::Topic;
-        let asked =
-            channel.exchange_declare(exchange.into(), kind, options, FieldTable::default()).await;
-        if asked.is_err() {
-            return false;
+        let asked = async {
+            let channel = self.connection.create_channel().await?;
+            let passive =
+                ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+            let (kind, none) = (ExchangeKind::Topic, FieldTable::default());
+            channel.exchange_declare(exchange.into(), kind, passive, none).await?;
+            // Nothing depends on the good-bye.
+            let _ = channel.close(200, "asked".into()).await;
+            Ok(())
+        };
+        match timeout_at(deadline, asked).await {
+            Ok(Ok(())) => {
+                self.seen
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(exchange.to_owned());
+                Ok(true)
+            }
+            Ok(Err(error)) if is_not_found(&error) => Ok(false),
+            Ok(Err(error)) => Err(PublishFailed(format!("asking for the exchange: {error}"))),
+            Err(_) => self.broken("the broker did not answer in time".to_owned()).map(|()| false),
         }
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(exchange.to_owned());
-        // Nothing depends on the good-bye.
-        let _ = channel.close(200, "asked".into()).await;
-        true
     }
 
     /// Nothing that this session still holds back shall go out later, behind a repeat.
     fn broken(&self, why: String) -> Result<(), PublishFailed> {
         self.give_up(&why);
         Err(PublishFailed(why))
+    }
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(broker) => broker.get_id() == NOT_FOUND,
+        _ => false,
     }
 }
 

@@ -68,6 +68,8 @@ pub fn start(face: Face, listener: TcpListener) -> std::io::Result<(SocketAddr, 
     .workers(1)
     .max_connections(CONNECTIONS_MAX)
     .client_request_timeout(HEAD_WITHIN)
+    // Who hangs up waits no longer: a lock must not be granted to nobody (rule L7).
+    .h1_allow_half_closed(false)
     .disable_signals()
     .shutdown_timeout(5)
     .listen(listener)?

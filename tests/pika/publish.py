@@ -7,30 +7,16 @@ until the broker has confirmed it, through lost connections, again under the sam
 """
 
 import argparse
-import base64
 import json
 import sys
 import time
 
-import msgpack
 import pika
 
-from wire import TROUBLE, complain, connect, say
+from wire import TROUBLE, complain, connect, encoded, say
 
 # Between two tries to reach a broker that is not there.
 PAUSE_SECONDS = 0.2
-
-
-def encoded(message):
-    """The content type and the bytes."""
-    match message["encoding"]:
-        case "msgpack":
-            return "application/msgpack", msgpack.packb(message["body"])
-        case "json":
-            return "application/json", json.dumps(message["body"]).encode()
-        case "raw":
-            return message["claims"], base64.b64decode(message["body"])
-    raise ValueError(message["encoding"])
 
 
 class Publisher:

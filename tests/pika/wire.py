@@ -4,6 +4,7 @@ These programs stand for everybody else's: they know the wire contract, and noth
 own code. Debian's python3-pika and python3-msgpack are all they need.
 """
 
+import base64
 import hashlib
 import json
 import sys
@@ -15,10 +16,10 @@ import pika
 TROUBLE = (pika.exceptions.AMQPError, OSError)
 
 
-def connect(url):
+def connect(url, heartbeat=10):
     parameters = pika.URLParameters(url)
     # A broker that was killed is noticed at once by its closed socket; this is for one that hangs.
-    parameters.heartbeat = 10
+    parameters.heartbeat = heartbeat
     parameters.blocked_connection_timeout = 30
     parameters.socket_timeout = 5
     return pika.BlockingConnection(parameters)
@@ -30,6 +31,18 @@ def say(what):
 
 def complain(who, what):
     print(f"{who}: {what!r}", file=sys.stderr, flush=True)
+
+
+def encoded(message):
+    """The content type and the bytes."""
+    match message["encoding"]:
+        case "msgpack":
+            return "application/msgpack", msgpack.packb(message["body"])
+        case "json":
+            return "application/json", json.dumps(message["body"]).encode()
+        case "raw":
+            return message["claims"], base64.b64decode(message["body"])
+    raise ValueError(message["encoding"])
 
 
 def read_body(content_type, body):

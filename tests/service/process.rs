@@ -36,8 +36,22 @@ impl Process {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill -TERM {}", self.0.id());
+        self.signal("-TERM");
+    }
+
+    /// It stands still until [`Self::thaw`].
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on, and does not know how long it stood still.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal} {}", self.0.id());
     }
 
     /// As if its machine had lost its power, but for the disk's cache.

@@ -24,13 +24,13 @@ pub struct Heard {
 }
 
 /// A program, and the lines that it has said.
-struct Program {
-    process: Process,
+pub struct Program {
+    pub process: Process,
     said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Program {
-    fn start(world: &World, script: &str, args: &[&str]) -> Self {
+    pub fn start(world: &World, script: &str, args: &[&str]) -> Self {
         let mut process = Process::start(&mut python(world, script, args));
         let said = Arc::new(Mutex::new(Vec::new()));
         let lines = process.child().stdout.take().expect("it is piped");
@@ -43,11 +43,11 @@ impl Program {
         Self { process, said }
     }
 
-    fn said(&self) -> Vec<String> {
+    pub fn said(&self) -> Vec<String> {
         self.said.lock().expect("nobody panics with it").clone()
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.said.lock().expect("nobody panics with it").len()
     }
 }

@@ -225,13 +225,31 @@ impl World {
 
     /// POST of a body as it is: the status and the answer.
     pub async fn post(&self, path: &str, body: impl Into<String>) -> (u16, Value) {
-        let request = self.http.request(Method::POST, self.url() + path);
+        self.send(Method::POST, path, body).await
+    }
+
+    /// PUT of a body as it is: the status and the answer.
+    pub async fn put(&self, path: &str, body: impl Into<String>) -> (u16, Value) {
+        self.send(Method::PUT, path, body).await
+    }
+
+    /// DELETE: the status and the answer, which is null where there is none.
+    pub async fn delete(&self, path: &str) -> (u16, Value) {
+        self.send(Method::DELETE, path, "").await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: impl Into<String>) -> (u16, Value) {
+        let request = self.http.request(method.clone(), self.url() + path);
         let request = request.header("content-type", "application/json").body(body.into());
-        let answer = request.send().await.unwrap_or_else(|error| panic!("POST {path}: {error}"));
+        let answer = request.send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let status = answer.status().as_u16();
         let text = answer.text().await.expect("a whole answer");
+        if text.is_empty() {
+            return (status, Value::Null);
+        }
         let value = serde_json::from_str(&text);
-        (status, value.unwrap_or_else(|error| panic!("POST {path}: {error}: {text}")))
+        (status, value.unwrap_or_else(|error| panic!("{method} {path}: {error}: {text}")))
     }
 
     /// Why an alarm has a ticket, or none.
@@ -262,6 +280,15 @@ impl World {
             (here && settled && sent).then_some(())
         })
         .await;
+    }
+
+    /// Both links to the broker stand.
+    pub async fn on_the_broker(&self) {
+        let connected = async || {
+            let ready = self.look("/readyz").await;
+            (ready["bus_connected"] == true).then_some(())
+        };
+        self.until("the service is connected to the broker", connected).await;
     }
 
     /// What the service has logged so far.

@@ -7,7 +7,7 @@
 
 use super::client::{NotRead, ReadFor, TicketClient};
 use super::gateway::Submit;
-use super::pool::{Acquire, NoClient, Pool, Prove, Release, Renew};
+use super::pool::{self, GiveBack, NoClient, Pool, Prove, Release, Renew};
 use super::{Gateway, Outside, Post};
 use crate::changes::{
     Applied, Change, ChangeSet, CommandTaken, Guard, LockProof, Refusal, TakeCommand, Write,
@@ -66,12 +66,19 @@ impl Commands {
     ///
     /// # Errors
     /// The store did not take it: nothing was done, and nothing is remembered.
-    pub async fn run(&self, command: Command) -> Result<CommandAnswer, StoreError> {
+    pub async fn run(self: &Arc<Self>, command: Command) -> Result<CommandAnswer, StoreError> {
         let id = command.id;
         match self.prepare(&command).await {
             Ok(Some(take)) => {
-                let applied = self.outside.store.apply(write(take)).await;
-                self.first_answer(id, applied)
+                let me = self.clone();
+                // To its end, also if the asker goes away meanwhile: what is committed has to be
+                // submitted too, since its lane would not look for it.
+                let taken = tokio::spawn(async move {
+                    let applied = me.outside.store.apply(write(take)).await;
+                    me.first_answer(id, applied)
+                });
+                let broken = |_| Err(StoreError::Down("taking the command broke off".to_owned()));
+                taken.await.unwrap_or_else(broken)
             }
             Ok(None) => Ok(CommandAnswer::done(id, self.at_once(command).await)),
             Err(error) => Ok(CommandAnswer::done(id, Err(error))),
@@ -243,7 +250,7 @@ impl Commands {
                 let lost = || CommandError::of("guid", Code::LockLost, "this lock is not held");
                 renewed.map(|grant| Given::Locked(self.told(&grant))).ok_or_else(lost)
             }
-            Order::Release { guid } => match self.pool.ask(Release(guid)).await {
+            Order::Release { guid } => match self.pool.ask(GiveBack(guid)).await {
                 Some(true) => Ok(Given::Nothing),
                 Some(false) => {
                     Err(CommandError::of("guid", Code::LockLost, "this lock is not held"))
@@ -284,12 +291,17 @@ impl Commands {
     ) -> Result<Grant, CommandError> {
         let wait_until = self.outside.clock.now().mono.plus(wait);
         let wish = Wish { guid, holder, timeout, wait_until };
-        match self.pool.ask(Acquire(wish)).await {
+        match pool::acquire(&self.pool, wish).await {
             Some(Ok(grant)) => Ok(grant),
             Some(Err(why @ NoClient::TimedOut)) => {
                 Err(CommandError::new(Code::Timeout, why.to_string()))
             }
-            Some(Err(why)) => Err(CommandError::new(Code::Busy, why.to_string())),
+            Some(Err(why @ NoClient::NotYours)) => {
+                Err(CommandError::of("guid", Code::Invalid, why.to_string()))
+            }
+            Some(Err(why @ (NoClient::Busy | NoClient::NotKept))) => {
+                Err(CommandError::new(Code::Busy, why.to_string()))
+            }
             None => Err(replaced()),
         }
     }
@@ -592,6 +604,10 @@ impl Commands {
 
 impl Inlet for CommandInlet {
     fn take(&self, batch: Vec<Delivery>) -> Soon<Vec<Verdict>> {
-        Box::pin(Self::take_batch(self.0.clone(), batch))
+        let all = batch.len();
+        // To its end, also if the session with the broker is lost meanwhile: what is committed has
+        // to be submitted too. The broker hands the batch out again, and each is a repeat then.
+        let taken = tokio::spawn(Self::take_batch(self.0.clone(), batch));
+        Box::pin(async move { taken.await.unwrap_or_else(|_| vec![Verdict::GiveBack; all]) })
     }
 }

@@ -5,7 +5,7 @@
 //! the clients (rule L12); its due alarms wait as rows.
 
 use super::keeper::{Alive, Post};
-use super::{Acquire, Carry, Outside, Pool, TicketClient};
+use super::{Carry, Outside, Pool, TicketClient, acquire};
 use crate::logic::locks::{Grant, Holder, Locks, Wish};
 use crate::model::{BackendId, OccurrenceRef};
 use crate::ports::{DueAlarm, StoreError};
@@ -130,7 +130,7 @@ impl Dispatcher {
             timeout: self.flow_timeout,
             wait_until: now.mono.plus(self.flow_timeout),
         };
-        let granted = self.pool.ask(Acquire(wish));
+        let granted = acquire(&self.pool, wish);
         ctx.spawn(granted.into_actor(self).map(move |granted, dispatcher, ctx| {
             match granted.and_then(Result::ok) {
                 Some(grant) => dispatcher.carry(backend, due, grant),

@@ -37,7 +37,7 @@ pub use keeper::{Keeper, Post};
 pub use leases::StoreLeases;
 pub use notices::Notices;
 pub use outbox::{CloseOutbox, Outbox, Woken};
-pub use pool::{Acquire, NoClient, Pool, Prove, Release, Renew, Unlock};
+pub use pool::{Acquire, GiveBack, NoClient, Pool, Prove, Release, Renew, Unlock, acquire};
 pub use views::{BusyWith, ClientView, Desk, LaneView, RESPONSES_MAX, Response, Views};
 
 use crate::logic::lane::LaneSettings;

@@ -8,12 +8,12 @@
 //! What it leaves to others: what is done under a lock (`client`), and what scripts are told
 //! (`commands`).
 
-use super::keeper::Alive;
+use super::keeper::{Alive, Post};
 use super::{ClientView, Outside};
 use crate::changes::{Applied, Change, ChangeSet, ForceUnlock, LockProof};
 use crate::logic::locks::{FENCE_BLOCK, Grant, Holder, Locks, Outcome, Wish};
 use crate::model::{ClientNumber, EventId, Fence, KeptLock, LockName, Mono};
-use crate::ports::{Outgoing, StoreError};
+use crate::ports::{Outgoing, Reads, Store, StoreError};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
     WrapFuture,
@@ -42,19 +42,43 @@ pub enum NoClient {
     /// The store did not keep the lock.
     #[error("the store cannot keep the lock now")]
     NotKept,
+    /// The lock of that name is not a script's.
+    #[error("the lock of that name is somebody else's")]
+    NotYours,
 }
 
-/// Wishes for a client; answered when it is granted, or not.
+/// Wishes for a client; see [`acquire`].
 #[derive(Message)]
-#[rtype(result = "Result<Grant, NoClient>")]
-pub struct Acquire(pub Wish);
+#[rtype(result = "()")]
+pub struct Acquire {
+    wish: Wish,
+    /// Closed as soon as nobody waits any more. An answer by actix would not tell: it is awaited by
+    /// the actor's own side.
+    asker: Asker,
+}
+
+/// Waits for a client; none: the pool went away. Who drops this waits no longer (rule L7).
+pub fn acquire(
+    pool: &Post<Pool>,
+    wish: Wish,
+) -> impl Future<Output = Option<Result<Grant, NoClient>>> + use<> {
+    let (asker, answer) = oneshot::channel();
+    pool.tell(Acquire { wish, asker });
+    async move { answer.await.ok() }
+}
 
 /// Gives a client back. False: there was no such lock (rule L6).
 #[derive(Message)]
 #[rtype(result = "bool")]
 pub struct Release(pub Uuid);
 
-/// Holds a lock for longer; none once it has expired (rule L5).
+/// A script gives its client back, or waits no longer. False: it holds no such lock (rule L6);
+/// nobody gives back what a flow or a command holds.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct GiveBack(pub Uuid);
+
+/// Holds a script's lock for longer; none once it has expired (rule L5).
 #[derive(Message)]
 #[rtype(result = "Option<Grant>")]
 pub struct Renew(pub Uuid, pub Duration);
@@ -146,6 +170,18 @@ impl Pool {
         self.waiting.get(&guid).is_none_or(|askers| askers.iter().all(oneshot::Sender::is_closed))
     }
 
+    fn release(&mut self, guid: Uuid, ctx: &mut Context<Self>) -> bool {
+        let freed = self.locks.held(guid, self.now()).cloned();
+        let outcomes = self.locks.release(guid, self.now());
+        // Who waited under this name has given up.
+        self.answer(guid, &Err(NoClient::TimedOut));
+        if let Some(grant) = &freed {
+            self.ended(grant, ctx);
+        }
+        self.perform(outcomes, ctx);
+        freed.is_some()
+    }
+
     /// An external lock is a row before its holder hears of it.
     fn keep(&self, grant: Grant, ctx: &mut Context<Self>) {
         let kept = self.outside.store.apply(Change::KeepLock(self.row(&grant)).into());
@@ -170,7 +206,7 @@ impl Pool {
             guid: grant.guid,
             client: grant.client,
             fence: grant.fence,
-            timeout: grant.expires.since(self.now()),
+            timeout: grant.timeout,
             holder: match &grant.holder {
                 Holder::Script(name) | Holder::Command(name) => name.clone(),
                 Holder::Flow(backend) => backend.to_string(),
@@ -242,31 +278,26 @@ impl Pool {
         };
     }
 
-    /// What is left of an earlier life: external locks come back, everything else is void.
+    /// What is left of an earlier life: external locks come back, everything else is void. No
+    /// message is handled before: a lock that lives on would be told as lost, or its client be
+    /// somebody else's.
     fn begin(&self, ctx: &mut Context<Self>) {
         let (store, reads, number) =
             (self.outside.store.clone(), self.outside.reads.clone(), self.number as u64);
         let begun = async move {
-            let kept = reads.kept_locks().await?;
-            let applied = store.apply(Change::TakeFences(FENCE_BLOCK).into()).await?;
-            let [Applied::Fences(first)] = applied[..] else {
-                return Err(StoreError::Down("the store answered oddly".to_owned()));
-            };
-            let lives: HashSet<_> = kept.iter().map(|lock| lock.client).collect();
-            let barriers = (1..=number)
-                .map(ClientNumber)
-                .filter(|client| !lives.contains(client))
-                .map(|client| Change::RaiseBarrier(client, first));
-            store.apply(ChangeSet(barriers.collect())).await?;
-            Ok((first, kept))
-        };
-        ctx.spawn(begun.into_actor(self).map(|begun, pool, ctx| match begun {
-            Ok((first, kept)) => pool.begun(first, kept, ctx),
-            Err(error) => {
-                tracing::warn!(%error, "the store gave no fences: asked again");
-                ctx.run_later(STORE_RETRY, |pool, ctx| pool.begin(ctx));
+            loop {
+                match void_all_but_external(store.as_ref(), reads.as_ref(), number).await {
+                    Ok(begun) => return begun,
+                    Err(error) => {
+                        tracing::warn!(%error, "the store gave no fences: asked again");
+                        actix::clock::sleep(STORE_RETRY).await;
+                    }
+                }
             }
-        }));
+        };
+        ctx.wait(
+            begun.into_actor(self).map(|(first, kept), pool, ctx| pool.begun(first, kept, ctx)),
+        );
     }
 
     fn begun(&mut self, first: Fence, kept: Vec<KeptLock>, ctx: &mut Context<Self>) {
@@ -277,6 +308,7 @@ impl Pool {
                 client: lock.client,
                 fence: lock.fence,
                 expires: now.plus(lock.timeout),
+                timeout: lock.timeout,
                 holder: Holder::Script(lock.holder),
                 since: now,
             };
@@ -332,6 +364,26 @@ impl Pool {
     }
 }
 
+/// The first fence of a new block, above all that were granted, and the locks that live on.
+async fn void_all_but_external(
+    store: &dyn Store,
+    reads: &dyn Reads,
+    clients: u64,
+) -> Result<(Fence, Vec<KeptLock>), StoreError> {
+    let kept = reads.kept_locks().await?;
+    let applied = store.apply(Change::TakeFences(FENCE_BLOCK).into()).await?;
+    let [Applied::Fences(first)] = applied[..] else {
+        return Err(StoreError::Down("the store answered oddly".to_owned()));
+    };
+    let lives: HashSet<_> = kept.iter().map(|lock| lock.client).collect();
+    let barriers = (1..=clients)
+        .map(ClientNumber)
+        .filter(|client| !lives.contains(client))
+        .map(|client| Change::RaiseBarrier(client, first));
+    store.apply(ChangeSet(barriers.collect())).await?;
+    Ok((first, kept))
+}
+
 impl Actor for Pool {
     type Context = Context<Self>;
 
@@ -345,16 +397,23 @@ impl Actor for Pool {
 }
 
 impl Handler<Acquire> for Pool {
-    type Result = ResponseFuture<Result<Grant, NoClient>>;
+    type Result = ();
 
-    fn handle(&mut self, Acquire(mut wish): Acquire, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, it: Acquire, ctx: &mut Self::Context) {
+        let Acquire { mut wish, asker } = it;
+        let now = self.now();
+        let known = self.locks.held(wish.guid, now);
+        let of_script = |holder: &Holder| matches!(holder, Holder::Script(_));
+        if known.is_some_and(|grant| of_script(&grant.holder) != of_script(&wish.holder)) {
+            // The asker may have gone away.
+            let _ = asker.send(Err(NoClient::NotYours));
+            return;
+        }
         // Who does not want to wait gets what is free when its turn comes here.
-        wish.wait_until = wish.wait_until.max(self.now());
-        let (granted, grant) = oneshot::channel();
-        self.waiting.entry(wish.guid).or_default().push(granted);
-        let outcomes = self.locks.acquire(wish, self.now());
+        wish.wait_until = wish.wait_until.max(now);
+        self.waiting.entry(wish.guid).or_default().push(asker);
+        let outcomes = self.locks.acquire(wish, now);
         self.perform(outcomes, ctx);
-        Box::pin(async move { grant.await.unwrap_or(Err(NoClient::TimedOut)) })
     }
 }
 
@@ -362,15 +421,19 @@ impl Handler<Release> for Pool {
     type Result = bool;
 
     fn handle(&mut self, Release(guid): Release, ctx: &mut Self::Context) -> bool {
-        let freed = self.locks.held(guid, self.now()).cloned();
-        let outcomes = self.locks.release(guid, self.now());
-        // Who waited under this name has given up.
-        self.answer(guid, &Err(NoClient::TimedOut));
-        if let Some(grant) = &freed {
-            self.ended(grant, ctx);
+        self.release(guid, ctx)
+    }
+}
+
+impl Handler<GiveBack> for Pool {
+    type Result = bool;
+
+    fn handle(&mut self, GiveBack(guid): GiveBack, ctx: &mut Self::Context) -> bool {
+        let held = self.locks.held(guid, self.now());
+        match held.map(|grant| &grant.holder) {
+            Some(Holder::Script(_)) | None => self.release(guid, ctx),
+            Some(Holder::Flow(_) | Holder::Command(_)) => false,
         }
-        self.perform(outcomes, ctx);
-        freed.is_some()
     }
 }
 
@@ -378,21 +441,28 @@ impl Handler<Renew> for Pool {
     type Result = ResponseFuture<Option<Grant>>;
 
     fn handle(&mut self, Renew(guid, timeout): Renew, ctx: &mut Self::Context) -> Self::Result {
-        let Some(grant) = self.locks.renew(guid, timeout, self.now()) else {
-            return Box::pin(async { None });
+        let held = self.locks.held(guid, self.now());
+        let renewed = match held.map(|grant| &grant.holder) {
+            Some(Holder::Script(_)) => self.locks.renew(guid, timeout, self.now()),
+            _ => None,
         };
+        let Some(grant) = renewed else { return Box::pin(async { None }) };
         if let Some(mut view) = self.outside.views.clients.get_mut(&grant.client) {
             view.expires_at = Some(self.outside.clock.now().wall.plus(timeout));
         }
         self.wake_in_time(ctx);
         let kept = self.outside.store.apply(Change::KeepLock(self.row(&grant)).into());
-        Box::pin(async move {
-            if let Err(error) = kept.await {
+        let (done, is_done) = oneshot::channel();
+        // In here, so that the row of a release that follows is removed after it was written.
+        ctx.spawn(kept.into_actor(self).map(move |kept, _, _| {
+            if let Err(error) = kept {
                 // It holds; only after a restart it would have the time-out that it had before.
                 tracing::warn!(%error, "the renewal of a lock was not kept");
             }
-            Some(grant)
-        })
+            // The asker may have gone away.
+            let _ = done.send(grant);
+        }));
+        Box::pin(async move { is_done.await.ok() })
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Grant {
     pub fence: Fence,
     /// Not valid after this moment.
     pub expires: Mono,
+    /// What its holder asked for, last.
+    pub timeout: Duration,
     /// For whom.
     pub holder: Holder,
     /// Since when.
@@ -167,7 +169,7 @@ impl Locks {
             .iter_mut()
             .flatten()
             .find(|grant| grant.guid == guid && grant.expires > now)?;
-        grant.expires = now.plus(timeout);
+        (grant.expires, grant.timeout) = (now.plus(timeout), timeout);
         Some(grant.clone())
     }
 
@@ -232,6 +234,7 @@ impl Locks {
                 client: ClientNumber(free as u64 + 1),
                 fence: Fence(fence),
                 expires: now.plus(wish.timeout),
+                timeout: wish.timeout,
                 holder: wish.holder,
                 since: now,
             };
@@ -394,6 +397,7 @@ mod tests {
         let guid = Uuid::from_u128(1);
         let renewed = locks.renew(guid, Duration::from_secs(5), Mono(59_999)).unwrap();
         assert_eq!((renewed.expires, renewed.fence), (Mono(64_999), Fence(100)));
+        assert_eq!(renewed.timeout, Duration::from_secs(5));
         assert!(locks.renew(Uuid::from_u128(2), Duration::from_secs(5), Mono(59_999)).is_none());
         assert!(locks.renew(guid, Duration::from_secs(5), Mono(64_999)).is_none());
         assert!(
@@ -409,6 +413,7 @@ mod tests {
             client: ClientNumber(client),
             fence: Fence(7),
             expires: Mono(60_000),
+            timeout: Duration::from_secs(60),
             holder: Holder::Script("s".into()),
             since: Mono(0),
         };
