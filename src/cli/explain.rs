@@ -1,5 +1,6 @@
 //! Commands that ask a running service over HTTP: `explain`, `health`.
 
+use super::sign_in::SignIn;
 use anyhow::Context;
 use clap::Args;
 use comfy_table::Table;
@@ -16,6 +17,8 @@ pub struct At {
     /// The service's address
     #[arg(long, env = "TICKETGATE_URL", default_value = "http://127.0.0.1:8640")]
     url: String,
+    #[command(flatten)]
+    sign_in: SignIn,
 }
 
 impl At {
@@ -28,8 +31,9 @@ impl At {
             .map_err(|()| anyhow::anyhow!("--url cannot carry a path"))?
             .pop_if_empty()
             .extend(path);
-        let answer = client
-            .get(url)
+        let answer = self
+            .sign_in
+            .put_into(client.get(url))?
             .send()
             .await
             .with_context(|| format!("no service answers at {} (--url)", self.url))?;

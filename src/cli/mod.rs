@@ -2,6 +2,7 @@
 
 mod explain;
 mod offline;
+mod sign_in;
 
 use crate::demo::DemoArgs;
 use crate::simulate::cli::SimulateArgs;
