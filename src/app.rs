@@ -16,7 +16,7 @@ use crate::telemetry::LogLevel;
 use crate::tripwire::FileTripwire;
 use crate::wire::{Decoder, Encoding};
 use actix_web::dev::ServerHandle;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -101,6 +101,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     // no intent and sent nothing when it gives up.
     let cannot_listen = || format!("cannot listen on {}", config.http.listen);
     let listener = TcpListener::bind(config.http.listen).with_context(cannot_listen)?;
+    let token = config.http.required_token().map_err(|(key, what)| anyhow!("{key}: {what}"))?;
     let known: Vec<BackendId> = backend_ids(described);
 
     let [alarms, commands, parked, heartbeats] = [(); 4].map(|()| Arc::new(LateInlet::default()));
@@ -169,6 +170,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         metrics: Arc::new(Metrics::default()),
         log_level,
         streams: streams.clone(),
+        token,
         node: config.node.clone(),
     };
     let (address, server) = http::start(face, listener).with_context(cannot_listen)?;

@@ -8,6 +8,7 @@
 //!
 //! What a message says is left to `wire`, what becomes of it to the inlets.
 
+mod access;
 mod arrival;
 mod consumer;
 mod ledger;
@@ -16,6 +17,7 @@ mod publisher;
 mod settings;
 mod topology;
 
+pub use access::TlsFiles;
 pub use settings::{AmqpSettings, Hears, Subscription};
 
 use crate::wire::{self, Encoding};
@@ -109,7 +111,7 @@ impl AmqpBus {
         ids: Arc<dyn Ids>,
     ) -> Result<Self, StartError> {
         settings.check()?;
-        let broker = Arc::new(Broker::new(&settings, node)?);
+        let broker = Arc::new(Broker::new(&settings, node));
         let settings = Arc::new(settings);
         // From here on the value's drop puts the runtime away: a runtime must not be dropped
         // where others wait on futures.

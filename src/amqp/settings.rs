@@ -4,11 +4,12 @@
 //! one that the broker keeps for itself. The URL carries a password and is never shown.
 
 use super::StartError;
+use super::access::{Access, TlsFiles};
 use crate::wire::Encoding;
 use crate::words;
-use lapin::uri::AMQPUri;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bytes of an AMQP name or routing key.
@@ -24,6 +25,10 @@ const DEFAULT_MAX_LENGTH: u32 = 1_000_000;
 pub struct AmqpSettings {
     /// `amqp://user:password@host:port/vhost`, or `amqps://`.
     pub url: SecretString,
+    /// The file that holds the password of the URL's user.
+    pub password_file: Option<PathBuf>,
+    /// Certificates, for `amqps://`.
+    pub tls: Option<TlsFiles>,
     /// In front of the names of our exchanges and queues.
     pub prefix: String,
     /// A broker that is silent for twice this long is taken as gone (rule A4: at most three
@@ -47,6 +52,8 @@ impl Default for AmqpSettings {
     fn default() -> Self {
         Self {
             url: "amqp://guest:guest@127.0.0.1:5672/%2f".into(),
+            password_file: None,
+            tls: None,
             prefix: "ticketgate".to_owned(),
             heartbeat: Duration::from_secs(10),
             prefetch: 512,
@@ -99,8 +106,8 @@ impl AmqpSettings {
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut wrong = |key: &str, what: &str| faults.push((key.to_owned(), what.to_owned()));
-        if self.url.expose_secret().parse::<AMQPUri>().is_err() {
-            wrong("amqp.url", "cannot be read; write amqp://user:password@host:port/vhost");
+        if let Err((key, what)) = Access::read(self) {
+            wrong(&format!("amqp.{key}"), &what);
         }
         name(&mut wrong, "amqp.prefix", &self.prefix, MAX_PREFIX);
         if self.prefetch == 0 {

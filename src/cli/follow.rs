@@ -56,7 +56,7 @@ pub async fn follow(args: FollowArgs) -> anyhow::Result<bool> {
     let mut last = args.after.clone();
     let (mut connected_once, mut wait) = (false, FIRST_WAIT);
     loop {
-        let mut request = client.get(url.clone());
+        let mut request = args.at.signed(client.get(url.clone()))?;
         if let Some(last) = &last {
             request = request.header("Last-Event-ID", last);
         }

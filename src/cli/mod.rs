@@ -7,6 +7,7 @@ mod heartbeat;
 mod offline;
 mod people;
 mod remote;
+mod sign_in;
 mod ticket;
 
 use crate::demo::DemoArgs;

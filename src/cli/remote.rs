@@ -1,6 +1,7 @@
 //! A running service over HTTP, for all commands that ask one: where it is, what it answers, and
 //! how that is shown: tables for people, `--json` for scripts.
 
+use super::sign_in::SignIn;
 use anyhow::Context;
 use clap::Args;
 use comfy_table::Table;
@@ -18,6 +19,8 @@ pub struct At {
     /// The service's address
     #[arg(long, env = "TICKETGATE_URL", default_value = "http://127.0.0.1:8640", global = true)]
     url: String,
+    #[command(flatten)]
+    sign_in: SignIn,
     /// The whole answer as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -92,6 +95,14 @@ impl At {
         Ok(url)
     }
 
+    /// With what it takes to be let in.
+    pub fn signed(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> anyhow::Result<reqwest::RequestBuilder> {
+        self.sign_in.put_into(request)
+    }
+
     /// Makes a call below `/api/v1`.
     pub async fn api(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
         let path = ["api", "v1"].into_iter().chain(ask.path.iter().copied()).collect();
@@ -105,7 +116,7 @@ impl At {
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(ask.query);
         }
-        let mut request = client.request(ask.method, url);
+        let mut request = self.sign_in.put_into(client.request(ask.method, url))?;
         if let Some(body) = &ask.body {
             request = request.json(body);
         }

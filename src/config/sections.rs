@@ -2,6 +2,8 @@
 
 use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
+use crate::http::Token;
+use crate::secrets::Secret;
 use crate::words;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -87,13 +89,44 @@ impl Default for StoreSection {
 pub struct Http {
     /// Address and port.
     pub listen: SocketAddr,
-    /// Listen on an address that is not of this machine alone, though there is no sign-in yet.
+    /// Listen on an address that is not of this machine alone, though no token is set.
     pub allow_remote_without_auth: bool,
+    /// What a caller must bring as `Authorization: Bearer`; absent: whoever reaches the port may act.
+    #[serde(skip_serializing)]
+    pub token: Option<Secret>,
+    /// Or the file that holds it, read at start.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8640)), allow_remote_without_auth: false }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
+            allow_remote_without_auth: false,
+            token: None,
+            token_file: None,
+        }
+    }
+}
+
+impl Http {
+    /// The token that callers must bring; none: there is no sign-in.
+    ///
+    /// # Errors
+    /// The key at fault, and what is wrong with it.
+    pub fn required_token(&self) -> Result<Option<Token>, (&'static str, String)> {
+        let (key, secret) = match (&self.token, &self.token_file) {
+            (None, None) => return Ok(None),
+            (Some(token), None) => ("http.token", token.clone()),
+            (None, Some(file)) => {
+                let key = "http.token_file";
+                (key, Secret::from_file(file).map_err(|what| (key, what))?)
+            }
+            (Some(_), Some(_)) => {
+                return Err(("http.token", "give either token or token_file".to_owned()));
+            }
+        };
+        Token::new(&secret).map(Some).map_err(|what| (key, what))
     }
 }
 
@@ -293,11 +326,19 @@ impl Config {
         if !(1..=16).contains(&self.store.readers) {
             wrong("store.readers".into(), "must be 1 to 16".into());
         }
-        if !self.http.listen.ip().is_loopback() && !self.http.allow_remote_without_auth {
+        let open = match self.http.required_token() {
+            Ok(token) => token.is_none() && !self.http.allow_remote_without_auth,
+            Err((key, what)) => {
+                wrong(key.into(), what);
+                false
+            }
+        };
+        if !self.http.listen.ip().is_loopback() && open {
             wrong(
                 "http.listen".into(),
-                "is reachable from other machines, and there is no sign-in: use 127.0.0.1, or \
-                 set http.allow_remote_without_auth = true behind a proxy that has one"
+                "is reachable from other machines, and there is no sign-in: use 127.0.0.1, give \
+                 http.token_file, or set http.allow_remote_without_auth = true behind a proxy that \
+                 has one"
                     .into(),
             );
         }

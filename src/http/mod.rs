@@ -9,6 +9,7 @@ mod clients;
 mod commands;
 mod events;
 mod explain;
+mod guard;
 mod health;
 mod lists;
 mod page;
@@ -16,9 +17,11 @@ mod problem;
 mod shapes;
 
 pub use events::Streams;
+pub use guard::Token;
 
 use crate::metrics::Metrics;
 use crate::telemetry::LogLevel;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Server, web};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -46,6 +49,8 @@ pub struct Face {
     pub log_level: LogLevel,
     /// Readers of events; closed before the server stops.
     pub streams: Streams,
+    /// What callers must bring; none: whoever reaches the port may act.
+    pub token: Option<Token>,
     /// This node's name.
     pub node: String,
 }
@@ -58,6 +63,7 @@ pub fn start(face: Face, listener: TcpListener) -> std::io::Result<(SocketAddr, 
     let server = HttpServer::new(move || {
         App::new()
             .app_data(face.clone())
+            .wrap(from_fn(guard::guard))
             .app_data(web::PayloadConfig::new(BODY_MAX))
             .app_data(web::JsonConfig::default().error_handler(problem::of_json))
             .app_data(web::QueryConfig::default().error_handler(problem::of_query))

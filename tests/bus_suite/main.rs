@@ -7,6 +7,7 @@ mod cases;
 mod faults;
 mod persistent;
 mod shelf;
+mod tls;
 mod world;
 
 #[path = "../support/rabbit.rs"]

@@ -29,6 +29,7 @@ pub struct World {
     side: Side,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one a test")]
 enum Side {
     Inproc(Arc<InprocBus>),
     Rabbit { bus: Arc<AmqpBus>, url: String, settings: AmqpSettings },
