@@ -1,11 +1,14 @@
 //! One suite over all stores: whatever passes it may stand behind the ports `Store` and `Reads`.
 //!
-//! `cases` says what every store does; `sqlite` adds what only a store on disk can be asked.
+//! `cases` says what every store does; `sqlite` adds what only a store on disk can be asked;
+//! `differential` holds the store in memory against SQLite, over random change sets.
 //! Another store joins with one line at the end of this file.
 
 mod cases;
+mod differential;
 mod lane_cases;
 mod list_cases;
+mod memory;
 mod sqlite;
 mod world;
 
@@ -56,7 +59,6 @@ mod sqlite_passes {
     every_case!(crate::sqlite::world());
 }
 
-// A store in memory, and PostgreSQL, go here:
-// mod memory_passes {
-//     every_case!(crate::memory::world());
-// }
+mod memory_passes {
+    every_case!(crate::memory::world());
+}
