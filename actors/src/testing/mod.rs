@@ -2,6 +2,7 @@
 
 mod clock;
 mod memory;
+pub mod mutants;
 
 pub use clock::{CountedIds, ManualClock};
 pub use memory::{MemoryStore, Rows};

@@ -69,7 +69,8 @@ impl Tx for Rows {
     fn put_ticket(&mut self, ticket: &Ticket) -> Result<(), TxError> {
         let n = self.ticket_n.get(&ticket.key).copied();
         let elsewhere = |place: Option<&u64>| place.is_some_and(|place| Some(*place) != n);
-        if elsewhere(self.ticket_by_correlation.get(&ticket.correlation_key)) {
+        let taken = elsewhere(self.ticket_by_correlation.get(&ticket.correlation_key));
+        if taken && !mutant!(OneKeyForAll) {
             return Err(conflict("tickets_correlation_key (G8)"));
         }
         if let Some(id) = &ticket.backend_id
@@ -171,7 +172,7 @@ impl Tx for Rows {
 impl Rows {
     /// Rule T1: at most one un-ended level-made request a ticket.
     fn check_one_level(&self, n: u64, request: &Request) -> Result<(), TxError> {
-        if request.state.ended() || !level_made(request) {
+        if request.state.ended() || !level_made(request) || mutant!(SharedTicket) {
             return Ok(());
         }
         let open = self.open.get(&request.ticket).into_iter().flatten();
