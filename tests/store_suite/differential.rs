@@ -63,7 +63,7 @@ impl Pair {
 
     /// Mostly new; now and then one that is taken.
     fn id(&mut self, pick: u8) -> Uuid {
-        if pick % 16 != 0 {
+        if !pick.is_multiple_of(16) {
             self.next_id += 1;
         }
         Uuid::from_u128(self.next_id.max(1))
@@ -179,6 +179,7 @@ impl Pair {
             epoch: self.epoch(&request.backend, pick[3]).await,
             backend: request.backend,
             request: request.id,
+            attempts: request.attempts + u32::from(pick[4].is_multiple_of(16)),
             level,
         }))
     }
