@@ -3,6 +3,7 @@
 mod clock;
 mod memory;
 pub mod mutants;
+pub mod world;
 
 pub use clock::{CountedIds, ManualClock};
 pub use memory::{MemoryStore, Rows};

@@ -4,8 +4,8 @@ use super::MemoryStore;
 use super::rows::Rows;
 use crate::logic::lane::class_of;
 use crate::model::{
-    Alarm, AlarmRef, BackendId, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey,
-    Timestamp,
+    Alarm, AlarmRef, BackendId, Identity, Parked, Request, RequestId, State, Ticket, TicketEvent,
+    TicketKey, Timestamp,
 };
 use crate::ports::{
     AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
@@ -14,6 +14,11 @@ use crate::ports::{
 use std::collections::BTreeMap;
 
 impl Rows {
+    /// Was a delivery of that name taken in?
+    pub fn knows(&self, identity: &Identity) -> bool {
+        self.identities.contains_key(identity)
+    }
+
     /// Alarms of a backend that are due, the longest due first.
     pub fn due_alarms(&self, backend: &BackendId, now: Timestamp, limit: u32) -> Vec<DueAlarm> {
         let due = self.alarms.iter().filter(|(_, alarm)| {
