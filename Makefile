@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ALARMS ?= 200
 
-.PHONY: demo test fmt lint docs deny
+.PHONY: demo test simulate fmt lint docs deny
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
@@ -13,6 +13,12 @@ demo:
 test:
 	scripts/install-test-needs
 	$(CARGO) test --workspace
+
+## The seeded simulator over all cores; `make simulate REPLAY=42` shows one seed step by step.
+SEEDS ?= 100000
+simulate:
+	$(CARGO) run --quiet --release -p ticketgate-actors --features testing --example simulate -- \
+		$(if $(REPLAY),replay $(REPLAY),$(SEEDS))
 
 fmt:
 	$(CARGO) fmt --all -- --check

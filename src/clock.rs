@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::time::Instant;
-use ticketgate_actors::model::{Moment, Mono, Timestamp};
+use ticketgate_actors::model::{MONO_BEGINS, Moment, Mono, Timestamp};
 use ticketgate_actors::ports::{Clock, Ids};
 use uuid::{NoContext, Uuid};
 
@@ -21,8 +21,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Moment {
         let wall = jiff::Timestamp::now().as_nanosecond();
-        // One second ahead of zero, so that "a while ago" can be said of the very start.
-        let mono = self.started.elapsed().as_millis() + 1_000;
+        let mono = self.started.elapsed().as_millis() + u128::from(MONO_BEGINS.0);
         Moment {
             wall: Timestamp::from_nanos(i64::try_from(wall).unwrap_or(i64::MAX)),
             mono: Mono(u64::try_from(mono).unwrap_or(u64::MAX)),

@@ -14,6 +14,21 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+/// Is this deliberate break switched on? Only in tests and the simulator; else it is `false`, and
+/// nothing of it is compiled. The list is in [`testing::mutants`].
+#[cfg(any(test, feature = "testing"))]
+macro_rules! mutant {
+    ($name:ident) => {
+        crate::testing::mutants::is_on(crate::testing::mutants::Mutant::$name)
+    };
+}
+#[cfg(not(any(test, feature = "testing")))]
+macro_rules! mutant {
+    ($name:ident) => {
+        false
+    };
+}
+
 pub mod actors;
 pub mod changes;
 pub mod logic;

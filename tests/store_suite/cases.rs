@@ -243,3 +243,50 @@ pub async fn a_ticket_of_the_backend_is_adopted(world: &mut World) {
     assert_eq!(world.reads.requests(filter, page.clone()).await.unwrap().len(), 2);
     assert_eq!(world.reads.alarms(AlarmFilter::default(), page).await.unwrap().len(), 2);
 }
+
+/// T2: an old flow that searched for long must not decide for an alarm that has a ticket by now.
+pub async fn a_decision_that_saw_no_ticket_is_refused_once_there_is_one(world: &mut World) {
+    let epoch = world.take_lane().await;
+    world.apply(raise("a")).await;
+    let adopt = Decision::Adopt {
+        ticket: world.ticket_key(),
+        correlation_key: CorrelationKey("tg-a".into()),
+        found: Box::new(found("INC1")),
+        ours: true,
+    };
+    let slow = world.decide("a", adopt).await;
+    let create = world.create("tg-a");
+    let request = world.decided("a", create).await;
+    let slow_answer =
+        async |world: &World| world.try_apply(Change::Decide(Box::new(slow.clone()))).await;
+    assert_eq!(slow_answer(world).await, refused(Refusal::StaleVersion), "while it is under way");
+    let intended = world.intended(epoch, request.id).await;
+    world.concluded(epoch, &intended, End::Done(found("INC1"))).await;
+    let before = world.alarm("a").await;
+    assert_eq!(slow_answer(world).await, refused(Refusal::StaleVersion), "and after it is done");
+    assert_eq!(world.alarm("a").await, before);
+}
+
+/// A ticket passes to the next occurrence only when the one before is done with it.
+pub async fn a_ticket_is_taken_over_when_the_occurrence_before_is_done(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let ticket = world.done(epoch, "a", "INC1").await.ticket;
+    world.take_in("clear", later("a", AlarmState::Cleared, 1)).await;
+    let first = world.alarm("a").await;
+    world.take_in("again", later("a", AlarmState::Raised, 2)).await;
+    let or_at = world.now().plus(Duration::from_secs(5));
+    let take_over =
+        Decision::TakeOver { op: Op::Update, ticket, fields: Default::default(), or_at };
+    let decide = world.decide("a", take_over.clone()).await;
+    let applied = world.apply(Change::Decide(Box::new(decide))).await;
+    assert!(matches!(applied, Applied::Decided { request: None, .. }), "its close is still due");
+    assert_eq!(world.alarm("a").await.due_at, Some(or_at));
+
+    let mut nothing = world.decide("a", Decision::Nothing).await;
+    (nothing.at, nothing.version) = (first.at, first.wanted_version);
+    nothing.ticket = Some((ticket, world.reads.ticket(ticket).await.unwrap().unwrap().sequence));
+    world.apply(Change::Decide(Box::new(nothing))).await;
+    let request = world.decided("a", take_over).await;
+    assert_eq!((request.op, request.ticket), (Op::Update, ticket));
+    assert_eq!(world.alarm("a").await.ticket, Some(ticket));
+}

@@ -1,12 +1,15 @@
 //! One suite over all stores: whatever passes it may stand behind the ports `Store` and `Reads`.
 //!
-//! `cases` says what every store does; `sqlite` adds what only a store on disk can be asked.
+//! `cases` says what every store does; `sqlite` adds what only a store on disk can be asked;
+//! `differential` holds the store in memory against SQLite, over random change sets.
 //! Another store joins with one line at the end of this file.
 
 mod cases;
 mod command_cases;
+mod differential;
 mod lane_cases;
 mod list_cases;
+mod memory;
 mod sqlite;
 mod world;
 
@@ -35,13 +38,15 @@ macro_rules! every_case {
             command_cases: a_ticket_that_was_never_made_takes_no_commands,
             command_cases: an_external_lock_is_kept_until_it_is_over,
             command_cases: a_forced_unlock_bars_every_older_fence,
+            cases: a_decision_that_saw_no_ticket_is_refused_once_there_is_one,
+            cases: a_ticket_is_taken_over_when_the_occurrence_before_is_done,
             lane_cases: a_whole_way_from_alarm_to_confirmed_event,
             lane_cases: news_from_an_older_epoch_is_refused,
             lane_cases: taking_a_lane_puts_its_open_intent_in_doubt,
             lane_cases: a_pause_is_kept_until_a_person_ends_it,
             lane_cases: a_request_that_waits_is_ready_in_its_time,
             lane_cases: a_level_that_moved_on_makes_no_intent,
-            lane_cases: an_intent_from_before_an_attempt_is_void,
+            lane_cases: an_old_copy_of_a_request_makes_no_intent,
             lane_cases: a_person_settles_a_doubt,
             lane_cases: an_unconfirmed_event_stays_in_the_outbox,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
@@ -67,7 +72,6 @@ mod sqlite_passes {
     every_case!(crate::sqlite::world());
 }
 
-// A store in memory, and PostgreSQL, go here:
-// mod memory_passes {
-//     every_case!(crate::memory::world());
-// }
+mod memory_passes {
+    every_case!(crate::memory::world());
+}

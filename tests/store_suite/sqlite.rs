@@ -1,6 +1,6 @@
 //! What only a store on disk can be asked: reopening, a second service, kill -9, a full disk.
 
-use crate::world::{World, alarm_ref, raise, routing, take_in};
+use crate::world::{World, alarm_ref, raise, take_in};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use ticketgate::stores::{OpenError, SqliteSettings, SqliteStore};
-use ticketgate_actors::changes::{Applied, Change, TakeIn};
-use ticketgate_actors::logic::policy::Routing;
+use ticketgate_actors::changes::{Applied, Change};
 use ticketgate_actors::model::{AlarmRef, Fence, Timestamp};
 use ticketgate_actors::ports::{Reads, Store, StoreError};
 use ticketgate_actors::testing::{ManualClock, alarm_event};
@@ -153,11 +152,13 @@ async fn a_full_disk_is_answered_and_survived() {
 /// A bug in one change must not take its neighbours or the writer with it.
 #[tokio::test]
 async fn a_change_that_panics_falls_alone() {
-    let world = world();
-    let unrouted = Routing { backend: None, ..routing() };
-    let event = alarm_event("probe", "unrouted");
-    let identity = crate::world::identity("unrouted");
-    world.apply(Change::TakeIn(Box::new(TakeIn { identity, event, routing: unrouted }))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_owned();
+    let world = world_of(SqliteSettings::new(&dir), folder);
+    world.apply(raise("unrouted")).await;
+    // By hand, since no change leaves an alarm with work and without a backend.
+    let unroute = "UPDATE alarms SET body = json_set(body, '$.backend', NULL)";
+    database(&dir).execute(unroute, []).unwrap();
     let before = world.alarm("unrouted").await;
     // A flow never runs for an alarm that goes nowhere; this one does.
     let decide = world.decide("unrouted", world.create("tg-a")).await;

@@ -123,10 +123,14 @@ impl World {
     /// A decision on the alarm as it stands now.
     pub async fn decide(&self, id: &str, decision: Decision) -> Decide {
         let alarm = self.alarm(id).await;
+        let mut read = None;
+        if let Some(key) = alarm.ticket {
+            read = self.reads.ticket(key).await.unwrap().map(|ticket| (key, ticket.sequence));
+        }
         Decide {
             at: alarm.at,
             version: alarm.wanted_version,
-            ticket: None,
+            ticket: read,
             lock: self.lock(),
             request: self.request_id(),
             event_id: self.event_id(),
@@ -169,17 +173,16 @@ impl World {
         }
     }
 
-    /// The first attempt.
-    pub fn intend(&self, epoch: Epoch, request: RequestId) -> Change {
-        self.intend_again(epoch, request, 1)
-    }
-
-    pub fn intend_again(&self, epoch: Epoch, request: RequestId, attempt: u32) -> Change {
-        Change::Intend(Box::new(Intend { backend: noc(), epoch, request, attempt, level: None }))
+    /// The intent of a request as it stands now.
+    pub async fn intend(&self, epoch: Epoch, request: RequestId) -> Change {
+        let known = self.reads.request(request).await.unwrap();
+        let attempts = known.map_or(0, |request| request.attempts);
+        let backend = noc();
+        Change::Intend(Box::new(Intend { backend, epoch, request, attempts, level: None }))
     }
 
     pub async fn intended(&self, epoch: Epoch, request: RequestId) -> Request {
-        match self.apply(self.intend(epoch, request)).await {
+        match self.apply(self.intend(epoch, request).await).await {
             Applied::Intended(request, _) => *request,
             other => panic!("{other:?}"),
         }

@@ -258,6 +258,7 @@ pub(super) fn settle_alarm(alarm: &mut Alarm, request: &Request, version: u64, n
     let made = matches!(request.state, State::Done | State::Adopted);
     let settled = match request.state {
         State::Superseded => alarm.settled_version,
+        State::Rejected if mutant!(RejectionWakes) => alarm.settled_version,
         _ if made && request.op == Op::Create && !alarm.active => {
             version.min(alarm.wanted_version.saturating_sub(1))
         }

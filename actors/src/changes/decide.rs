@@ -62,6 +62,17 @@ pub enum Decision {
         /// Its fields.
         fields: Fields,
     },
+    /// Go on with the ticket of the occurrence before, if that one is done with it.
+    TakeOver {
+        /// Reopen, or update where it is still open.
+        op: Op,
+        /// Which.
+        ticket: TicketKey,
+        /// Its fields.
+        fields: Fields,
+        /// Else look again at that time.
+        or_at: Timestamp,
+    },
     /// Nothing is to be done for this version.
     Nothing,
     /// Look again at that time.
@@ -92,7 +103,12 @@ pub struct Decide {
 pub(super) fn perform(tx: &mut dyn Tx, it: &Decide, context: Context<'_>) -> Result<Applied, Halt> {
     check_lock(tx, &it.lock, context.now.mono)?;
     let alarm = tx.alarm(&it.at)?.ok_or(Refusal::NotFound)?;
-    if alarm.wanted_version != it.version || alarm.request.is_some() {
+    let stale = alarm.wanted_version != it.version || !alarm.unsettled();
+    if alarm.request.is_some() || stale && !mutant!(OldVersion) {
+        return Err(Refusal::StaleVersion.into());
+    }
+    // A flow that saw no ticket must not decide for an alarm that has got one since.
+    if alarm.ticket.is_some() && alarm.ticket != it.ticket.map(|(key, _)| key) {
         return Err(Refusal::StaleVersion.into());
     }
     if let Some((key, sequence)) = it.ticket
@@ -114,10 +130,19 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Decide, context: Context<'_>) -> Res
 }
 
 pub(super) fn check_lock(tx: &mut dyn Tx, lock: &LockProof, now: Mono) -> Result<(), Halt> {
+    if mutant!(LocksForEver) {
+        return Ok(());
+    }
     if now >= lock.expires || lock.fence < tx.barrier(lock.client)? {
         return Err(Refusal::LockLost.into());
     }
     Ok(())
+}
+
+/// Is another occurrence not done with that ticket: a close may be due, or on its way?
+fn at_work(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
+    Ok(!mutant!(SharedTicket)
+        && tx.alarms_of(ticket)?.iter().any(|alarm| alarm.unsettled() || alarm.request.is_some()))
 }
 
 struct Journal<'a> {
@@ -138,12 +163,11 @@ impl Journal<'_> {
                 None
             }
             Decision::Later(due_at) => {
-                alarm.due_at = Some(*due_at);
-                alarm.story.add_because(
-                    self.now,
-                    format!("looked at again at {due_at}"),
-                    &it.reason,
-                );
+                self.look_again(&mut alarm, *due_at);
+                None
+            }
+            Decision::TakeOver { ticket, or_at, .. } if at_work(tx, *ticket)? => {
+                self.look_again(&mut alarm, *or_at);
                 None
             }
             Decision::Create { ticket, correlation_key, fields } => {
@@ -159,7 +183,8 @@ impl Journal<'_> {
                 tx.put_ticket(&again)?;
                 Some(self.request(&alarm, Op::Create, *ticket, fields))
             }
-            Decision::Write { op, ticket, fields } => {
+            Decision::Write { op, ticket, fields }
+            | Decision::TakeOver { op, ticket, fields, .. } => {
                 Some(self.request(&alarm, *op, *ticket, fields))
             }
             Decision::Adopt { ticket, correlation_key, found, ours } => {
@@ -181,6 +206,11 @@ impl Journal<'_> {
         );
         tx.put_alarm(&alarm)?;
         Ok(Some(request))
+    }
+
+    fn look_again(&self, alarm: &mut Alarm, at: Timestamp) {
+        alarm.due_at = Some(at);
+        alarm.story.add_because(self.now, format!("looked at again at {at}"), &self.it.reason);
     }
 
     fn request(&self, alarm: &Alarm, op: Op, ticket: TicketKey, fields: &Fields) -> Request {

@@ -4,7 +4,7 @@
 //! nothing is written and the lane hears [`Applied::Stale`]: it renders again, or supersedes.
 
 use super::{Applied, Halt, Refusal, lane};
-use crate::model::{BackendId, Epoch, Fields, MadeBy, Request, RequestId, State, Timestamp};
+use crate::model::{BackendId, Epoch, Fields, MadeBy, Op, Request, RequestId, State, Timestamp};
 use crate::ports::Tx;
 
 /// Fields rendered from one version of an alarm.
@@ -25,9 +25,9 @@ pub struct Intend {
     pub epoch: Epoch,
     /// For which request.
     pub request: RequestId,
-    /// Which attempt this will be, from 1. An intent is void if there was another since its row was
-    /// read: that one may be in doubt, and only who knows of the doubt may send again (rule G7).
-    pub attempt: u32,
+    /// Calls that the lane knows of. One that was intended since is skipped: what the lane has is
+    /// an old copy, and the request may be in doubt by now (G7).
+    pub attempts: u32,
     /// Fresh fields, where the lane rendered the level again.
     pub level: Option<Level>,
 }
@@ -36,8 +36,9 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
     lane::check_epoch(tx, &it.backend, it.epoch)?;
     // Not a refusal: an intent often shares its set with the outcome before it, which must stand.
     let Some(mut request) = tx.request(it.request)? else { return Ok(Applied::Skipped) };
-    let waits = matches!(request.state, State::Accepted | State::Wait | State::InDoubt);
-    if !waits || request.attempts + 1 != it.attempt {
+    if !matches!(request.state, State::Accepted | State::Wait | State::InDoubt)
+        || request.attempts != it.attempts && !mutant!(StaleHead)
+    {
         return Ok(Applied::Skipped);
     }
     if !request.frozen {
@@ -54,7 +55,10 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
     }
     request.state = State::Intent;
     request.attempts += 1;
-    request.doubt = None;
+    // A create that is sent again by its key alone: the doubt about the earlier call stays.
+    if request.op != Op::Create || request.doubt.as_ref().is_some_and(|it| it.absent_looks > 0) {
+        request.doubt = None;
+    }
     request.story.add(now, format!("attempt {} is being sent", request.attempts));
     tx.put_request(&request)?;
     let ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;

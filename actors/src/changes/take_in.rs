@@ -27,7 +27,7 @@ pub struct TakenIn {
 }
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<TakenIn, Halt> {
-    if !tx.remember(&it.identity, now)? {
+    if !tx.remember(&it.identity, now)? && !mutant!(RepeatsCount) {
         return Ok(TakenIn { repeat: true, due: None });
     }
     let newest = tx.newest_alarm(&it.event.alarm)?;

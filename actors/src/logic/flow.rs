@@ -112,20 +112,18 @@ impl Flow<'_> {
 
     fn reopen(&self, alarm: &Alarm, before: &Ticket) -> Decided {
         let read = Some((before.key, before.sequence));
-        if !before.status.ended() {
-            return Decided {
-                decision: Decision::Later(self.now.plus(LOOK_AGAIN)),
-                reason: "the ticket of the occurrence before is not closed yet".to_owned(),
-                read,
-            };
-        }
+        let (op, reason) = match before.status.ended() {
+            true => (Op::Reopen, "the ticket of the occurrence before is opened again"),
+            false => (Op::Update, "the ticket of the occurrence before is still open"),
+        };
         Decided {
-            decision: Decision::Write {
-                op: Op::Reopen,
+            decision: Decision::TakeOver {
+                op,
                 ticket: before.key,
                 fields: self.policy.fields(alarm),
+                or_at: self.now.plus(LOOK_AGAIN),
             },
-            reason: "raised again: the ticket of the occurrence before is opened again".to_owned(),
+            reason: format!("raised again: {reason}"),
             read,
         }
     }

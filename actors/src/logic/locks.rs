@@ -90,13 +90,14 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// A table of free clients, for that many configured backends.
+    /// A table of free clients, for that many configured backends. The pool asks for its first
+    /// block of fences by itself, so the table does not.
     pub fn new(clients: usize, backends: usize) -> Self {
         Self {
             clients: vec![None; clients.max(1)],
             waiters: VecDeque::new(),
             fences: 0..0,
-            asked_for_fences: false,
+            asked_for_fences: true,
             backends,
         }
     }
@@ -111,10 +112,13 @@ impl Locks {
         (self.clients.len() / 2).max(1)
     }
 
-    /// A block of fences came from the store.
+    /// A block of fences came from the store. One that is older than what is here is left unused:
+    /// two blocks that were asked for may come in any order, and fences only grow (L2).
     pub fn refill(&mut self, first: Fence, now: Mono) -> Vec<Outcome> {
         self.asked_for_fences = false;
-        self.fences = first.0..first.0 + FENCE_BLOCK;
+        if first.0 >= self.fences.end || mutant!(FencesInAnyOrder) {
+            self.fences = first.0..first.0 + FENCE_BLOCK;
+        }
         self.serve(now)
     }
 
@@ -138,7 +142,7 @@ impl Locks {
 
     /// Wishes for a client. Wishing twice with one GUID gives one lock (L9).
     pub fn acquire(&mut self, wish: Wish, now: Mono) -> Vec<Outcome> {
-        if let Some(grant) = self.held(wish.guid, now) {
+        if let Some(grant) = self.held(wish.guid, now).filter(|_| !mutant!(LockTwice)) {
             return vec![Outcome::Granted(grant.clone())];
         }
         if self.waiters.iter().any(|waiter| waiter.guid == wish.guid) {
@@ -147,7 +151,11 @@ impl Locks {
         if self.waiters.len() >= WAITERS_MAX {
             return vec![Outcome::Busy(wish.guid)];
         }
-        self.waiters.push_back(wish);
+        if mutant!(LastFirst) {
+            self.waiters.push_front(wish)
+        } else {
+            self.waiters.push_back(wish)
+        }
         self.serve(now)
     }
 
@@ -181,8 +189,10 @@ impl Locks {
     /// Gives a lock back; a wrong GUID changes nothing (L6).
     pub fn release(&mut self, guid: Uuid, now: Mono) -> Vec<Outcome> {
         self.waiters.retain(|waiter| waiter.guid != guid);
-        if let Some(slot) =
-            self.clients.iter_mut().find(|slot| slot.as_ref().is_some_and(|g| g.guid == guid))
+        if let Some(slot) = self
+            .clients
+            .iter_mut()
+            .find(|slot| slot.as_ref().is_some_and(|g| g.guid == guid || mutant!(WrongGuid)))
         {
             *slot = None;
         }
@@ -193,7 +203,7 @@ impl Locks {
     pub fn tick(&mut self, now: Mono) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for slot in &mut self.clients {
-            if let Some(grant) = slot.take_if(|grant| grant.expires <= now) {
+            if let Some(grant) = slot.take_if(|grant| grant.expires <= now || mutant!(EndsEarly)) {
                 outcomes.push(Outcome::Expired(grant));
             }
         }
@@ -222,8 +232,9 @@ impl Locks {
         self.give_up(&mut outcomes, |waiter| waiter.wait_until < now);
         let mut place = 0;
         while place < self.waiters.len() {
-            let Some(free) = self.clients.iter().position(Option::is_none) else { break };
-            if self.share_used_up(&self.waiters[place].holder) {
+            let free = self.clients.iter().position(|it| it.is_none() || mutant!(TwoHolders));
+            let Some(free) = free else { break };
+            if self.share_used_up(&self.waiters[place].holder) && !mutant!(NoShare) {
                 place += 1;
                 continue;
             }
@@ -426,8 +437,18 @@ mod tests {
     #[test]
     fn without_fences_nobody_is_served_and_they_are_asked_for_once() {
         let mut locks = Locks::new(2, 1);
-        assert_eq!(locks.acquire(flow(1, "a"), Mono(0)), [Outcome::NeedFences]);
-        assert_eq!(locks.acquire(flow(2, "a"), Mono(0)), []);
+        assert_eq!(locks.acquire(flow(1, "a"), Mono(0)), [], "the pool has asked by itself");
+        locks.refill_failed();
+        assert_eq!(locks.acquire(flow(2, "a"), Mono(0)), [Outcome::NeedFences]);
+        assert_eq!(locks.tick(Mono(0)), []);
         assert_eq!(granted(&locks.refill(Fence(7), Mono(1))), [(1, 1, 7), (2, 2, 8)]);
+    }
+
+    #[test]
+    fn a_block_that_is_older_than_the_one_at_hand_is_left_unused() {
+        let mut locks = Locks::new(2, 1);
+        locks.refill(Fence(2_001), Mono(0));
+        locks.refill(Fence(1_001), Mono(0));
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0))), [(1, 1, 2_001)]);
     }
 }

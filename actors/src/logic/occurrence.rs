@@ -36,6 +36,7 @@ pub fn absorb(
     let age = |at: Timestamp, state: AlarmState, hash: u64| (at, state, hash);
     if age(changed_at, event.state, event.body_hash)
         <= age(alarm.changed_at, alarm.state, alarm.body_hash)
+        && !mutant!(OlderWins)
     {
         alarm.arrivals += 1;
         alarm.story.add_because(
@@ -102,6 +103,8 @@ fn change(
     now: Timestamp,
 ) {
     let was_active = alarm.active;
+    // Cleared, and nothing to be done about it: no ticket was made, none is wanted any more.
+    let over = !was_active && alarm.ticket.is_none() && !alarm.unsettled();
     alarm.active = event.state != AlarmState::Cleared;
     let details = level_after(&alarm.details, event);
     let differs = alarm.active != was_active || says_otherwise(&alarm.details, &details);
@@ -120,7 +123,7 @@ fn change(
         return;
     }
     alarm.wanted_version += 1;
-    if alarm.backend.is_none() {
+    if alarm.backend.is_none() || over {
         alarm.settled_version = alarm.wanted_version;
         alarm.story.add_because(now, event.state.as_str(), &routing.reason);
         return;
@@ -259,6 +262,13 @@ mod tests {
     fn a_clear_without_a_raise_is_kept_and_wants_nothing() {
         let alarm = after(&[event(AlarmState::Cleared, 20), event(AlarmState::Raised, 10)]);
         assert!(!alarm.active && !alarm.unsettled() && alarm.due_at.is_none());
+    }
+
+    #[test]
+    fn a_second_clear_of_an_alarm_that_was_never_raised_wants_nothing_either() {
+        let alarm = after(&[event(AlarmState::Cleared, 20), event(AlarmState::Cleared, 30)]);
+        assert_eq!(alarm.details.text.as_deref(), Some("Cleared 30"));
+        assert!(!alarm.unsettled() && alarm.due_at.is_none());
     }
 
     #[test]

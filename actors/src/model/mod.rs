@@ -33,7 +33,7 @@ pub use parked::Parked;
 pub use request::{Doubt, MadeBy, Op, Request, State};
 pub use story::{Step, Story};
 pub use ticket::{Found, Kind, Origin, Ticket, TicketStatus};
-pub use time::{BadTime, Moment, Mono, Timestamp};
+pub use time::{BadTime, MONO_BEGINS, Moment, Mono, Timestamp};
 
 /// The business fields of a ticket: name to JSON value.
 pub type Fields = serde_json::Map<String, serde_json::Value>;

@@ -171,7 +171,8 @@ pub struct Request {
     pub refusals: u32,
     /// Not before this time.
     pub ready_at: Timestamp,
-    /// Set while in doubt or undecided.
+    /// Set while in doubt or undecided, and while a create is sent again of which an earlier call
+    /// may have been done.
     pub doubt: Option<Doubt>,
     /// The last error, for people and for the failure event.
     pub error: Option<TicketError>,

@@ -89,6 +89,10 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Mono(pub u64);
 
+/// Where monotonic clocks begin: an hour, so that what has waited for long before the process
+/// started still lies in the order of its age (G17).
+pub const MONO_BEGINS: Mono = Mono(3_600_000);
+
 impl Mono {
     /// This moment and a span, rounded up to whole milliseconds.
     pub fn plus(self, span: Duration) -> Self {

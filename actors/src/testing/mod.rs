@@ -1,8 +1,12 @@
 //! For tests and the simulator: a store in memory, a clock that is set by hand, ids that count.
 
 mod clock;
+mod memory;
+pub mod mutants;
+pub mod world;
 
 pub use clock::{CountedIds, ManualClock};
+pub use memory::{MemoryStore, Rows};
 
 use crate::model::{
     AlarmEvent, AlarmRef, AlarmState, Details, Fields, Severity, Timestamp, Wishes,

@@ -58,7 +58,8 @@ impl Heads {
     /// Takes a request that has just become ready.
     pub fn put(&mut self, request: Box<Request>, now: Moment) {
         let window = &mut self.windows[usize::from(class_of(request.op))];
-        if window.ready.len() < HEADS_MAX && (window.complete || window.loading) {
+        let room = window.ready.len() < HEADS_MAX || mutant!(NoWindow);
+        if room && (window.complete || window.loading) {
             let head = Head { ready_since: ready_since(&request, now), request };
             window.ready.insert(head.request.n, head);
         } else {
@@ -129,9 +130,16 @@ impl Heads {
         })
     }
 
-    /// Takes the first of a class out.
-    pub fn take(&mut self, class: u8) -> Option<Box<Request>> {
-        let (_, head) = self.windows[usize::from(class)].ready.pop_first()?;
+    /// The one that has waited longest.
+    pub fn oldest(&self) -> Option<(u8, &Head)> {
+        let all = (0u8..).zip(&self.windows);
+        let all = all.flat_map(|(class, of)| of.ready.values().map(move |head| (class, head)));
+        all.min_by_key(|(_, head)| head.ready_since)
+    }
+
+    /// Takes one out.
+    pub fn take(&mut self, class: u8, n: u64) -> Option<Box<Request>> {
+        let head = self.windows[usize::from(class)].ready.remove(&n)?;
         self.touch(head.request.id);
         Some(head.request)
     }

@@ -31,6 +31,9 @@ pub(super) fn answer(
     chance: f64,
 ) -> Judged {
     let wall = now.wall;
+    if request.doubt.is_some() && !matches!(answer, Answer::Done(_)) {
+        return answer_in_doubt(settings, request, answer, now, chance);
+    }
     let again = |error: TicketError| End::Wait { ready_at: wall, counted: false, error };
     match answer {
         Answer::Done(found) => Judged::End(End::Done(found)),
@@ -38,13 +41,19 @@ pub(super) fn answer(
         Answer::NotSent(reason) => Judged::Hold(again(TicketError::because(reason)), None),
         Answer::Busy { error, retry_after } => Judged::Hold(again(error), retry_after),
         Answer::Unauthorised(error) => Judged::Pause(again(error.clone()), error),
-        Answer::Retryable { error, .. } if request.refusals >= settings.retries => {
+        Answer::Retryable { error, .. }
+            if request.refusals >= settings.retries && !mutant!(RetriesForEver) =>
+        {
             Judged::End(End::Failed(error))
         }
         Answer::Retryable { error, retry_after } => {
             let pause =
                 retry_after.unwrap_or_else(|| settings.pause_after(request.refusals + 1, chance));
             Judged::End(End::Wait { ready_at: wall.plus(pause), counted: true, error })
+        }
+        Answer::InDoubt(error) if mutant!(DoubtIsWait) => Judged::End(again(error)),
+        Answer::InDoubt(_) if mutant!(DoubtIsDone) && request.op != Op::Create => {
+            Judged::End(End::Done(Found::default()))
         }
         Answer::InDoubt(error) => Judged::End(doubt(settings, request, error, now, chance)),
         Answer::Read(_) => Judged::End(doubt(
@@ -54,6 +63,40 @@ pub(super) fn answer(
             now,
             chance,
         )),
+    }
+}
+
+/// The answer to a create that was sent again by its key, while an earlier call may have been done:
+/// whatever is said of this call says nothing of that one. It stays in doubt, so that the key's
+/// age is looked at before every call; a no is for a person.
+fn answer_in_doubt(
+    settings: &LaneSettings,
+    request: &Request,
+    answer: Answer,
+    now: Moment,
+    chance: f64,
+) -> Judged {
+    let still = |error| doubt(settings, request, error, now, chance);
+    match answer {
+        Answer::NotSent(reason) => Judged::Hold(still(TicketError::because(reason)), None),
+        Answer::Busy { error, retry_after } => Judged::Hold(still(error), retry_after),
+        Answer::Unauthorised(error) => Judged::Pause(still(error.clone()), error),
+        Answer::Refused(error) => Judged::End(End::Undecided(TicketError {
+            reason: format!("refused, but an earlier call may have been done: {}", error.reason),
+            ..error
+        })),
+        Answer::Retryable { error, retry_after } => {
+            Judged::End(match (still(error), retry_after) {
+                (End::InDoubt { look_at, error }, Some(span)) => {
+                    End::InDoubt { look_at: look_at.max(now.wall.plus(span)), error }
+                }
+                (end, _) => end,
+            })
+        }
+        Answer::InDoubt(error) => Judged::End(still(error)),
+        Answer::Done(_) | Answer::Read(_) => Judged::End(still(TicketError::because(
+            "the adapter answered a write as if it were a read",
+        ))),
     }
 }
 
@@ -118,7 +161,11 @@ pub(super) fn look(
     }
     match settings.capability {
         Capability::IdempotencyKey => {
-            if now.wall.since(request.accepted_at) < settings.key_ttl {
+            // The last moment at which the backend may come to do it, not that of the first byte.
+            let done_by = settings.send_within + settings.timeout * 2;
+            if now.wall.since(request.accepted_at) + done_by < settings.key_ttl
+                || mutant!(KeyForEver)
+            {
                 Look::SendAgain
             } else {
                 Look::Undecided(TicketError::because(
@@ -162,6 +209,10 @@ pub(super) fn seen(
     now: Moment,
 ) -> Seen {
     match answer {
+        Answer::InDoubt(_) | Answer::Retryable { .. } if mutant!(FailedLookIsAbsent) => {
+            let nothing = Reading { tickets: Vec::new(), more: false };
+            seen_create(settings, request, ticket, nothing, now)
+        }
         Answer::Read(reading) if request.op == Op::Create => {
             seen_create(settings, request, ticket, reading, now)
         }
@@ -199,9 +250,9 @@ fn seen_create(
             let found = reading.tickets.into_iter().next().expect("one ticket was counted");
             Seen::End(End::Adopted(found))
         }
-        0 if !reading.more => {
+        0 if !reading.more || mutant!(MoreIsAbsent) => {
             let looks_before = request.doubt.as_ref().map_or(0, |doubt| doubt.absent_looks);
-            if looks_before >= 1 {
+            if looks_before >= 1 || mutant!(LookOnce) {
                 return Seen::SendAgain;
             }
             let apart = settings.index_lag.max(LOOKS_APART_AT_LEAST);

@@ -142,6 +142,13 @@ struct DoubtHead {
     unanswered: u32,
 }
 
+impl DoubtHead {
+    /// What must not be asked: its time by the wall clock.
+    fn by_wall(&self, now: Moment) -> bool {
+        self.request.doubt.as_ref().is_some_and(|doubt| doubt.look_at <= now.wall)
+    }
+}
+
 #[derive(Debug)]
 enum Doing {
     /// Not ours yet, or lost.
@@ -202,11 +209,17 @@ pub struct Lane {
     doubts: Vec<DoubtHead>,
     reads: VecDeque<(Read, Mono)>,
     pause: Option<Pause>,
+    /// A person let the lane go on while it was being taken: the pause that the take-over read may
+    /// be older than that.
+    resumed: bool,
     draining: bool,
     /// No call before this time: the backend is away or asked us to wait.
     hold_until: Option<(Mono, String)>,
     /// Failures in a row that made the lane hold.
     holds_in_a_row: u32,
+    /// When the outcome that is being stored was judged: its times were said by this wall clock,
+    /// which may have jumped by the time it is stored (rule L4).
+    judged: Moment,
     /// When rows that wait become ready.
     reload_at: Option<Mono>,
     calling_since: Mono,
@@ -223,7 +236,7 @@ pub trait Dice {
 
 enum Choice {
     Look(usize),
-    Write(u8),
+    Write(u8, u64),
     Read,
 }
 
@@ -240,9 +253,11 @@ impl Lane {
             doubts: Vec::new(),
             reads: VecDeque::new(),
             pause: None,
+            resumed: false,
             draining: false,
             hold_until: None,
             holds_in_a_row: 0,
+            judged: Moment::default(),
             reload_at: None,
             calling_since: Mono::default(),
             progress: 0,
@@ -360,6 +375,7 @@ impl Lane {
             }
             Input::Stored(..) | Input::Rendered(..) | Input::Answered(..) => {}
             Input::Resumed => {
+                self.resumed = !self.ours();
                 self.pause = None;
                 self.hold_until = None;
                 self.holds_in_a_row = 0;
@@ -377,7 +393,7 @@ impl Lane {
         now: Moment,
     ) {
         self.epoch = epoch;
-        self.pause = pause;
+        self.pause = pause.filter(|_| !std::mem::take(&mut self.resumed));
         self.doing = Doing::Idle;
         self.next_turn();
         self.heads.forget();
@@ -415,13 +431,14 @@ impl Lane {
 
     /// If nothing is under way, begins what comes next.
     fn go_on(&mut self, now: Moment, dice: &mut dyn Dice, effects: &mut Vec<Effect>) {
-        if !matches!(self.doing, Doing::Idle) {
+        let calling = matches!(self.doing, Doing::Calling(_)) && mutant!(TwoCalls);
+        if !matches!(self.doing, Doing::Idle) && !calling {
             return;
         }
         match self.choose(now) {
             None => {}
-            Some(Choice::Write(class)) => {
-                if let Some(change) = self.intend_first(class) {
+            Some(Choice::Write(class, n)) => {
+                if let Some(change) = self.intend_head(class, n) {
                     self.store(vec![change], effects);
                 }
             }
@@ -444,24 +461,28 @@ impl Lane {
             .doubts
             .iter()
             .enumerate()
-            .filter(|(_, doubt)| doubt.look_at <= now.mono)
+            .filter(|(_, doubt)| {
+                doubt.look_at <= now.mono || mutant!(DoubtByWall) && doubt.by_wall(now)
+            })
             .min_by_key(|(_, doubt)| doubt.look_at)
             .map(|(at, doubt)| (doubt.look_at, Choice::Look(at)));
-        let writes = self
-            .heads
-            .firsts()
-            .filter(|_| !self.too_many_doubts())
-            .map(|(class, head)| (head.ready_since, Choice::Write(class)));
+        let write = |(class, head): (u8, &heads::Head)| {
+            (head.ready_since, Choice::Write(class, head.request.n))
+        };
+        let may_write = !self.too_many_doubts();
+        let first = self.heads.firsts().next().filter(|_| may_write).map(write);
+        // Not only among the firsts: one that is tried again and again must hide nobody.
+        let oldest = self.heads.oldest().filter(|_| may_write).map(write);
         let read = self.reads.front().map(|(_, since)| (*since, Choice::Read));
-        let candidates: Vec<_> = look.into_iter().chain(writes).chain(read).collect();
+        let candidates: Vec<_> = look.into_iter().chain(first).chain(read).chain(oldest).collect();
         let oldest = candidates.iter().enumerate().min_by_key(|(_, (since, _))| *since)?;
-        let aged = now.mono.since(oldest.1.0) > AGED_AFTER;
+        let aged = now.mono.since(oldest.1.0) > AGED_AFTER && !mutant!(NoAging);
         let place = if aged { oldest.0 } else { 0 };
         candidates.into_iter().nth(place).map(|(_, choice)| choice)
     }
 
-    fn intend_first(&mut self, class: u8) -> Option<Change> {
-        let request = self.heads.take(class)?;
+    fn intend_head(&mut self, class: u8, n: u64) -> Option<Change> {
+        let request = self.heads.take(class, n)?;
         Some(self.intend(&request, None))
     }
 
@@ -470,7 +491,7 @@ impl Lane {
             backend: self.backend.clone(),
             epoch: self.epoch,
             request: request.id,
-            attempt: request.attempts + 1,
+            attempts: request.attempts,
             level,
         }))
     }
@@ -573,6 +594,7 @@ impl Lane {
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
+        self.judged = now;
         let judged = judge::answer(&self.settings, request, answer, now, dice.chance());
         let mut changes = Vec::with_capacity(2);
         let end = match judged {
@@ -582,7 +604,7 @@ impl Lane {
             }
             Judged::Hold(end, retry_after) => {
                 let reason = match &end {
-                    End::Wait { error, .. } => error.reason.clone(),
+                    End::Wait { error, .. } | End::InDoubt { error, .. } => error.reason.clone(),
                     _ => String::new(),
                 };
                 self.hold_after_failure(&reason, retry_after, now, dice.chance());
@@ -598,8 +620,8 @@ impl Lane {
         let full = matches!(end, End::InDoubt { .. })
             && self.doubts.len() + 1 >= self.settings.max_in_doubt;
         changes.insert(0, self.conclude(request, end, dice));
-        if let Some(Choice::Write(class)) = self.choose(now).filter(|_| !full)
-            && let Some(next) = self.intend_first(class)
+        if let Some(Choice::Write(class, n)) = self.choose(now).filter(|_| !full)
+            && let Some(next) = self.intend_head(class, n)
         {
             changes.push(next);
         }
@@ -614,6 +636,7 @@ impl Lane {
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
+        self.judged = now;
         let seen = judge::seen(&self.settings, &doubt.request, &doubt.ticket, answer, now);
         let change = match seen {
             Seen::SendAgain => self.intend(&doubt.request, None),
@@ -672,11 +695,16 @@ impl Lane {
         let pause = retry_after
             .unwrap_or_else(|| self.settings.pause_after(self.holds_in_a_row, chance))
             .min(self.settings.backoff_max);
+        let pause = if mutant!(NoPause) { Duration::ZERO } else { pause };
         self.hold(reason, pause, now);
     }
 
     fn hold(&mut self, reason: &str, pause: Duration, now: Moment) {
-        self.hold_until = Some((now.mono.plus(pause), reason.to_owned()));
+        // Never shorter than what was asked for before, for example by a Retry-After.
+        let until = now.mono.plus(pause);
+        if self.hold_until.as_ref().is_none_or(|(before, _)| *before < until) {
+            self.hold_until = Some((until, reason.to_owned()));
+        }
     }
 
     fn stored(
@@ -740,7 +768,7 @@ impl Lane {
                 effects.push(Effect::Render(turn, request, alarm));
             }
             Applied::Concluded(concluded) => self.concluded(*concluded, now, dice, effects),
-            // Our row was older than the store's, which is right.
+            // What was here was an old copy; a newer one may have been pushed aside by it.
             Applied::Skipped => self.heads.reload(),
             _ => {}
         }
@@ -757,18 +785,21 @@ impl Lane {
         self.heads.touch(request.id);
         match request.state {
             State::Wait => {
-                let wait = request.ready_at.since(now.wall).min(self.settings.backoff_max);
-                if wait.is_zero() {
+                let wait = request.ready_at.since(self.judged.wall).min(self.settings.backoff_max);
+                let ready_at = self.judged.mono.plus(wait);
+                if ready_at <= now.mono {
                     self.heads.put(Box::new(request), now);
                 } else {
-                    self.reload_at = earliest(self.reload_at, Some(now.mono.plus(wait)));
+                    self.reload_at = earliest(self.reload_at, Some(ready_at));
                 }
             }
+            State::InDoubt if mutant!(ForgetsDoubt) => {}
             State::InDoubt => {
                 let longest = self.settings.settle().max(self.settings.backoff_max);
-                let look_at = request.doubt.as_ref().map_or(now.wall, |doubt| doubt.look_at);
+                let judged = self.judged;
+                let look_at = request.doubt.as_ref().map_or(judged.wall, |doubt| doubt.look_at);
                 self.doubts.push(DoubtHead {
-                    look_at: now.mono.plus(look_at.since(now.wall).min(longest)),
+                    look_at: judged.mono.plus(look_at.since(judged.wall).min(longest)),
                     request: Box::new(request),
                     ticket: Box::new(ticket),
                     unanswered: 0,

@@ -671,3 +671,120 @@ fn a_glance_shows_whether_the_lane_gets_on() {
         (Some("the service is stopping"), None,)
     );
 }
+
+#[test]
+fn what_is_tried_again_and_again_hides_nobody_who_has_waited_longer() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create); // goes at once
+    bench.submit(2, Op::Update);
+    bench.submit(3, Op::Update);
+    bench.pass(Duration::from_secs(61));
+    // The second one has just been tried: it stands first in its class, and is the youngest.
+    let mut tried = request(2, Op::Update);
+    tried.ready_at = bench.now.wall;
+    bench.feed(Input::Submitted(Box::new(tried)));
+    bench.answer(done("x"));
+    assert_eq!((bench.state(2), bench.state(3)), (State::Accepted, State::Intent));
+}
+
+#[test]
+fn a_failed_read_does_not_cut_short_what_the_backend_asked_for() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    let error = TicketError::because("busy");
+    bench.answer(Answer::Busy { error, retry_after: Some(Duration::from_secs(7)) });
+    bench.feed(Input::Loaded { class: 0, requests: None, all: false, next_ready: None });
+    bench.pass(Duration::from_millis(6_900));
+    assert!(bench.calls.is_empty());
+}
+
+#[test]
+fn a_lane_that_was_resumed_while_it_was_being_taken_is_not_paused() {
+    let mut lane = Lane::new(BackendId::new("crm"), settings());
+    let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+    let pause = Pause { since: at(0), reason: "401".into(), by: "ticketgate".into() };
+    lane.step(Input::Resumed, now, &mut Dull(0));
+    let taken = Input::Taken { epoch: Epoch(1), pause: Some(pause.clone()), doubts: vec![] };
+    lane.step(taken, now, &mut Dull(0));
+    assert_eq!(lane.glance(now).held, None);
+    let again = Input::Taken { epoch: Epoch(2), pause: Some(pause), doubts: vec![] };
+    lane.step(again, now, &mut Dull(0));
+    assert!(lane.glance(now).held.is_some(), "a later pause counts");
+}
+
+#[test]
+fn an_intent_that_was_skipped_makes_the_lane_look_at_the_rows_again() {
+    let mut lane = Lane::new(BackendId::new("crm"), settings());
+    let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+    lane.step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] }, now, &mut Dull(0));
+    for class in 0..3 {
+        let nothing = Input::Loaded { class, requests: Some(vec![]), all: true, next_ready: None };
+        lane.step(nothing, now, &mut Dull(0));
+    }
+    let old_copy = Input::Submitted(Box::new(request(1, Op::Create)));
+    let effects = lane.step(old_copy, now, &mut Dull(0));
+    let Some(Effect::Store(turn, _)) = effects.first() else { panic!("{effects:?}") };
+    let skipped = Input::Stored(*turn, Ok(vec![Applied::Skipped]));
+    assert!(lane.step(skipped, now, &mut Dull(0)).contains(&Effect::Load(0)));
+}
+
+/// Whatever is said of the second call says nothing of the first, which may have made a ticket.
+#[test]
+fn a_create_that_is_sent_again_by_its_key_stays_in_doubt_until_it_is_known() {
+    let keyed = LaneSettings { capability: Capability::IdempotencyKey, ..settings() };
+    let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+    let mut sent_again = request(1, Op::Create);
+    sent_again.doubt =
+        Some(Doubt { since: at(0), reason: String::new(), absent_looks: 0, look_at: at(0) });
+    let no = || TicketError::because("no");
+    for (answer, undecided) in [
+        (Answer::NotSent("connection refused".into()), false),
+        (Answer::Busy { error: no(), retry_after: None }, false),
+        (Answer::Retryable { error: no(), retry_after: None }, false),
+        (Answer::Unauthorised(no()), false),
+        (Answer::InDoubt(no()), false),
+        (Answer::Refused(no()), true),
+    ] {
+        let judged = judge::answer(&keyed, &sent_again, answer.clone(), now, 1.0);
+        let (Judged::End(end) | Judged::Hold(end, _) | Judged::Pause(end, _)) = judged;
+        let fits = match end {
+            End::InDoubt { .. } => !undecided,
+            End::Undecided(_) => undecided,
+            _ => false,
+        };
+        assert!(fits, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_key_that_may_die_before_the_backend_has_done_it_is_not_used() {
+    let keyed = LaneSettings {
+        capability: Capability::IdempotencyKey,
+        key_ttl: Duration::from_secs(100),
+        ..settings()
+    };
+    // 5 s to send it, 2 x 10 s to do it.
+    for (age, again) in [(74, true), (75, false)] {
+        let accepted = request(1, Op::Create);
+        let wall = accepted.accepted_at.plus(Duration::from_secs(age));
+        let now = Moment { wall, mono: Mono(500_000) };
+        let look = judge::look(&keyed, &accepted, &ticket(1), now);
+        assert_eq!(look == Look::SendAgain, again, "{age} s");
+    }
+}
+
+#[test]
+fn a_wall_clock_that_jumps_while_an_outcome_is_stored_does_not_cut_its_settling_short() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    bench.store_down = true;
+    bench.answer(lost());
+    bench.now.wall = bench.now.wall.plus(Duration::from_secs(3_600));
+    bench.store_down = false;
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.state(1), State::InDoubt);
+    bench.pass(SETTLE - Duration::from_millis(2_001));
+    assert!(bench.calls.is_empty());
+    bench.pass(Duration::from_millis(1));
+    assert!(matches!(bench.calls[0].1.work, Work::Search { .. }));
+}

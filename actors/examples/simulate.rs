@@ -1,0 +1,99 @@
+//! Plays seeds of the simulator on all cores, or replays one.
+//!
+//! ```text
+//! simulate 100000            seeds 0 to 99,999
+//! simulate 100000 --from 7   seeds 7 on
+//! simulate replay 42         one seed, with its whole trace, and a smaller plan if it fails
+//! ```
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use ticketgate_actors::testing::world::{Plan, Report, Trace, play, shrink};
+
+/// Failures that are told; the rest is counted.
+const FAILURES_TOLD: usize = 10;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let number = |word: &str| word.parse::<u64>().ok();
+    match words[..] {
+        ["replay", seed] if number(seed).is_some() => replay(number(seed).unwrap_or(0)),
+        [seeds] if number(seeds).is_some() => many(0, number(seeds).unwrap_or(0)),
+        [seeds, "--from", from] if number(seeds).is_some() && number(from).is_some() => {
+            many(number(from).unwrap_or(0), number(seeds).unwrap_or(0))
+        }
+        _ => {
+            eprintln!("usage: simulate SEEDS [--from SEED] | replay SEED");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn many(from: u64, seeds: u64) -> ExitCode {
+    let next = AtomicU64::new(from);
+    let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
+    let met: Mutex<BTreeMap<&'static str, u64>> = Mutex::default();
+    let begun = now();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        return;
+                    }
+                    let report = play(&Plan::of(seed), Trace::Off);
+                    if let Some(broken) = report.broken {
+                        let told = format!("{}: {}", broken.rule, broken.what);
+                        println!("seed {seed} broke {told}");
+                        failed.lock().expect("no thread panicked").push((seed, told));
+                    }
+                    let mut met = met.lock().expect("no thread panicked");
+                    for (what, n) in report.met {
+                        *met.entry(what).or_default() += n;
+                    }
+                    let done = seed - from + 1;
+                    if done.is_multiple_of(10_000) {
+                        println!("{done} seeds, {:.0} a minute", a_minute(done, begun));
+                    }
+                }
+            });
+        }
+    });
+    println!("met: {:#?}", met.lock().expect("no thread panicked"));
+    let failed = failed.into_inner().expect("no thread panicked");
+    println!("{seeds} seeds, {:.0} a minute, {} violations", a_minute(seeds, begun), failed.len());
+    for (seed, told) in failed.iter().take(FAILURES_TOLD) {
+        println!("  seed {seed}: {told}");
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The simulator's own speed is the one thing here that is measured in real time.
+#[allow(clippy::disallowed_methods)]
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+fn a_minute(seeds: u64, begun: std::time::Instant) -> f64 {
+    seeds as f64 * 60.0 / begun.elapsed().as_secs_f64().max(0.001)
+}
+
+fn replay(seed: u64) -> ExitCode {
+    let plan = Plan::of(seed);
+    let Report { broken, trace, .. } = play(&plan, Trace::All);
+    for line in trace {
+        println!("{line}");
+    }
+    println!("{plan:?}");
+    let Some(broken) = broken else {
+        println!("every rule held");
+        return ExitCode::SUCCESS;
+    };
+    println!("broken {}: {}", broken.rule, broken.what);
+    println!("smaller: {:?}", shrink(&plan, &broken));
+    ExitCode::FAILURE
+}

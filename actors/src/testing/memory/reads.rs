@@ -1,0 +1,327 @@
+//! Reads, first as plain methods, then as the port.
+
+use super::MemoryStore;
+use super::rows::Rows;
+use crate::logic::lane::class_of;
+use crate::model::{
+    Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, Identity, KeptLock, Parked,
+    Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+};
+use crate::ports::{
+    AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
+    TicketFilter,
+};
+use std::collections::BTreeMap;
+
+impl Rows {
+    /// Was a delivery of that name taken in?
+    pub fn knows(&self, identity: &Identity) -> bool {
+        self.identities.contains_key(identity)
+    }
+
+    /// Alarms of a backend that are due, the longest due first.
+    pub fn due_alarms(&self, backend: &BackendId, now: Timestamp, limit: u32) -> Vec<DueAlarm> {
+        let due = self.alarms.iter().filter(|(_, alarm)| {
+            alarm.backend.as_ref() == Some(backend) && alarm.due_at.is_some_and(|at| at <= now)
+        });
+        let mut due: Vec<_> = due.map(|(n, alarm)| (alarm.due_at, *n)).collect();
+        due.sort_unstable();
+        due.truncate(limit as usize);
+        due.into_iter().map(|(_, n)| self.with_ticket((*self.alarms[&n]).clone())).collect()
+    }
+
+    fn with_ticket(&self, alarm: Alarm) -> DueAlarm {
+        let key = alarm.ticket.or_else(|| {
+            let before = self.occurrences(&alarm.at.alarm).rev();
+            before.filter(|it| it.at.occurrence < alarm.at.occurrence).find_map(|it| it.ticket)
+        });
+        DueAlarm { ticket: key.and_then(|key| self.ticket_row(key)).cloned(), alarm }
+    }
+
+    /// All occurrences of an alarm, oldest first.
+    pub fn occurrences(&self, alarm: &AlarmRef) -> impl DoubleEndedIterator<Item = &Alarm> {
+        let of = self.occurrences.get(alarm).into_iter().flat_map(BTreeMap::values);
+        of.map(|n| &*self.alarms[n])
+    }
+
+    /// Every alarm.
+    pub fn all_alarms(&self) -> impl Iterator<Item = &Alarm> {
+        self.alarms.values().map(|alarm| &**alarm)
+    }
+
+    /// A ticket by our key.
+    pub fn ticket_row(&self, key: TicketKey) -> Option<&Ticket> {
+        self.ticket_n.get(&key).map(|n| &*self.tickets[n])
+    }
+
+    /// Every ticket.
+    pub fn all_tickets(&self) -> impl Iterator<Item = &Ticket> {
+        self.tickets.values().map(|ticket| &**ticket)
+    }
+
+    /// A request by its id.
+    pub fn request_row(&self, id: RequestId) -> Option<&Request> {
+        self.request_n.get(&id).map(|n| &*self.requests[n])
+    }
+
+    /// Every request, in order of acceptance.
+    pub fn all_requests(&self) -> impl Iterator<Item = &Request> {
+        self.requests.values().map(|request| &**request)
+    }
+
+    /// Every event, with the time of its confirm.
+    pub fn all_events(&self) -> impl Iterator<Item = &(TicketEvent, Option<Timestamp>)> {
+        self.events.values().map(|row| &**row)
+    }
+
+    /// The un-ended request of a ticket that was accepted first.
+    pub fn first_open(&self, ticket: TicketKey) -> Option<&Request> {
+        let n = self.open.get(&ticket).and_then(|open| open.first());
+        n.map(|n| &*self.requests[n])
+    }
+
+    fn first_in_line(&self, n: u64, request: &Request) -> bool {
+        self.open.get(&request.ticket).and_then(|open| open.first()) == Some(&n)
+    }
+
+    fn waiting(&self, backend: &BackendId) -> impl Iterator<Item = &Request> {
+        let waits = |request: &Request| matches!(request.state, State::Accepted | State::Wait);
+        self.requests.iter().filter_map(move |(n, request)| {
+            (request.backend == *backend && waits(request) && self.first_in_line(*n, request))
+                .then_some(&**request)
+        })
+    }
+
+    /// Requests of a lane that may go now, of one class, in order of acceptance.
+    pub fn ready_requests(
+        &self,
+        backend: &BackendId,
+        class: u8,
+        now: Timestamp,
+        limit: u32,
+    ) -> Vec<Request> {
+        self.waiting(backend)
+            .filter(|request| class_of(request.op) == class && request.ready_at <= now)
+            .take(limit as usize)
+            .cloned()
+            .collect()
+    }
+
+    /// When the next request, first in line of its ticket, becomes ready: after `now`.
+    pub fn next_ready(&self, backend: &BackendId, now: Timestamp) -> Option<Timestamp> {
+        self.waiting(backend).map(|request| request.ready_at).filter(|at| *at > now).min()
+    }
+
+    /// Requests of a backend in that state, oldest first.
+    pub fn in_state(&self, backend: &BackendId, state: State) -> Vec<Request> {
+        let of = |request: &&Request| request.backend == *backend && request.state == state;
+        self.all_requests().filter(of).cloned().collect()
+    }
+
+    /// Events that are not confirmed, in order, from after `after`.
+    pub fn unsent_events(&self, after: u64, limit: u32) -> Vec<TicketEvent> {
+        let after = self.unsent.range(after.saturating_add(1)..).take(limit as usize);
+        after.map(|n| self.events[n].0.clone()).collect()
+    }
+
+    /// What is stored of a lane.
+    pub fn lane_row(&self, backend: &BackendId) -> LaneRow {
+        self.lanes.get(backend).cloned().unwrap_or_default()
+    }
+
+    /// A lane's counts.
+    pub fn lane_counts(&self, backend: &BackendId) -> LaneCounts {
+        let due = self.all_alarms().filter(|it| it.backend.as_ref() == Some(backend));
+        let due_alarms = due.filter(|it| it.due_at.is_some()).count() as u64;
+        let mut counts = LaneCounts { due_alarms, ..LaneCounts::default() };
+        for request in self.all_requests().filter(|it| it.backend == *backend) {
+            match request.state {
+                State::Accepted | State::Wait => counts.pending += 1,
+                State::Intent => counts.intent += 1,
+                State::InDoubt => counts.in_doubt += 1,
+                State::Undecided => counts.undecided += 1,
+                _ => {}
+            }
+        }
+        counts
+    }
+
+    /// Totals.
+    pub fn figures(&self) -> StoreFigures {
+        let mut requests: BTreeMap<(&BackendId, &str), (State, u64)> = BTreeMap::new();
+        for request in self.all_requests() {
+            let state = request.state;
+            let entry = requests.entry((&request.backend, state.as_str())).or_insert((state, 0));
+            entry.1 += 1;
+        }
+        let count = |of: usize| of as u64;
+        StoreFigures {
+            requests: requests
+                .into_iter()
+                .map(|((backend, _), (state, n))| (backend.clone(), state, n))
+                .collect(),
+            alarms: count(self.alarms.len()),
+            unsettled_alarms: count(self.all_alarms().filter(|it| it.unsettled()).count()),
+            tickets: count(self.tickets.len()),
+            unsent_events: count(self.unsent.len()),
+            parked: count(self.parked.len()),
+        }
+    }
+}
+
+/// A page of a table, newest first.
+fn page<T>(rows: &BTreeMap<u64, Box<T>>, page: &Page, keep: impl Fn(&T) -> bool) -> Vec<(u64, T)>
+where
+    T: Clone,
+{
+    rows.range(..page.before.unwrap_or(u64::MAX))
+        .rev()
+        .filter(|(_, row)| keep(row))
+        .take(page.limit as usize)
+        .map(|(n, row)| (*n, (**row).clone()))
+        .collect()
+}
+
+fn now<T: Send + 'static>(rows: T) -> Answered<T> {
+    Box::pin(std::future::ready(Ok(rows)))
+}
+
+/// Not asked for, or as asked for.
+fn fits<T: PartialEq>(wanted: Option<&T>, is: &T) -> bool {
+    wanted.is_none_or(|wanted| wanted == is)
+}
+
+impl Reads for MemoryStore {
+    fn due_alarms(&self, backend: BackendId, at: Timestamp, limit: u32) -> Answered<Vec<DueAlarm>> {
+        now(self.rows().due_alarms(&backend, at, limit))
+    }
+
+    fn ready_requests(
+        &self,
+        backend: BackendId,
+        class: u8,
+        at: Timestamp,
+        limit: u32,
+    ) -> Answered<Vec<Request>> {
+        now(self.rows().ready_requests(&backend, class, at, limit))
+    }
+
+    fn next_ready(&self, backend: BackendId, at: Timestamp) -> Answered<Option<Timestamp>> {
+        now(self.rows().next_ready(&backend, at))
+    }
+
+    fn doubts(&self, backend: BackendId) -> Answered<Vec<Request>> {
+        now(self.rows().in_state(&backend, State::InDoubt))
+    }
+
+    fn unsent_events(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {
+        now(self.rows().unsent_events(after, limit))
+    }
+
+    fn occurrences(&self, alarm: AlarmRef) -> Answered<Vec<Alarm>> {
+        now(self.rows().occurrences(&alarm).cloned().collect())
+    }
+
+    fn ticket(&self, key: TicketKey) -> Answered<Option<Ticket>> {
+        now(self.rows().ticket_row(key).cloned())
+    }
+
+    fn request(&self, id: RequestId) -> Answered<Option<Request>> {
+        now(self.rows().request_row(id).cloned())
+    }
+
+    fn command(&self, id: CommandId) -> Answered<Option<CommandRecord>> {
+        now(self.rows().commands.get(&id).cloned())
+    }
+
+    fn first_open_request(&self, ticket: TicketKey) -> Answered<Option<Request>> {
+        now(self.rows().first_open(ticket).cloned())
+    }
+
+    fn ticket_by_backend_id(
+        &self,
+        backend: BackendId,
+        backend_id: String,
+    ) -> Answered<Option<Ticket>> {
+        let rows = self.rows();
+        let n = rows.ticket_by_backend_id.get(&(backend, backend_id));
+        now(n.map(|n| (*rows.tickets[n]).clone()))
+    }
+
+    fn kept_locks(&self) -> Answered<Vec<KeptLock>> {
+        let mut locks: Vec<_> = self.rows().locks.values().cloned().collect();
+        locks.sort_by_key(|lock| lock.client);
+        now(locks)
+    }
+
+    fn unsent_count(&self, limit: u32) -> Answered<u64> {
+        now(self.rows().unsent.len().min(limit as usize) as u64)
+    }
+
+    fn events_after(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {
+        let rows = self.rows();
+        let after = rows.events.range(after.saturating_add(1)..).take(limit as usize);
+        now(after.map(|(_, row)| row.0.clone()).collect())
+    }
+
+    fn event(&self, id: EventId) -> Answered<Option<TicketEvent>> {
+        let rows = self.rows();
+        now(rows.event_n.get(&id).map(|n| rows.events[n].0.clone()))
+    }
+
+    fn newest_event(&self) -> Answered<Option<TicketEvent>> {
+        now(self.rows().events.last_key_value().map(|(_, row)| row.0.clone()))
+    }
+
+    fn alarms(&self, filter: AlarmFilter, of: Page) -> Answered<Vec<(u64, Alarm)>> {
+        let keep = |alarm: &Alarm| {
+            fits(filter.source.as_ref(), &alarm.at.alarm.source)
+                && fits(filter.active.as_ref(), &alarm.active)
+        };
+        now(page(&self.rows().alarms, &of, keep))
+    }
+
+    fn tickets(&self, filter: TicketFilter, of: Page) -> Answered<Vec<(u64, Ticket)>> {
+        let keep = |ticket: &Ticket| {
+            fits(filter.backend.as_ref(), &ticket.backend)
+                && filter.status.as_ref().is_none_or(|status| status == ticket.status.as_str())
+        };
+        now(page(&self.rows().tickets, &of, keep))
+    }
+
+    fn requests(&self, filter: RequestFilter, of: Page) -> Answered<Vec<Request>> {
+        let keep = |request: &Request| {
+            fits(filter.backend.as_ref(), &request.backend)
+                && fits(filter.state.as_ref(), &request.state)
+                && fits(filter.ticket.as_ref(), &request.ticket)
+        };
+        let rows = page(&self.rows().requests, &of, keep);
+        now(rows.into_iter().map(|(_, request)| request).collect())
+    }
+
+    fn events_of(&self, ticket: TicketKey) -> Answered<Vec<(TicketEvent, Option<Timestamp>)>> {
+        let rows = self.rows();
+        let of = rows.all_events().filter(|row| row.0.ticket.key == ticket);
+        let mut events: Vec<_> = of.cloned().collect();
+        events.sort_by_key(|row| row.0.sequence);
+        now(events)
+    }
+
+    fn parked(&self, of: Page) -> Answered<Vec<Parked>> {
+        let rows = self.rows();
+        let before = rows.parked.iter().rev().filter(|it| of.before.is_none_or(|n| it.n < n));
+        now(before.take(of.limit as usize).cloned().collect())
+    }
+
+    fn lane(&self, backend: BackendId) -> Answered<LaneRow> {
+        now(self.rows().lane_row(&backend))
+    }
+
+    fn lane_counts(&self, backend: BackendId) -> Answered<LaneCounts> {
+        now(self.rows().lane_counts(&backend))
+    }
+
+    fn figures(&self) -> Answered<StoreFigures> {
+        now(self.rows().figures())
+    }
+}

@@ -1,0 +1,206 @@
+//! Row access inside the transaction: the unique rules (T1, T4) as the stores on disk hold them.
+
+use super::rows::{Rows, level_made};
+use crate::model::{
+    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, Fence, Identity, KeptLock,
+    OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+};
+use crate::ports::{LaneRow, Tx, TxError};
+use uuid::Uuid;
+
+fn conflict(index: &str) -> TxError {
+    TxError::Conflict(index.to_owned())
+}
+
+impl Tx for Rows {
+    fn remember(&mut self, identity: &Identity, at: Timestamp) -> Result<bool, TxError> {
+        let new = !self.identities.contains_key(identity);
+        if new {
+            self.set_identity(*identity, Some(at));
+        }
+        Ok(new)
+    }
+
+    fn forget_identities(&mut self, before: Timestamp, limit: u32) -> Result<u64, TxError> {
+        let old = self.identities.iter().filter(|(_, at)| **at < before);
+        let mut old: Vec<_> = old.map(|(identity, at)| (*at, *identity)).collect();
+        old.sort_unstable();
+        old.truncate(limit as usize);
+        for (_, identity) in &old {
+            self.set_identity(*identity, None);
+        }
+        Ok(old.len() as u64)
+    }
+
+    fn newest_alarm(&mut self, alarm: &AlarmRef) -> Result<Option<Alarm>, TxError> {
+        Ok(self.occurrences(alarm).next_back().cloned())
+    }
+
+    fn alarm(&mut self, at: &OccurrenceRef) -> Result<Option<Alarm>, TxError> {
+        let n = self.occurrences.get(&at.alarm).and_then(|of| of.get(&at.occurrence));
+        Ok(n.map(|n| (*self.alarms[n]).clone()))
+    }
+
+    fn put_alarm(&mut self, alarm: &Alarm) -> Result<(), TxError> {
+        let known = self.occurrences.get(&alarm.at.alarm);
+        let known = known.and_then(|of| of.get(&alarm.at.occurrence)).copied();
+        let n = known.unwrap_or_else(|| Self::next(&self.alarms));
+        self.set_alarm(n, Some(Box::new(alarm.clone())));
+        Ok(())
+    }
+
+    fn alarms_of(&mut self, ticket: TicketKey) -> Result<Vec<Alarm>, TxError> {
+        let linked = self.alarms.values().filter(|alarm| alarm.ticket == Some(ticket));
+        Ok(linked.map(|alarm| (**alarm).clone()).collect())
+    }
+
+    fn ticket(&mut self, key: TicketKey) -> Result<Option<Ticket>, TxError> {
+        Ok(self.ticket_row(key).cloned())
+    }
+
+    fn ticket_by_backend_id(
+        &mut self,
+        backend: &BackendId,
+        backend_id: &str,
+    ) -> Result<Option<Ticket>, TxError> {
+        let n = self.ticket_by_backend_id.get(&(backend.clone(), backend_id.to_owned()));
+        Ok(n.map(|n| (*self.tickets[n]).clone()))
+    }
+
+    fn put_ticket(&mut self, ticket: &Ticket) -> Result<(), TxError> {
+        let n = self.ticket_n.get(&ticket.key).copied();
+        let elsewhere = |place: Option<&u64>| place.is_some_and(|place| Some(*place) != n);
+        let taken = elsewhere(self.ticket_by_correlation.get(&ticket.correlation_key));
+        if taken && !mutant!(OneKeyForAll) {
+            return Err(conflict("tickets_correlation_key (G8)"));
+        }
+        if let Some(id) = &ticket.backend_id
+            && elsewhere(self.ticket_by_backend_id.get(&(ticket.backend.clone(), id.clone())))
+        {
+            return Err(conflict("tickets_backend_id (T4)"));
+        }
+        let n = n.unwrap_or_else(|| Self::next(&self.tickets));
+        self.set_ticket(n, Some(Box::new(ticket.clone())));
+        Ok(())
+    }
+
+    fn request(&mut self, id: RequestId) -> Result<Option<Request>, TxError> {
+        Ok(self.request_row(id).cloned())
+    }
+
+    fn add_request(&mut self, request: &Request) -> Result<u64, TxError> {
+        if self.request_n.contains_key(&request.id) {
+            return Err(conflict("requests_id"));
+        }
+        let n = Self::next(&self.requests);
+        self.check_one_level(n, request)?;
+        self.set_request(n, Some(Box::new(Request { n, ..request.clone() })));
+        Ok(n)
+    }
+
+    fn put_request(&mut self, request: &Request) -> Result<(), TxError> {
+        let Some(n) = self.request_n.get(&request.id).copied() else {
+            return Err(TxError::Broken(format!("request {} was never added", request.id)));
+        };
+        self.check_one_level(n, request)?;
+        self.set_request(n, Some(Box::new(Request { n, ..request.clone() })));
+        Ok(())
+    }
+
+    fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError> {
+        Ok(self.first_open(ticket).cloned())
+    }
+
+    fn requests_in(&mut self, backend: &BackendId, state: State) -> Result<Vec<Request>, TxError> {
+        Ok(self.in_state(backend, state))
+    }
+
+    fn add_event(&mut self, event: &TicketEvent) -> Result<u64, TxError> {
+        if self.event_n.contains_key(&event.event_id) {
+            return Err(conflict("events_id"));
+        }
+        let n = Self::next(&self.events);
+        self.set_event(n, Some(Box::new((TicketEvent { n, ..event.clone() }, None))));
+        Ok(n)
+    }
+
+    fn mark_sent(&mut self, n: u64, at: Timestamp) -> Result<(), TxError> {
+        if let Some(row) = self.events.get(&n).filter(|row| row.1.is_none()) {
+            let event = row.0.clone();
+            self.set_event(n, Some(Box::new((event, Some(at)))));
+        }
+        Ok(())
+    }
+
+    fn lane(&mut self, backend: &BackendId) -> Result<LaneRow, TxError> {
+        Ok(self.lane_row(backend))
+    }
+
+    fn put_lane(&mut self, backend: &BackendId, row: &LaneRow) -> Result<(), TxError> {
+        self.set_lane(backend.clone(), Some(row.clone()));
+        Ok(())
+    }
+
+    fn take_fences(&mut self, count: u64) -> Result<Fence, TxError> {
+        let first = self.fence + 1;
+        self.set_fence(self.fence + count);
+        Ok(Fence(first))
+    }
+
+    fn barrier(&mut self, client: ClientNumber) -> Result<Fence, TxError> {
+        Ok(self.barriers.get(&client).copied().unwrap_or_default())
+    }
+
+    fn raise_barrier(&mut self, client: ClientNumber, to: Fence) -> Result<(), TxError> {
+        let before = self.barriers.get(&client).copied();
+        self.set_barrier(client, Some(before.map_or(to, |before| before.max(to))));
+        Ok(())
+    }
+
+    fn command(&mut self, id: CommandId) -> Result<Option<CommandRecord>, TxError> {
+        Ok(self.commands.get(&id).cloned())
+    }
+
+    fn put_command(&mut self, record: &CommandRecord) -> Result<(), TxError> {
+        if self.commands.contains_key(&record.id) {
+            return Err(conflict("commands (G5)"));
+        }
+        self.set_command(record.id, Some(record.clone()));
+        Ok(())
+    }
+
+    fn put_lock(&mut self, lock: &KeptLock) -> Result<(), TxError> {
+        self.set_lock(lock.guid, Some(lock.clone()));
+        Ok(())
+    }
+
+    fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError> {
+        self.set_lock(guid, None);
+        Ok(())
+    }
+
+    fn park(&mut self, message: &Parked) -> Result<u64, TxError> {
+        let n = self.parked.len() as u64 + 1;
+        self.add_parked(Parked { n, ..message.clone() });
+        Ok(n)
+    }
+
+    fn audit(&mut self, at: Timestamp, who: &str, what: &str, why: &str) -> Result<(), TxError> {
+        self.add_audit((at, who.to_owned(), what.to_owned(), why.to_owned()));
+        Ok(())
+    }
+}
+
+impl Rows {
+    /// Rule T1: at most one un-ended level-made request a ticket.
+    fn check_one_level(&self, n: u64, request: &Request) -> Result<(), TxError> {
+        if request.state.ended() || !level_made(request) || mutant!(SharedTicket) {
+            return Ok(());
+        }
+        let open = self.open.get(&request.ticket).into_iter().flatten();
+        match open.filter(|other| **other != n).any(|other| level_made(&self.requests[other])) {
+            true => Err(conflict("requests_one_level (T1)")),
+            false => Ok(()),
+        }
+    }
+}

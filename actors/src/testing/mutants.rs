@@ -1,0 +1,108 @@
+//! Deliberate breaks, one or more for each rule that the simulator checks. A rule whose mutant
+//! nothing catches is not checked.
+
+use std::cell::Cell;
+
+thread_local! {
+    static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+}
+
+/// Is it on, in this thread?
+pub fn is_on(mutant: Mutant) -> bool {
+    ON.get() == Some(mutant)
+}
+
+/// Runs something with a break.
+pub fn with<T>(mutant: Mutant, run: impl FnOnce() -> T) -> T {
+    ON.set(Some(mutant));
+    let result = run();
+    ON.set(None);
+    result
+}
+
+macro_rules! mutants {
+    ($($(#[doc = $doc:literal])* $name:ident by $($rule:literal)*,)*) => {
+        /// One break.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mutant { $($(#[doc = $doc])* $name,)* }
+
+        impl Mutant {
+            /// Every break.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Rules of which one must be seen broken first.
+            pub fn caught_by(self) -> &'static [&'static str] {
+                match self { $(Self::$name => &[$($rule),*],)* }
+            }
+        }
+    };
+}
+
+mutants! {
+    /// A ticket is taken over while another occurrence works on it; no index minds.
+    SharedTicket by "T1",
+    /// Decisions commit whatever they read.
+    OldVersion by "T2",
+    /// A rejection settles nothing: the alarm wakes itself.
+    RejectionWakes by "T3",
+    /// A client is granted again.
+    TwoHolders by "L1",
+    /// A block of fences is used though it is older than the one before.
+    FencesInAnyOrder by "L2",
+    /// The journal does not look at the lock.
+    LocksForEver by "L3",
+    /// A new pool raises no barriers.
+    NoBarrier by "L3",
+    /// A doubt is looked at when the wall clock says so.
+    DoubtByWall by "L4",
+    /// Locks end before their time.
+    EndsEarly by "L4",
+    /// A release frees whatever is held.
+    WrongGuid by "L6",
+    /// The last waiter is served first.
+    LastFirst by "L8",
+    /// One GUID gets two locks.
+    LockTwice by "L9",
+    /// Anybody may hold all clients.
+    NoShare by "L12",
+    /// A doubt is stored and not looked at.
+    ForgetsDoubt by "G1",
+    /// An intent that was open when the process died stays open.
+    IntentsForgotten by "G1",
+    /// A call is made beside another.
+    TwoCalls by "G3",
+    /// A write in doubt counts as done: the next one overtakes it.
+    DoubtIsDone by "G4",
+    /// A create in doubt is sent again.
+    DoubtIsWait by "G7",
+    /// A doubt is looked at without settling.
+    NoSettle by "G7",
+    /// One look that finds nothing is enough.
+    LookOnce by "G7",
+    /// An old copy of a request makes an intent.
+    StaleHead by "G7" "G10",
+    /// An idempotency key is trusted for ever.
+    KeyForEver by "G7",
+    /// All occurrences of an alarm have one key; no index minds.
+    OneKeyForAll by "G8",
+    /// A look that failed found nothing.
+    FailedLookIsAbsent by "G9",
+    /// "There is more" found nothing.
+    MoreIsAbsent by "G9",
+    /// A backend that is away is called at once again.
+    NoPause by "G10",
+    /// Retries are not counted.
+    RetriesForEver by "G10",
+    /// Any epoch may write.
+    AnyEpoch by "G13",
+    /// All ready requests are kept in memory.
+    NoWindow by "G14",
+    /// Nothing is ever old enough to go first.
+    NoAging by "G17",
+    /// A repeat counts like the first.
+    RepeatsCount by "I1",
+    /// The last arrival wins.
+    OlderWins by "I2",
+    /// Events of a ticket are published side by side.
+    NoEventOrder by "O3",
+}

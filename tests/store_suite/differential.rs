@@ -1,0 +1,349 @@
+//! The store in memory, which carries the simulator, against SQLite: any sequence of change sets
+//! gets the same answers from both, and leaves the same rows.
+//!
+//! A step is drawn as plain numbers and becomes a change only against the rows as they are then,
+//! so that most changes have something to meet: the right version, or one beside it.
+
+use crate::world::{alarm_ref, found, noc, routing};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use ticketgate::stores::{SqliteSettings, SqliteStore};
+use ticketgate_actors::changes::{
+    Change, ChangeSet, Conclude, Decide, Decision, End, Intend, Level, LockProof, PersonSays,
+    Settle, TakeIn, TakeLane,
+};
+use ticketgate_actors::logic::policy::Routing;
+use ticketgate_actors::model::{
+    AlarmState, BackendId, ClientNumber, CorrelationKey, Epoch, EventId, Fence, Fields, Mono, Op,
+    Parked, RequestId, State, TicketError, TicketKey, Timestamp,
+};
+use ticketgate_actors::ports::{
+    AlarmFilter, Clock, Page, Pause, Reads, RequestFilter, Store, TicketFilter,
+};
+use ticketgate_actors::testing::{ManualClock, MemoryStore, alarm_event};
+use uuid::Uuid;
+
+const ALL: Page = Page { before: None, limit: 10_000 };
+
+/// A step as numbers: what to do, and what to choose on the way.
+type Draw = (u8, [u8; 5]);
+
+/// Sets of steps; each group is given to the store at once.
+fn groups() -> impl Strategy<Value = Vec<Vec<Vec<Draw>>>> {
+    let draw = (0u8..30, any::<[u8; 5]>());
+    let set = prop::collection::vec(draw, 1..3);
+    prop::collection::vec(prop::collection::vec(set, 1..4), 5..40)
+}
+
+struct Pair {
+    clock: Arc<ManualClock>,
+    memory: Arc<MemoryStore>,
+    sqlite: Arc<SqliteStore>,
+    next_id: u128,
+    _folder: TempDir,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let settings = SqliteSettings::new(folder.path());
+        let sqlite = SqliteStore::open(settings, clock.clone(), "node-1".into()).unwrap();
+        Self {
+            memory: Arc::new(MemoryStore::new(clock.clone(), "node-1")),
+            sqlite: Arc::new(sqlite),
+            clock,
+            next_id: 0,
+            _folder: folder,
+        }
+    }
+
+    /// Mostly new; now and then one that is taken.
+    fn id(&mut self, pick: u8) -> Uuid {
+        if !pick.is_multiple_of(16) {
+            self.next_id += 1;
+        }
+        Uuid::from_u128(self.next_id.max(1))
+    }
+
+    async fn change(&mut self, (what, pick): Draw) -> Change {
+        let now = self.clock.now().wall;
+        match what {
+            0..=6 => take_in(pick, now),
+            7..=13 => self.decide(pick).await,
+            14..=17 => self.intend(pick).await,
+            18..=22 => self.conclude(pick).await,
+            23 => Change::TakeLane(TakeLane {
+                backend: backend(pick[0]),
+                settle: Duration::from_secs(u64::from(pick[1])),
+                event_id: EventId(self.id(pick[2])),
+            }),
+            24 => self.settle(pick).await,
+            25 => Change::Sent(vec![u64::from(pick[0] % 8), u64::from(pick[1] % 32)]),
+            26 => match pick[0] % 3 {
+                0 => Change::TakeFences(u64::from(pick[1] % 7) + 1),
+                1 => Change::RaiseBarrier(ClientNumber(1), Fence(u64::from(pick[1] % 3))),
+                _ => Change::ForgetIdentities { before: now, limit: u32::from(pick[1] % 9) },
+            },
+            27 => Change::Park(Box::new(Parked {
+                n: 0,
+                at: now,
+                inlet: "alarms".into(),
+                message_id: None,
+                content_type: Some("text/plain".into()),
+                reason: "not a map".into(),
+                field: None,
+                body: pick.to_vec(),
+            })),
+            28 => {
+                let pause = Pause { since: now, reason: "401".into(), by: "ticketgate".into() };
+                let epoch = self.epoch(&backend(pick[0]), pick[1]).await;
+                Change::PauseLane(backend(pick[0]), epoch, pause)
+            }
+            _ => Change::ResumeLane {
+                backend: backend(pick[0]),
+                who: "ann".into(),
+                reason: "a new password".into(),
+            },
+        }
+    }
+
+    async fn epoch(&self, backend: &BackendId, pick: u8) -> Epoch {
+        let is = self.memory.lane(backend.clone()).await.unwrap().epoch;
+        if pick.is_multiple_of(8) { Epoch(is.0 + 1) } else { is }
+    }
+
+    async fn any_request(&self, pick: u8) -> Option<ticketgate_actors::model::Request> {
+        let rows = self.memory.requests(RequestFilter::default(), ALL).await.unwrap();
+        // The newest ones are met most often.
+        rows.get(usize::from(pick) % rows.len().clamp(1, 4)).cloned()
+    }
+
+    async fn decide(&mut self, pick: [u8; 5]) -> Change {
+        let alarm = self.memory.occurrences(alarm_ref(name(pick[0]))).await.unwrap().pop();
+        // A flow runs only for a routed alarm.
+        let Some(alarm) = alarm.filter(|alarm| alarm.backend.is_some()) else {
+            return take_in(pick, self.clock.now().wall);
+        };
+        let tickets = self.memory.tickets(TicketFilter::default(), ALL).await.unwrap();
+        let some = tickets.get(usize::from(pick[2]) % tickets.len().max(1));
+        let ticket = alarm.ticket.or(some.map(|(_, ticket)| ticket.key));
+        let key = TicketKey(self.id(pick[3]));
+        let fields = Fields::from_iter([("summary".to_owned(), pick[4].into())]);
+        let correlation_key = CorrelationKey(format!("tg{}", pick[3] % 64));
+        let decision = match (pick[1] % 10, ticket) {
+            (0, _) => Decision::Nothing,
+            (1, _) => Decision::Later(self.clock.now().wall.plus(Duration::from_secs(5))),
+            (2, _) => Decision::Adopt {
+                ticket: key,
+                correlation_key,
+                found: Box::new(found(&format!("INC{}", pick[4] % 8))),
+                ours: pick[4].is_multiple_of(2),
+            },
+            (3, Some(ticket)) => Decision::CreateAgain { ticket, fields },
+            (4..=6, Some(ticket)) => {
+                let op = [Op::Update, Op::Close, Op::Reopen][usize::from(pick[4] % 3)];
+                Decision::Write { op, ticket, fields }
+            }
+            _ => Decision::Create { ticket: key, correlation_key, fields },
+        };
+        let read = tickets.iter().find(|(_, it)| Some(it.key) == ticket);
+        Change::Decide(Box::new(Decide {
+            at: alarm.at,
+            version: alarm.wanted_version - u64::from(pick[4] % 9 == 1),
+            ticket: read.map(|(_, it)| (it.key, it.sequence + u64::from(pick[4] % 9 == 2))),
+            lock: LockProof {
+                client: ClientNumber(1),
+                fence: Fence(u64::from(pick[3] % 4)),
+                expires: Mono(if pick[4] % 9 == 3 { 0 } else { u64::MAX }),
+            },
+            request: RequestId(self.id(pick[1])),
+            event_id: EventId(self.id(pick[2])),
+            decision,
+            reason: "the draw wants it".into(),
+        }))
+    }
+
+    async fn intend(&mut self, pick: [u8; 5]) -> Change {
+        let Some(request) = self.any_request(pick[0]).await else {
+            return take_in(pick, self.clock.now().wall);
+        };
+        let level = (pick[1].is_multiple_of(2)).then(|| Level {
+            version: u64::from(pick[2] % 4),
+            fields: Fields::from_iter([("revision".to_owned(), pick[2].into())]),
+        });
+        Change::Intend(Box::new(Intend {
+            epoch: self.epoch(&request.backend, pick[3]).await,
+            backend: request.backend,
+            request: request.id,
+            attempts: request.attempts + u32::from(pick[4].is_multiple_of(16)),
+            level,
+        }))
+    }
+
+    async fn conclude(&mut self, pick: [u8; 5]) -> Change {
+        let Some(request) = self.any_request(pick[0]).await else {
+            return take_in(pick, self.clock.now().wall);
+        };
+        let later = self.clock.now().wall.plus(Duration::from_secs(u64::from(pick[2] % 8)));
+        let error = TicketError::because("it says so");
+        let found = Box::new(found(&format!("INC{}", pick[2] % 8)));
+        let end = match pick[1] % 11 {
+            0 => End::Rejected(error),
+            1 => End::Failed(error),
+            2 => End::Cancelled("dropped".into()),
+            3 => End::Superseded("newer".into()),
+            4 => End::Wait { ready_at: later, counted: pick[2].is_multiple_of(2), error },
+            5 => End::InDoubt { look_at: later, error },
+            6 => End::AbsentOnce { look_at: later },
+            7 => End::Undecided(error),
+            8 => End::Adopted(*found),
+            _ => End::Done(*found),
+        };
+        Change::Conclude(Box::new(Conclude {
+            epoch: self.epoch(&request.backend, pick[3]).await,
+            backend: request.backend,
+            request: request.id,
+            attempt: request.attempts + u32::from(pick[4].is_multiple_of(8)),
+            end,
+            event_ids: [EventId(self.id(pick[2])), EventId(self.id(1))],
+        }))
+    }
+
+    async fn settle(&mut self, pick: [u8; 5]) -> Change {
+        let filter = RequestFilter { state: Some(State::Undecided), ..RequestFilter::default() };
+        let undecided = self.memory.requests(filter, ALL).await.unwrap().pop();
+        let request = undecided.map_or(RequestId(Uuid::from_u128(1)), |request| request.id);
+        let says = match pick[0] % 3 {
+            0 => PersonSays::Found(format!("INC{}", pick[1] % 8)),
+            1 => PersonSays::Absent,
+            _ => PersonSays::Drop,
+        };
+        Change::Settle(Box::new(Settle {
+            request,
+            says,
+            who: "ann".into(),
+            reason: "I looked".into(),
+            event_id: EventId(self.id(pick[2])),
+        }))
+    }
+
+    /// Everything that can be read, from both.
+    async fn assert_same(&self) {
+        let (one, other) = (dump(&*self.memory, &*self.clock), dump(&*self.sqlite, &*self.clock));
+        let (one, other) = (one.await, other.await);
+        for (one, other) in one.iter().zip(&other) {
+            assert_eq!(one, other);
+        }
+    }
+}
+
+fn name(pick: u8) -> &'static str {
+    ["a", "b", "c"][usize::from(pick % 3)]
+}
+
+fn backend(pick: u8) -> BackendId {
+    if pick.is_multiple_of(4) { BackendId::new("crm") } else { noc() }
+}
+
+fn take_in(pick: [u8; 5], now: Timestamp) -> Change {
+    let mut event = alarm_event("probe", name(pick[0]));
+    event.state =
+        [AlarmState::Raised, AlarmState::Updated, AlarmState::Cleared][usize::from(pick[1] % 3)];
+    let said = Timestamp::from_millis(1_000 + i64::from(pick[2]));
+    event.changed_at = (!pick[2].is_multiple_of(5)).then_some(said);
+    event.details.text = Some(format!("{:?}", pick[2]));
+    event.details.raised_at = said;
+    event.body_hash = u64::from(pick[3]);
+    let routing = Routing {
+        backend: (!pick[4].is_multiple_of(8)).then(|| backend(pick[4])),
+        create_delay: Duration::from_secs(u64::from(pick[3] % 3)),
+        ..routing()
+    };
+    let identity = crate::world::identity(&format!("{} {now}", pick[4] % 16));
+    Change::TakeIn(Box::new(TakeIn { identity, event, routing }))
+}
+
+async fn dump(reads: &dyn Reads, clock: &dyn Clock) -> Vec<String> {
+    let now = clock.now().wall;
+    let mut out = vec![
+        format!("{:#?}", reads.alarms(AlarmFilter::default(), ALL).await),
+        format!("{:#?}", reads.requests(RequestFilter::default(), ALL).await),
+        format!("{:#?}", reads.unsent_events(3, 10_000).await),
+        format!("{:#?}", reads.parked(ALL).await),
+        format!("{:#?}", reads.figures().await),
+    ];
+    let tickets = reads.tickets(TicketFilter::default(), ALL).await.unwrap();
+    for (_, ticket) in &tickets {
+        out.push(format!("{:#?}", reads.events_of(ticket.key).await));
+    }
+    out.push(format!("{tickets:#?}"));
+    for backend in [noc(), BackendId::new("crm")] {
+        for class in 0..3 {
+            let ready = reads.ready_requests(backend.clone(), class, now, 3).await;
+            out.push(format!("{ready:#?}"));
+        }
+        out.push(format!("{:#?}", reads.due_alarms(backend.clone(), now, 2).await));
+        out.push(format!("{:#?}", reads.next_ready(backend.clone(), now).await));
+        out.push(format!("{:#?}", reads.doubts(backend.clone()).await));
+        out.push(format!("{:#?}", reads.lane(backend.clone()).await));
+        out.push(format!("{:#?}", reads.lane_counts(backend).await));
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn memory_and_sqlite_answer_alike(groups in groups()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut pair = Pair::new();
+            for group in groups {
+                let mut sets = Vec::new();
+                for draws in group {
+                    let mut set = Vec::new();
+                    for draw in draws {
+                        set.push(pair.change(draw).await);
+                    }
+                    sets.push(ChangeSet(set));
+                }
+                let one = pair.memory.apply_each(sets.clone()).await;
+                let other = pair.sqlite.apply_each(sets.clone()).await;
+                assert_eq!(one, other, "{sets:#?}");
+                pair.clock.advance(Duration::from_millis(700));
+            }
+            pair.assert_same().await;
+        });
+    }
+}
+
+#[test]
+fn the_draws_reach_every_answer() {
+    // A property over changes that are all refused would hold for any two stores.
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let groups = groups().new_tree(&mut runner).unwrap().current();
+        runtime.block_on(async {
+            let mut pair = Pair::new();
+            for draw in groups.into_iter().flatten().flatten() {
+                let change = pair.change(draw).await;
+                let answer = pair.memory.apply(change.into()).await;
+                seen.insert(match answer {
+                    Ok(applied) => format!("{:?}", std::mem::discriminant(&applied[0])),
+                    Err(error) => error.to_string(),
+                });
+                pair.clock.advance(Duration::from_millis(700));
+            }
+        });
+    }
+    let refused = seen.iter().filter(|it| it.starts_with("refused")).count();
+    assert_eq!(refused, 6, "every refusal but none else: {seen:?}");
+    assert!(seen.len() - refused >= 9, "{seen:?}");
+}
