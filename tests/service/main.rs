@@ -10,13 +10,16 @@
 
 mod alarms;
 mod clients;
+mod commands;
 mod dice;
 mod exactly_once;
 mod face;
+mod forced;
 mod locks;
 mod plain_answers;
 mod process;
 mod programs;
+mod refusals;
 mod scripts;
 mod stopping;
 mod subscribers;
