@@ -11,6 +11,7 @@
 mod alarms;
 mod clients;
 mod commands;
+mod crowd;
 mod dice;
 mod exactly_once;
 mod face;
@@ -20,6 +21,8 @@ mod plain_answers;
 mod process;
 mod programs;
 mod refusals;
+mod replies;
+mod restarts;
 mod scripts;
 mod stopping;
 mod subscribers;
