@@ -10,6 +10,7 @@
 
 mod alarms;
 mod clients;
+mod command_line;
 mod commands;
 mod crowd;
 mod dice;
