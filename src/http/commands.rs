@@ -203,8 +203,7 @@ mod tests {
     #[test]
     fn an_error_has_the_members_of_an_answer_beside_those_of_a_problem() {
         let error = CommandError::of("lock", Code::LockLost, "this lock is not held");
-        let answer =
-            CommandAnswer { id: None, about: None, stage: Stage::Final, said: Err(error) };
+        let answer = CommandAnswer { id: None, about: None, stage: Stage::Final, said: Err(error) };
         let problem = serde_json::to_value(problem(&answer, status(&answer))).unwrap();
         assert_eq!(
             problem,
