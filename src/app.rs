@@ -8,7 +8,7 @@ use crate::amqp::{AmqpBus, Inlets};
 use crate::backends::{self, Description, RestBackend};
 use crate::clock::{RandomIds, SystemClock};
 use crate::config::{Loaded, backend_ids};
-use crate::http::{self, Face};
+use crate::http::{self, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
 use crate::stores::{SqliteSettings, SqliteStore};
@@ -16,7 +16,7 @@ use crate::telemetry::LogLevel;
 use crate::tripwire::FileTripwire;
 use crate::wire::{Decoder, Encoding};
 use actix_web::dev::ServerHandle;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -42,6 +42,7 @@ pub struct Service {
     /// The bus, if it is the in-process one.
     pub inproc: Option<Arc<InprocBus>>,
     amqp: Option<Arc<AmqpBus>>,
+    streams: Streams,
     server: ServerHandle,
 }
 
@@ -55,6 +56,15 @@ impl Inlet for LateInlet {
             Some(inlet) => inlet.take(batch),
             None => Box::pin(async move { vec![Verdict::GiveBack; batch.len()] }),
         }
+    }
+}
+
+/// Takes beats where nobody listens.
+struct Nobody;
+
+impl Inlet for Nobody {
+    fn take(&self, batch: Vec<Delivery>) -> Soon<Vec<Verdict>> {
+        Box::pin(async move { vec![Verdict::Settled; batch.len()] })
     }
 }
 
@@ -91,9 +101,10 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     // no intent and sent nothing when it gives up.
     let cannot_listen = || format!("cannot listen on {}", config.http.listen);
     let listener = TcpListener::bind(config.http.listen).with_context(cannot_listen)?;
+    let token = config.http.required_token().map_err(|(key, what)| anyhow!("{key}: {what}"))?;
     let known: Vec<BackendId> = backend_ids(described);
 
-    let [alarms, commands, parked] = [(); 3].map(|()| Arc::new(LateInlet::default()));
+    let [alarms, commands, parked, heartbeats] = [(); 4].map(|()| Arc::new(LateInlet::default()));
     let (mut amqp, mut inproc) = (None, None);
     let bus: Arc<dyn Bus> = match &config.amqp {
         Some(settings) => {
@@ -101,6 +112,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
                 alarms: alarms.clone(),
                 commands: commands.clone(),
                 parked: parked.clone(),
+                heartbeats: heartbeats.clone(),
             };
             let bus = AmqpBus::start(settings.clone(), &config.node, inlets, ids.clone()).await?;
             let bus = Arc::new(bus);
@@ -108,7 +120,8 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
             bus
         }
         None => {
-            let bus = InprocBus::new(&config.node, Encoding::default(), alarms.clone());
+            let bus = InprocBus::new(&config.node, Encoding::default(), alarms.clone())
+                .with_heartbeats(heartbeats.clone());
             let bus = Arc::new(bus);
             inproc = Some(bus.clone());
             bus
@@ -134,20 +147,30 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         notices: Notices::default(),
         views: Views::default(),
     });
-    let settings =
-        CastSettings { clients: config.clients.number, flow_timeout: config.clients.flow_timeout };
+    let settings = CastSettings {
+        clients: config.clients.number,
+        flow_timeout: config.clients.flow_timeout,
+        heartbeat: config.heartbeats.settings(&config.node),
+    };
     let decoder = Arc::new(Decoder { known_backends: known.clone() });
     let cast = Cast::start(outside, &settings, decoder, Arc::new(tripwire));
     // These are set here and nowhere else.
     let _ = alarms.0.set(Arc::new(cast.intake.clone()));
     let _ = commands.0.set(Arc::new(CommandInlet(cast.commands.clone())));
     let _ = parked.0.set(Arc::new(ParkedInlet(cast.intake.clone())));
+    let _ = heartbeats.0.set(match &cast.beats {
+        Some(beats) => Arc::new(beats.clone()),
+        None => Arc::new(Nobody),
+    });
 
+    let streams = Streams::default();
     let face = Face {
         cast: cast.clone(),
         known_backends: Arc::new(known),
         metrics: Arc::new(Metrics::default()),
         log_level,
+        streams: streams.clone(),
+        token,
         node: config.node.clone(),
     };
     let (address, server) = http::start(face, listener).with_context(cannot_listen)?;
@@ -158,7 +181,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         }
     });
     tracing::info!(%address, node = %config.node, backends = described.len(), "ready");
-    Ok(Service { cast, address, inproc, amqp, server: handle })
+    Ok(Service { cast, address, inproc, amqp, streams, server: handle })
 }
 
 impl Service {
@@ -171,6 +194,8 @@ impl Service {
         if let Some(amqp) = &self.amqp {
             amqp.close(DELIVERIES_GRACE).await;
         }
+        // A graceful stop waits for what is open, and a stream has no end of its own.
+        self.streams.close();
         self.server.stop(true).await;
         tracing::info!("stopped");
     }

@@ -41,13 +41,27 @@ pub struct InprocBus {
     node: String,
     encoding: Encoding,
     inlet: Arc<dyn Inlet>,
+    /// Where beats go, which come back here as they do from a broker.
+    heartbeats: Option<Arc<dyn Inlet>>,
     listeners: Mutex<Vec<Listener>>,
 }
 
 impl InprocBus {
     /// A bus that brings alarms to `inlet`.
     pub fn new(node: &str, encoding: Encoding, inlet: Arc<dyn Inlet>) -> Self {
-        Self { node: node.to_owned(), encoding, inlet, listeners: Mutex::default() }
+        Self {
+            node: node.to_owned(),
+            encoding,
+            inlet,
+            heartbeats: None,
+            listeners: Mutex::default(),
+        }
+    }
+
+    /// Brings every beat that is published to `inlet` too.
+    pub fn with_heartbeats(mut self, inlet: Arc<dyn Inlet>) -> Self {
+        self.heartbeats = Some(inlet);
+        self
     }
 
     /// Takes a message in. `Settled`: it is committed. `GiveBack`: the store did not take it, and
@@ -82,11 +96,40 @@ impl Bus for InprocBus {
             body: encoded.body.into(),
         });
         self.listeners().retain(|listener| offer(listener, &delivered));
-        Box::pin(std::future::ready(Ok(())))
+        match (&self.heartbeats, message) {
+            (Some(inlet), Outgoing::Beat(_)) => {
+                let taken = inlet.take(vec![delivery(&delivered)]);
+                Box::pin(async move {
+                    // Volatile: whatever became of it, it is not published again.
+                    let _ = taken.await;
+                    Ok(())
+                })
+            }
+            _ => Box::pin(std::future::ready(Ok(()))),
+        }
     }
 
     fn connected(&self) -> bool {
         true
+    }
+}
+
+/// A message that goes out, as it comes in again.
+fn delivery(message: &Delivered) -> Delivery {
+    let header = |wanted: &str| {
+        let found = message.headers.iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, value)| value.clone())
+    };
+    Delivery {
+        inlet: "inproc.heartbeats".into(),
+        body: message.body.clone(),
+        content_type: Some(message.content_type.to_owned()),
+        message_id: Some(message.message_id.clone()),
+        cloudevents_id: header("cloudEvents_id"),
+        cloudevents_source: header("cloudEvents_source"),
+        reply_to: None,
+        correlation_id: None,
+        dead_lettered: None,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod http;
 pub mod inproc;
 pub mod metrics;
+pub mod secrets;
 pub mod simulate;
 pub mod stores;
 pub mod telemetry;

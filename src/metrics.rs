@@ -6,6 +6,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use ticketgate_actors::actors::Cast;
+use ticketgate_actors::logic::progress::Gait;
+use ticketgate_actors::logic::pulse::Verdict;
 use ticketgate_actors::model::State;
 use ticketgate_actors::ports::StoreError;
 
@@ -38,7 +40,7 @@ impl Metrics {
     }
 
     /// Prometheus's text format.
-    pub async fn render(&self, cast: &Cast) -> Result<String, StoreError> {
+    pub async fn render(&self, cast: &Cast, streams: usize) -> Result<String, StoreError> {
         let figures = cast.outside.reads.figures().await?;
         let views = &cast.outside.views;
         self.gauge("ticketgate_alarms", &[], figures.alarms);
@@ -68,6 +70,28 @@ impl Metrics {
                 self.gauge("ticketgate_backend_last_success_timestamp_seconds", &labels, seconds);
             }
         }
+        for row in &views.gaits {
+            let hung = u64::from(matches!(row.value(), Gait::Hung(_)));
+            self.gauge("ticketgate_lane_hung", &[("backend", row.key().as_str())], hung);
+        }
+        for row in &views.beats {
+            let labels = [("origin", row.key().as_str())];
+            // Who was never heard is neither up nor down.
+            if row.verdict != Verdict::Unknown {
+                let up = u64::from(row.verdict != Verdict::Expired);
+                self.gauge("ticketgate_heartbeat_up", &labels, up);
+                self.gauge("ticketgate_heartbeat_slow", &labels, {
+                    u64::from(row.verdict == Verdict::Slow)
+                });
+            }
+            self.counter("ticketgate_heartbeats_received_total", &labels, row.beats);
+            self.counter("ticketgate_heartbeats_backlog_total", &labels, row.backlog);
+            self.counter("ticketgate_heartbeats_repeated_total", &labels, row.repeats);
+            self.counter("ticketgate_heartbeat_outages_total", &labels, row.outages);
+        }
+        let malformed =
+            cast.beats.as_ref().map_or(0, |beats| beats.malformed.load(Ordering::Relaxed));
+        self.counter("ticketgate_heartbeats_malformed_total", &[], malformed);
         let busy = views.clients.iter().filter(|client| client.guid.is_some()).count();
         self.gauge("ticketgate_clients_locked", &[], busy as u64);
         let waiting = views.waiting_for_clients.load(Ordering::Relaxed);
@@ -80,9 +104,12 @@ impl Metrics {
             ("ticketgate_source_clock_ahead_total", &intake.clock_ahead),
             ("ticketgate_events_published_total", &views.events_published),
             ("ticketgate_publishes_failed_total", &views.publishes_failed),
+            ("ticketgate_heartbeats_sent_total", &views.beats_sent),
+            ("ticketgate_heartbeats_unsent_total", &views.beats_unsent),
         ] {
             self.counter(name, &[], value.load(Ordering::Relaxed));
         }
+        self.gauge("ticketgate_event_streams", &[], streams as u64);
         self.gauge("ticketgate_bus_connected", &[], u64::from(cast.outside.bus.connected()));
         Ok(self.handle.render())
     }

@@ -14,7 +14,7 @@ pub struct LogLevel(Arc<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
 impl LogLevel {
     /// Sets the level: `debug`, or `info,ticketgate=debug`.
     pub fn set(&self, level: &str) -> Result<(), String> {
-        let filter = EnvFilter::try_new(level)
+        let filter = filter(level)
             .map_err(|_| format!("{level:?} is not a level: error, warn, info, debug, trace"))?;
         (self.0)(filter)
     }
@@ -27,7 +27,7 @@ impl LogLevel {
 
 /// Starts logging. Called once a process; a second call leaves the first in place.
 pub fn start(settings: &Log) -> LogLevel {
-    let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
@@ -42,4 +42,9 @@ pub fn start(settings: &Log) -> LogLevel {
         return LogLevel::fixed();
     }
     LogLevel(Arc::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
+}
+
+/// What the HTTP server says of its threads interests nobody, unless it is asked for.
+fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    EnvFilter::try_new(format!("actix_server=warn,{level}"))
 }

@@ -14,6 +14,7 @@ use ticketgate_actors::ports::Delivery;
 const MAX_PARKED: usize = 16 * 1024 * 1024;
 
 /// What becomes of an arrival.
+#[expect(clippy::large_enum_variant, reason = "nearly all are taken, and taken apart at once")]
 pub(super) enum Arrival {
     /// It goes to the inlet.
     Taken(Delivery),
@@ -26,6 +27,12 @@ pub(super) fn intake(raw: Raw, queue: &Arc<str>) -> Arrival {
     if raw.data.len() > MAX_BODY {
         return Arrival::Refused;
     }
+    Arrival::Taken(delivery(raw, Arc::clone(queue), None))
+}
+
+/// From the queue of beats. Whatever its size: nothing is behind that queue that would keep it, and
+/// the inlet counts what it cannot read.
+pub(super) fn beat(raw: Raw, queue: &Arc<str>) -> Arrival {
     Arrival::Taken(delivery(raw, Arc::clone(queue), None))
 }
 

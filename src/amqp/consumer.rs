@@ -1,4 +1,4 @@
-//! Takes alarms and parked messages from the broker to their inlets.
+//! Takes alarms, parked messages and beats from the broker to their inlets.
 //!
 //! What always holds: a delivery is acknowledged after its inlet settled it, and an `ack` that did
 //! not return true did not happen (rule A1) and ends the session, so that the broker hands the
@@ -33,6 +33,8 @@ const MAX_BATCH: usize = 256;
 const MAX_BATCHES: usize = 3;
 /// Parked messages under way: each may have 16 MiB and more.
 const PARKED_PREFETCH: u16 = 4;
+/// Beats under way: they are small, and judged at once.
+const BEATS_PREFETCH: u16 = 64;
 /// Wait before what was not taken is offered again; doubled while nothing is taken.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -55,6 +57,7 @@ pub(super) async fn session(
 ) -> Result<(), Trouble> {
     let connection = broker.connect("in").await?;
     topology::declare(&connection, settings).await?;
+    topology::declare_beats(&connection, settings, broker.node()).await?;
     let alarms = Source {
         queue: topology::named(settings, topology::ALARMS_INTAKE).into(),
         prefetch: settings.prefetch,
@@ -73,13 +76,20 @@ pub(super) async fn session(
         inlet: Arc::clone(&inlets.parked),
         arrive: arrival::parked,
     };
-    let (alarms, commands, parked) = tokio::try_join!(
+    let heartbeats = Source {
+        queue: topology::beats(settings, broker.node()).into(),
+        prefetch: BEATS_PREFETCH,
+        inlet: Arc::clone(&inlets.heartbeats),
+        arrive: arrival::beat,
+    };
+    let (alarms, commands, parked, heartbeats) = tokio::try_join!(
         Intake::open(&connection, alarms, phase.clone()),
         Intake::open(&connection, commands, phase.clone()),
-        Intake::open(&connection, parked, phase)
+        Intake::open(&connection, parked, phase.clone()),
+        Intake::open(&connection, heartbeats, phase)
     )?;
     health.is_up("in");
-    tokio::try_join!(alarms.run(), commands.run(), parked.run())?;
+    tokio::try_join!(alarms.run(), commands.run(), parked.run(), heartbeats.run())?;
     link::close(&connection).await;
     Ok(())
 }

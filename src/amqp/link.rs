@@ -5,12 +5,11 @@
 //! closed alone stays closed while the connection says that it is there. What a session does is
 //! left to the consumer and the publisher.
 
+use super::access::Access;
 use super::settings::AmqpSettings;
-use super::{Phase, StartError, reached};
+use super::{Phase, reached};
 use futures_util::FutureExt;
-use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
-use secrecy::ExposeSecret;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,23 +53,38 @@ impl From<lapin::Error> for Trouble {
     }
 }
 
-/// Where the broker is, and how to reach it. Not `Debug`: it holds the password.
+/// Where the broker is, and how to reach it.
 pub(super) struct Broker {
-    uri: AMQPUri,
+    settings: AmqpSettings,
     node: String,
 }
 
 impl Broker {
-    /// Reads the URL. No error repeats any of it.
-    pub fn new(settings: &AmqpSettings, node: &str) -> Result<Self, StartError> {
-        let mut uri: AMQPUri = settings.url.expose_secret().parse().map_err(|_: String| {
-            let form = "amqp://user:password@host:port/vhost";
-            StartError::Settings(format!("amqp.url cannot be read; it should look like {form}"))
-        })?;
-        uri.query.heartbeat = Some(u16::try_from(settings.heartbeat.as_secs()).unwrap_or(u16::MAX));
+    /// Nothing is tried yet.
+    pub fn new(settings: &AmqpSettings, node: &str) -> Self {
+        Self { settings: settings.clone(), node: node.to_owned() }
+    }
+
+    /// Reads the URL and the files beside it, anew: what they hold may have changed. No error
+    /// repeats any of it.
+    async fn access(&self) -> Result<Access, Trouble> {
+        let settings = self.settings.clone();
+        let read = tokio::task::spawn_blocking(move || Access::read(&settings)).await;
+        let read =
+            read.map_err(|_| Trouble::Lost("reading the credentials panicked".to_owned()))?;
+        let mut access =
+            read.map_err(|(key, what)| Trouble::Lost(format!("amqp.{key}: {what}")))?;
+        let query = &mut access.uri.query;
+        let heartbeat = self.settings.heartbeat.as_secs();
+        query.heartbeat = Some(u16::try_from(heartbeat).unwrap_or(u16::MAX));
         let millis = u64::try_from(CONNECT_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
-        uri.query.connection_timeout = Some(millis);
-        Ok(Self { uri, node: node.to_owned() })
+        query.connection_timeout = Some(millis);
+        Ok(access)
+    }
+
+    /// This node's name.
+    pub fn node(&self) -> &str {
+        &self.node
     }
 
     /// Connects, within a time.
@@ -78,8 +92,8 @@ impl Broker {
         let name = format!("ticketgate/{} {purpose}", self.node);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let runtime = async_rs::Runtime::tokio_current();
-        let connecting =
-            Connection::connect_uri_with_runtime(self.uri.clone(), properties, runtime);
+        let Access { uri, tls } = self.access().await?;
+        let connecting = Connection::connect_uri_with_config(uri, properties, tls, runtime);
         match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(connected) => Ok(connected?),
             Err(_) => Err(Trouble::Lost("no answer to the attempt to connect".to_owned())),

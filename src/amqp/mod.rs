@@ -1,13 +1,14 @@
 //! RabbitMQ: the bus when a broker URL is configured.
 //!
-//! Two links, each a connection of its own with its own session loop: `in` takes alarms and parked
-//! messages to their inlets, `out` publishes with confirms. Both run on a runtime of their own,
+//! Two links, each a connection of its own with its own session loop: `in` takes alarms, parked
+//! messages and beats to their inlets, `out` publishes with confirms. Both run on a runtime of their own,
 //! since a handler that blocks elsewhere must not cost us the broker's heartbeats. A broker that
 //! is not there is no error: the bus says so and catches up when it comes (rule A2). What exists
 //! there with other arguments than ours is one, at start (rule A3).
 //!
 //! What a message says is left to `wire`, what becomes of it to the inlets.
 
+mod access;
 mod arrival;
 mod consumer;
 mod ledger;
@@ -16,6 +17,7 @@ mod publisher;
 mod settings;
 mod topology;
 
+pub use access::TlsFiles;
 pub use settings::{AmqpSettings, Hears, Subscription};
 
 use crate::wire::{self, Encoding};
@@ -42,6 +44,8 @@ pub struct Inlets {
     pub commands: Arc<dyn Inlet>,
     /// Messages that the broker gave up on, with `dead_lettered` set: to be parked as they are.
     pub parked: Arc<dyn Inlet>,
+    /// Beats of every origin, our own included.
+    pub heartbeats: Arc<dyn Inlet>,
 }
 
 /// Why the bus cannot start. An unreachable broker is not among the reasons.
@@ -107,7 +111,7 @@ impl AmqpBus {
         ids: Arc<dyn Ids>,
     ) -> Result<Self, StartError> {
         settings.check()?;
-        let broker = Arc::new(Broker::new(&settings, node)?);
+        let broker = Arc::new(Broker::new(&settings, node));
         let settings = Arc::new(settings);
         // From here on the value's drop puts the runtime away: a runtime must not be dropped
         // where others wait on futures.
@@ -234,7 +238,10 @@ async fn fits(broker: Arc<Broker>, settings: Arc<AmqpSettings>) -> Result<(), Tr
     let connection = broker.connect("start").await.inspect_err(|trouble| {
         warn!(%trouble, "the broker is not there; it will be tried until it is");
     })?;
-    let declared = topology::declare(&connection, &settings).await;
+    let declared = match topology::declare(&connection, &settings).await {
+        Ok(()) => topology::declare_beats(&connection, &settings, broker.node()).await,
+        Err(trouble) => Err(trouble),
+    };
     link::close(&connection).await;
     declared
 }

@@ -36,6 +36,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 pub(super) struct Publisher {
     tickets: String,
     ops: String,
+    heartbeats: String,
     deadline: Duration,
     current: RwLock<Option<Arc<Session>>>,
 }
@@ -60,6 +61,7 @@ impl Publisher {
         Self {
             tickets: topology::named(settings, topology::TICKETS),
             ops: topology::named(settings, topology::OPS),
+            heartbeats: topology::named(settings, topology::HEARTBEATS),
             deadline: settings.confirm_timeout,
             current: RwLock::new(None),
         }
@@ -78,6 +80,7 @@ impl Publisher {
             Exchange::Tickets => self.tickets.clone(),
             Exchange::Ops => self.ops.clone(),
             Exchange::Theirs(name) => name.clone(),
+            Exchange::Heartbeats => self.heartbeats.clone(),
         };
         let deadline = self.deadline;
         Ok(async move { session.publish(exchange, message, Instant::now() + deadline).await })

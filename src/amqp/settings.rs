@@ -4,17 +4,18 @@
 //! one that the broker keeps for itself. The URL carries a password and is never shown.
 
 use super::StartError;
+use super::access::{Access, TlsFiles};
 use crate::wire::Encoding;
 use crate::words;
-use lapin::uri::AMQPUri;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Bytes of an AMQP name or routing key.
 const MAX_NAME: usize = 255;
-/// Bytes of the prefix: leaves room for the longest name behind it.
-const MAX_PREFIX: usize = 200;
+/// Bytes of the prefix: leaves room for the longest name behind it, that of a node's queue of beats.
+const MAX_PREFIX: usize = 170;
 /// Messages that wait for a subscriber that does not come: about 1 GB on the broker's disk.
 const DEFAULT_MAX_LENGTH: u32 = 1_000_000;
 
@@ -24,6 +25,10 @@ const DEFAULT_MAX_LENGTH: u32 = 1_000_000;
 pub struct AmqpSettings {
     /// `amqp://user:password@host:port/vhost`, or `amqps://`.
     pub url: SecretString,
+    /// The file that holds the password of the URL's user.
+    pub password_file: Option<PathBuf>,
+    /// Certificates, for `amqps://`.
+    pub tls: Option<TlsFiles>,
     /// In front of the names of our exchanges and queues.
     pub prefix: String,
     /// A broker that is silent for twice this long is taken as gone (rule A4: at most three
@@ -37,7 +42,9 @@ pub struct AmqpSettings {
     pub confirm_timeout: Duration,
     /// What is published is written as this.
     pub encoding: Encoding,
-    /// Queues in which events wait for subscribers that come later.
+    /// Queues in which events wait for subscribers that come later: `[[subscriptions]]`, a section of
+    /// its own in the config.
+    #[serde(skip)]
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -45,6 +52,8 @@ impl Default for AmqpSettings {
     fn default() -> Self {
         Self {
             url: "amqp://guest:guest@127.0.0.1:5672/%2f".into(),
+            password_file: None,
+            tls: None,
             prefix: "ticketgate".to_owned(),
             heartbeat: Duration::from_secs(10),
             prefetch: 512,
@@ -83,6 +92,8 @@ pub enum Hears {
     Tickets,
     /// Notices for operators' tools.
     Ops,
+    /// Beats of every origin.
+    Heartbeats,
 }
 
 fn default_max_length() -> u32 {
@@ -95,8 +106,8 @@ impl AmqpSettings {
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut wrong = |key: &str, what: &str| faults.push((key.to_owned(), what.to_owned()));
-        if self.url.expose_secret().parse::<AMQPUri>().is_err() {
-            wrong("amqp.url", "cannot be read; write amqp://user:password@host:port/vhost");
+        if let Err((key, what)) = Access::read(self) {
+            wrong(&format!("amqp.{key}"), &what);
         }
         name(&mut wrong, "amqp.prefix", &self.prefix, MAX_PREFIX);
         if self.prefetch == 0 {
@@ -110,7 +121,7 @@ impl AmqpSettings {
             wrong("amqp.confirm_timeout", "must be longer than 0s");
         }
         for (n, subscription) in self.subscriptions.iter().enumerate() {
-            let key = |below: &str| format!("amqp.subscriptions[{n}].{below}");
+            let key = |below: &str| format!("subscriptions[{n}].{below}");
             name(&mut wrong, &key("queue"), &subscription.queue, MAX_NAME);
             if subscription.bindings.is_empty() {
                 wrong(&key("bindings"), "must name at least one: without any it hears nothing");
@@ -151,17 +162,14 @@ mod tests {
             url = "amqp://u:secret@h/"
             heartbeat = "5s"
             encoding = "json"
-            [[subscriptions]]
-            queue = "noc"
-            bindings = ["ticket.#"]
-            ttl = "1d"
             "#,
         )
         .unwrap();
+        let noc: Subscription =
+            toml::from_str("queue = 'noc'\nbindings = ['ticket.#']\nttl = '1d'").unwrap();
         assert_eq!(settings.heartbeat, Duration::from_secs(5));
         assert_eq!(settings.encoding, Encoding::Json);
         assert_eq!(settings.prefetch, 512);
-        let noc = &settings.subscriptions[0];
         assert_eq!((noc.exchange, noc.max_length), (Hears::Tickets, DEFAULT_MAX_LENGTH));
         assert_eq!(noc.ttl, Some(Duration::from_secs(86_400)));
         assert!(!format!("{settings:?}").contains("secret"));

@@ -15,6 +15,14 @@ use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 const PRECONDITION_FAILED: u16 = 406;
 /// Deliveries of one message after which the broker sets it aside.
 const DELIVERY_LIMIT: u32 = 1000;
+/// A node's queue of beats is deleted when the node has not consumed it for this long: longer than
+/// any restart, so that what was sent meanwhile is there, and no node that is gone leaves one.
+const BEATS_EXPIRE_MS: i64 = 10 * 60 * 1_000;
+/// An older beat says nothing any more.
+const BEATS_TTL_MS: i64 = 60 * 1_000;
+/// Beats in a node's queue: a minute of a thousand origins would be six times as many, but then
+/// only the newest matter.
+const BEATS_MAX: i64 = 1_000;
 /// As good as none: a message over the limit of a queue without dead-letter exchange would vanish.
 const NO_DELIVERY_LIMIT: u32 = 1_000_000_000;
 
@@ -24,6 +32,7 @@ pub(super) const COMMANDS_INTAKE: &str = "commands.intake";
 pub(super) const PARKED: &str = "parked";
 pub(super) const TICKETS: &str = "tickets";
 pub(super) const OPS: &str = "ops";
+pub(super) const HEARTBEATS: &str = "heartbeats";
 const ALARMS: &str = "alarms";
 const COMMANDS: &str = "commands";
 
@@ -32,6 +41,7 @@ const EXCHANGES: &[(&str, ExchangeKind)] = &[
     (COMMANDS, ExchangeKind::Direct),
     (TICKETS, ExchangeKind::Topic),
     (OPS, ExchangeKind::Topic),
+    (HEARTBEATS, ExchangeKind::Topic),
     (PARKED, ExchangeKind::Fanout),
 ];
 
@@ -83,11 +93,38 @@ pub(super) async fn declare(
         let exchange = match subscription.exchange {
             Hears::Tickets => named(settings, TICKETS),
             Hears::Ops => named(settings, OPS),
+            Hears::Heartbeats => named(settings, HEARTBEATS),
         };
         let bindings: Vec<&str> = subscription.bindings.iter().map(String::as_str).collect();
         let arguments = subscription_arguments(subscription);
         queue_bound(&channel, &subscription.queue, arguments, &exchange, &bindings).await?;
     }
+    channel.close(200, "declared".into()).await?;
+    Ok(())
+}
+
+/// The name of a node's queue of beats.
+pub(super) fn beats(settings: &AmqpSettings, node: &str) -> String {
+    format!("{}.{node}", named(settings, HEARTBEATS))
+}
+
+/// Declares a node's queue of beats. Classic, since beats need no second copy; durable and not
+/// exclusive, so that a session that follows a lost connection finds it, without waiting until the
+/// broker has noticed the loss.
+pub(super) async fn declare_beats(
+    connection: &Connection,
+    settings: &AmqpSettings,
+    node: &str,
+) -> Result<(), Trouble> {
+    let channel = connection.create_channel().await?;
+    let mut arguments = FieldTable::default();
+    text(&mut arguments, "x-queue-type", "classic");
+    number(&mut arguments, "x-expires", BEATS_EXPIRE_MS);
+    number(&mut arguments, "x-message-ttl", BEATS_TTL_MS);
+    number(&mut arguments, "x-max-length", BEATS_MAX);
+    text(&mut arguments, "x-overflow", "drop-head");
+    let exchange = named(settings, HEARTBEATS);
+    queue_bound(&channel, &beats(settings, node), arguments, &exchange, &["heartbeat.#"]).await?;
     channel.close(200, "declared".into()).await?;
     Ok(())
 }

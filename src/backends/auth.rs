@@ -6,32 +6,11 @@
 //!
 //! What it leaves to others: what a refusal of it means (`rest::judge`).
 
+use crate::secrets::Secret;
 use reqwest::RequestBuilder;
 use reqwest::header::{HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
-
-/// A text that must not be seen.
-#[derive(Clone, Debug)]
-pub struct Secret(SecretString);
-
-impl Secret {
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    /// Unlike a derived one, does not repeat a value of another type in its error.
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        match toml::Value::deserialize(from)? {
-            toml::Value::String(text) => Ok(Self(text.into())),
-            _ => Err(D::Error::custom("a secret must be text, in quotes")),
-        }
-    }
-}
 
 /// `[backend.auth]`, by `type`. Of a secret and its file exactly one is given; a file's last line
 /// break does not count.
@@ -152,5 +131,5 @@ fn header_value(secret: &Secret) -> Result<HeaderValue, String> {
 
 fn from_file(path: &Path, read: std::io::Result<String>) -> Result<Secret, String> {
     let text = read.map_err(|error| format!("the secret's file {}: {error}", path.display()))?;
-    Ok(Secret(text.trim_end_matches(['\r', '\n']).into()))
+    Ok(text.trim_end_matches(['\r', '\n']).into())
 }

@@ -8,8 +8,8 @@
 //!
 //! What it leaves to others: the time limit of a call as a whole (`rest::exchange`).
 
-use super::auth::Secret;
 use super::description::{Description, DescriptionError};
+use crate::secrets::Secret;
 use crate::words;
 use reqwest::{Certificate, Client, Proxy, Url};
 use serde::{Deserialize, Deserializer, de::Error};

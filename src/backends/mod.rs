@@ -20,7 +20,7 @@ mod rest;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Auth, Secret};
+pub use auth::Auth;
 pub use connection::{ByteSize, ConnectionDescription};
 pub use description::{Description, DescriptionError, LaneDescription, Wire};
 pub use load::load;

@@ -2,9 +2,12 @@
 
 mod alarm;
 mod explain;
+mod follow;
+mod heartbeat;
 mod offline;
 mod people;
 mod remote;
+mod sign_in;
 mod ticket;
 
 use crate::demo::DemoArgs;
@@ -100,6 +103,13 @@ enum Command {
         #[command(flatten)]
         at: remote::At,
     },
+    /// Print ticket events as they come
+    Follow(follow::FollowArgs),
+    /// Who beats, who is late, who is gone
+    Heartbeat {
+        #[command(subcommand)]
+        what: HeartbeatCommand,
+    },
     /// List the presets in the binary, or print one as the copy that you edit
     Presets {
         /// Which one
@@ -107,6 +117,15 @@ enum Command {
     },
     /// Run a simulated ticketing system with a ledger
     Simulate(SimulateArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum HeartbeatCommand {
+    /// Every origin that was heard or is expected
+    List {
+        #[command(flatten)]
+        at: remote::At,
+    },
 }
 
 /// Runs the command that was asked for.
@@ -134,6 +153,8 @@ pub fn run() -> ExitCode {
         Command::Lane { command, at } => on_actix(people::lane(at, command)),
         Command::Request { command, at } => on_actix(people::request(at, command)),
         Command::Parked { command, at } => on_actix(people::parked(at, command)),
+        Command::Follow(args) => on_actix(follow::follow(args)),
+        Command::Heartbeat { what: HeartbeatCommand::List { at } } => on_actix(heartbeat::list(at)),
         Command::Presets { name } => offline::presets(name.as_deref()),
         Command::Simulate(args) => on_actix(async move { args.run().await.map(|()| true) }),
     };

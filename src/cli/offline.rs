@@ -25,6 +25,7 @@ pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
         let key = CorrelationKey("tgcheckcheckcheckcheckcheck".to_owned());
         let call = Call {
             request: None,
+            alarm: None,
             work: Work::Search {
                 by: SearchBy::CorrelationKey(key),
                 kind: Kind::Incident,

@@ -1,6 +1,7 @@
 //! A running service over HTTP, for all commands that ask one: where it is, what it answers, and
 //! how that is shown: tables for people, `--json` for scripts.
 
+use super::sign_in::SignIn;
 use anyhow::Context;
 use clap::Args;
 use comfy_table::Table;
@@ -18,6 +19,8 @@ pub struct At {
     /// The service's address
     #[arg(long, env = "TICKETGATE_URL", default_value = "http://127.0.0.1:8640", global = true)]
     url: String,
+    #[command(flatten)]
+    sign_in: SignIn,
     /// The whole answer as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -75,7 +78,31 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// A client that asks the service itself and no proxy.
+pub fn client() -> reqwest::ClientBuilder {
+    crate::backends::install_tls();
+    reqwest::Client::builder().no_proxy()
+}
+
 impl At {
+    /// The URL of a path.
+    pub fn url<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> anyhow::Result<reqwest::Url> {
+        let mut url = reqwest::Url::parse(&self.url).context("--url is not a URL")?;
+        url.path_segments_mut()
+            .map_err(|()| anyhow::anyhow!("--url cannot carry a path"))?
+            .pop_if_empty()
+            .extend(path);
+        Ok(url)
+    }
+
+    /// With what it takes to be let in.
+    pub fn signed(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> anyhow::Result<reqwest::RequestBuilder> {
+        self.sign_in.put_into(request)
+    }
+
     /// Makes a call below `/api/v1`.
     pub async fn api(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
         let path = ["api", "v1"].into_iter().chain(ask.path.iter().copied()).collect();
@@ -84,18 +111,12 @@ impl At {
 
     /// Makes a call.
     pub async fn call(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
-        crate::backends::install_tls();
-        let timeout = TIMEOUT + ask.wait;
-        let client = reqwest::Client::builder().no_proxy().timeout(timeout).build()?;
-        let mut url = reqwest::Url::parse(&self.url).context("--url is not a URL")?;
-        url.path_segments_mut()
-            .map_err(|()| anyhow::anyhow!("--url cannot carry a path"))?
-            .pop_if_empty()
-            .extend(ask.path);
+        let client = client().timeout(TIMEOUT + ask.wait).build()?;
+        let mut url = self.url(ask.path)?;
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(ask.query);
         }
-        let mut request = client.request(ask.method, url);
+        let mut request = self.sign_in.put_into(client.request(ask.method, url))?;
         if let Some(body) = &ask.body {
             request = request.json(body);
         }

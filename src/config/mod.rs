@@ -12,7 +12,7 @@ mod sections;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use sections::{
-    Clients, Config, Http, Log, LogFormat, PolicySection, StoreSection, backend_ids,
+    Clients, Config, Heartbeats, Http, Log, LogFormat, PolicySection, StoreSection, backend_ids,
 };
 
 use crate::backends::{self, Description};
@@ -51,10 +51,14 @@ pub fn parse(
     let at = |key: &str, what: String| {
         overlaid.error(key, &what).unwrap_or_else(|| places.error(key, &what))
     };
-    let config: Config = serde_path_to_error::deserialize(table).map_err(|error| {
+    let mut config: Config = serde_path_to_error::deserialize(table).map_err(|error| {
         let (key, what) = error::explain(&error.path().to_string(), error.inner().message());
         ConfigErrors(vec![at(&key, what)])
     })?;
+
+    if let Some(amqp) = &mut config.amqp {
+        amqp.subscriptions = std::mem::take(&mut config.subscriptions);
+    }
 
     let mut errors = Vec::new();
     let mut described = Vec::new();

@@ -1,14 +1,21 @@
 //! The sections of the config file, their defaults, and what they demand of each other.
 
-use crate::amqp::AmqpSettings;
+use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
+use crate::http::Token;
+use crate::secrets::Secret;
 use crate::words;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use ticketgate_actors::actors::HeartbeatSettings;
 use ticketgate_actors::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain, Rule};
+use ticketgate_actors::logic::pulse::ORIGINS_MAX;
 use ticketgate_actors::model::{BackendId, Route};
+
+/// Origins that can be expected: half of those that are kept, so that others find room.
+const EXPECT_MAX: usize = ORIGINS_MAX / 2;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -25,12 +32,16 @@ pub struct Config {
     pub http: Http,
     /// The broker; absent: the in-process bus, alarms come over HTTP.
     pub amqp: Option<AmqpSettings>,
+    /// Queues in which events wait at the broker for subscribers that come later.
+    pub subscriptions: Vec<Subscription>,
     /// The ticket clients.
     pub clients: Clients,
     /// From alarms to tickets.
     pub policy: PolicySection,
     /// Where final answers go that no command sends elsewhere.
     pub routes: Vec<RouteSection>,
+    /// Beats, ours and those of others.
+    pub heartbeats: Heartbeats,
     /// Logging.
     pub log: Log,
     /// The ticketing systems: read by [`crate::backends::load`].
@@ -45,9 +56,11 @@ impl Default for Config {
             store: StoreSection::default(),
             http: Http::default(),
             amqp: None,
+            subscriptions: Vec::new(),
             clients: Clients::default(),
             policy: PolicySection::default(),
             routes: Vec::new(),
+            heartbeats: Heartbeats::default(),
             log: Log::default(),
             backend: Vec::new(),
         }
@@ -76,13 +89,44 @@ impl Default for StoreSection {
 pub struct Http {
     /// Address and port.
     pub listen: SocketAddr,
-    /// Listen on an address that is not of this machine alone, though there is no sign-in yet.
+    /// Listen on an address that is not of this machine alone, though no token is set.
     pub allow_remote_without_auth: bool,
+    /// What a caller must bring as `Authorization: Bearer`; absent: whoever reaches the port may act.
+    #[serde(skip_serializing)]
+    pub token: Option<Secret>,
+    /// Or the file that holds it, read at start.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8640)), allow_remote_without_auth: false }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
+            allow_remote_without_auth: false,
+            token: None,
+            token_file: None,
+        }
+    }
+}
+
+impl Http {
+    /// The token that callers must bring; none: there is no sign-in.
+    ///
+    /// # Errors
+    /// The key at fault, and what is wrong with it.
+    pub fn required_token(&self) -> Result<Option<Token>, (&'static str, String)> {
+        let (key, secret) = match (&self.token, &self.token_file) {
+            (None, None) => return Ok(None),
+            (Some(token), None) => ("http.token", token.clone()),
+            (None, Some(file)) => {
+                let key = "http.token_file";
+                (key, Secret::from_file(file).map_err(|what| (key, what))?)
+            }
+            (Some(_), Some(_)) => {
+                return Err(("http.token", "give either token or token_file".to_owned()));
+            }
+        };
+        Token::new(&secret).map(Some).map_err(|what| (key, what))
     }
 }
 
@@ -172,6 +216,40 @@ impl PolicySection {
     }
 }
 
+/// `[heartbeats]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heartbeats {
+    /// Send beats, and watch those of others.
+    pub enabled: bool,
+    /// From one beat to the next, 100 ms to 1 h.
+    #[serde(with = "words::duration")]
+    pub interval: Duration,
+    /// From an origin's last beat to `down`; absent: 6 intervals of its own, at least 30 s.
+    #[serde(with = "words::optional_duration")]
+    pub timeout: Option<Duration>,
+    /// Origins that must beat: one that is not heard within its time-out is down.
+    pub expect: Vec<String>,
+}
+
+impl Default for Heartbeats {
+    fn default() -> Self {
+        Self { enabled: true, interval: Duration::from_secs(10), timeout: None, expect: vec![] }
+    }
+}
+
+impl Heartbeats {
+    /// As the actor takes it; none: it is off.
+    pub fn settings(&self, node: &str) -> Option<HeartbeatSettings> {
+        self.enabled.then(|| HeartbeatSettings {
+            origin: node.to_owned(),
+            interval: self.interval,
+            timeout: self.timeout,
+            expect: self.expect.clone(),
+        })
+    }
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -229,16 +307,43 @@ impl Config {
         if self.clients.flow_timeout < Duration::from_secs(1) {
             wrong("clients.flow_timeout".into(), "must be at least 1s".into());
         }
+        let interval = self.heartbeats.interval;
+        if !(Duration::from_millis(100)..=Duration::from_secs(3_600)).contains(&interval) {
+            wrong("heartbeats.interval".into(), "must be 100ms to 1h".into());
+        }
+        if self.heartbeats.timeout.is_some_and(|timeout| timeout < Duration::from_secs(1)) {
+            wrong("heartbeats.timeout".into(), "must be at least 1s".into());
+        }
+        for (n, origin) in self.heartbeats.expect.iter().enumerate() {
+            if origin.trim().is_empty() || origin.chars().count() > 128 {
+                let key = format!("heartbeats.expect[{n}]");
+                wrong(key, "must be the name of an origin, 1 to 128 characters".into());
+            }
+        }
+        if self.heartbeats.expect.len() > EXPECT_MAX {
+            wrong("heartbeats.expect".into(), format!("may name {EXPECT_MAX} origins"));
+        }
         if !(1..=16).contains(&self.store.readers) {
             wrong("store.readers".into(), "must be 1 to 16".into());
         }
-        if !self.http.listen.ip().is_loopback() && !self.http.allow_remote_without_auth {
+        let open = match self.http.required_token() {
+            Ok(token) => token.is_none() && !self.http.allow_remote_without_auth,
+            Err((key, what)) => {
+                wrong(key.into(), what);
+                false
+            }
+        };
+        if !self.http.listen.ip().is_loopback() && open {
             wrong(
                 "http.listen".into(),
-                "is reachable from other machines, and there is no sign-in: use 127.0.0.1, or \
-                 set http.allow_remote_without_auth = true behind a proxy that has one"
+                "is reachable from other machines, and there is no sign-in: use 127.0.0.1, give \
+                 http.token_file, or set http.allow_remote_without_auth = true behind a proxy that \
+                 has one"
                     .into(),
             );
+        }
+        if self.amqp.is_none() && !self.subscriptions.is_empty() {
+            wrong("subscriptions".into(), "are queues at a broker: there is no [amqp]".into());
         }
         for (key, what) in self.amqp.iter().flat_map(AmqpSettings::faults) {
             wrong(key, what);

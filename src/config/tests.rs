@@ -25,6 +25,7 @@ fn the_sample_file_equals_the_defaults() {
     assert_eq!(sample.http, default.http);
     assert_eq!(sample.clients, default.clients);
     assert_eq!(sample.policy, default.policy);
+    assert_eq!(sample.heartbeats, default.heartbeats);
     assert_eq!(sample.log, default.log);
     assert!(sample.amqp.is_none() && sample.backend.is_empty());
 }
@@ -52,11 +53,24 @@ fn every_error_names_file_line_key_and_what_is_allowed() {
         ("\n[clients]\nnumber = 0\n", "t.toml:3: clients.number: must be 1 to 1000"),
         ("[clients]\nflow_timeout = \"soon\"\n", "t.toml:2: clients.flow_timeout: \"soon\" is not"),
         ("[http]\nlisten = \"0.0.0.0:80\"\n", "t.toml:2: http.listen: is reachable from other"),
+        ("[http]\ntoken = \"guess\"\n", "t.toml:2: http.token: a token has 16 to"),
+        ("[http]\ntoken = 7\n", "t.toml:2: http.token: a secret must be text"),
+        (
+            "[http]\nlisten = \"0.0.0.0:80\"\ntoken_file = \"/no/such\"\n",
+            "t.toml:3: http.token_file: the secret's file /no/such cannot be read",
+        ),
+        (
+            "[amqp]\nurl = \"amqp://u@h\"\npassword_file = \"/no/such\"\n",
+            "t.toml:3: amqp.password_file: the secret's file /no/such cannot be read",
+        ),
+        ("[amqp]\n[amqp.tls]\n", "t.toml:2: amqp.tls: is given, but the connection is not"),
         ("a = [\n", "t.toml:"),
         (
             "[policy]\ndefault_backend = \"x\"\n",
             "t.toml:2: policy.default_backend: unknown backend",
         ),
+        ("[heartbeats]\ninterval = \"1ms\"\n", "t.toml:2: heartbeats.interval: must be 100ms"),
+        ("[heartbeats]\nexpect = [\"\"]\n", "t.toml:2: heartbeats.expect[0]: must be the name"),
         ("[log]\nlevel = \"a=b=c\"\n", "t.toml:2: log.level: is not a level"),
         ("[amqp]\nheartbeat = \"1500ms\"\n", "t.toml:2: amqp.heartbeat: must be whole seconds"),
         ("wrong = 1\n", "t.toml:1: wrong: unknown key"),
@@ -66,6 +80,16 @@ fn every_error_names_file_line_key_and_what_is_allowed() {
         assert!(errors[0].starts_with(expected), "{text}: {}", errors[0]);
         assert!(!errors[0].contains('\n'));
     }
+}
+
+#[test]
+fn with_a_token_other_machines_may_reach_the_port() {
+    for token in ["", "token = \"0123456789abcdef\"\n", "allow_remote_without_auth = true\n"] {
+        let text = format!("[http]\nlisten = \"0.0.0.0:80\"\n{token}");
+        assert_eq!(errors(&text).is_empty(), !token.is_empty(), "{text}");
+    }
+    let both = "[http]\ntoken = \"0123456789abcdef\"\ntoken_file = \"/x\"\n";
+    assert!(errors(both)[0].contains("give either token or token_file"), "{:?}", errors(both));
 }
 
 #[test]

@@ -126,7 +126,8 @@ async fn lock(
     }
 }
 
-fn bad(bad: BadCommand) -> Problem {
+#[expect(clippy::boxed_local, reason = "it comes boxed from the reader")]
+fn bad(bad: Box<BadCommand>) -> Problem {
     let answer =
         CommandAnswer { id: bad.id, about: None, stage: Stage::Final, said: Err(bad.error) };
     problem(&answer, StatusCode::BAD_REQUEST)

@@ -39,6 +39,6 @@ pub(super) async fn readyz(face: web::Data<Face>) -> Result<HttpResponse, Proble
 
 #[get("/metrics")]
 pub(super) async fn metrics(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
-    let text = face.metrics.render(&face.cast).await?;
+    let text = face.metrics.render(&face.cast, face.streams.open()).await?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

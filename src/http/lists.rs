@@ -1,4 +1,4 @@
-//! Lists and single rows: tickets, requests, lanes, parked messages.
+//! Lists and single rows: tickets, requests, lanes, heartbeats, parked messages.
 
 use super::alarms::page;
 use super::problem::Problem;
@@ -106,9 +106,20 @@ pub(super) async fn lanes(face: web::Data<Face>) -> Result<HttpResponse, Problem
     for id in ids {
         let counts = outside.reads.lane_counts(id.clone()).await?;
         let view = outside.views.lanes.get(&id).map(|view| view.clone()).unwrap_or_default();
-        items.push(shapes::lane(id.as_str(), &view, &counts));
+        let gait = outside.views.gaits.get(&id).map(|gait| *gait);
+        items.push(shapes::lane(id.as_str(), &view, &counts, gait));
     }
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
+}
+
+#[get("/heartbeats")]
+pub(super) async fn heartbeats(face: web::Data<Face>) -> HttpResponse {
+    let outside = &face.cast.outside;
+    let now = outside.clock.now().mono;
+    let mut rows: Vec<_> = outside.views.beats.iter().map(|row| row.value().clone()).collect();
+    rows.sort_by(|one, other| one.origin.cmp(&other.origin));
+    let items = rows.iter().map(|sight| shapes::heartbeat(sight, now)).collect();
+    HttpResponse::Ok().json(shapes::list(items, None))
 }
 
 #[derive(Deserialize)]

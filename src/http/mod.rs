@@ -7,15 +7,21 @@ mod actions;
 mod alarms;
 mod clients;
 mod commands;
+mod events;
 mod explain;
+mod guard;
 mod health;
 mod lists;
 mod page;
 mod problem;
 mod shapes;
 
+pub use events::Streams;
+pub use guard::Token;
+
 use crate::metrics::Metrics;
 use crate::telemetry::LogLevel;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Server, web};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -41,6 +47,10 @@ pub struct Face {
     pub metrics: Arc<Metrics>,
     /// Changes the log level.
     pub log_level: LogLevel,
+    /// Readers of events; closed before the server stops.
+    pub streams: Streams,
+    /// What callers must bring; none: whoever reaches the port may act.
+    pub token: Option<Token>,
     /// This node's name.
     pub node: String,
 }
@@ -53,6 +63,7 @@ pub fn start(face: Face, listener: TcpListener) -> std::io::Result<(SocketAddr, 
     let server = HttpServer::new(move || {
         App::new()
             .app_data(face.clone())
+            .wrap(from_fn(guard::guard))
             .app_data(web::PayloadConfig::new(BODY_MAX))
             .app_data(web::JsonConfig::default().error_handler(problem::of_json))
             .app_data(web::QueryConfig::default().error_handler(problem::of_query))
@@ -101,6 +112,8 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(commands::acquire)
                 .service(commands::renew)
                 .service(commands::release)
+                .service(lists::heartbeats)
+                .service(events::events)
                 .service(lists::parked)
                 .service(lists::parked_one)
                 .service(actions::settle)

@@ -28,7 +28,7 @@ pub struct Problem {
     index: Option<usize>,
     /// More members, as RFC 9457 allows.
     #[serde(flatten)]
-    more: Map<String, Value>,
+    more: Option<Box<Map<String, Value>>>,
 }
 
 impl Problem {
@@ -40,7 +40,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             index: None,
-            more: Map::new(),
+            more: None,
         }
     }
     /// 400.
@@ -55,6 +55,10 @@ impl Problem {
     pub fn field(field: &str, detail: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::invalid(detail) }
     }
+    /// 401, which says how to sign in.
+    pub fn unauthorised(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", detail)
+    }
     /// 404.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not found", detail)
@@ -66,7 +70,7 @@ impl Problem {
     /// Any status, with the members of an answer beside those of a problem.
     pub fn with(status: StatusCode, detail: &str, more: Map<String, Value>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
-        Self { more, ..Self::new(status, title, detail) }
+        Self { more: Some(Box::new(more)), ..Self::new(status, title, detail) }
     }
     /// 503 with Retry-After.
     pub fn busy(detail: impl Into<String>) -> Self {
@@ -88,6 +92,9 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status_code());
         if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header(("Retry-After", RETRY_AFTER));
+        }
+        if self.status_code() == StatusCode::UNAUTHORIZED {
+            response.insert_header(("WWW-Authenticate", "Bearer realm=\"ticketgate\""));
         }
         let body = serde_json::to_string(self).unwrap_or_default();
         response.content_type("application/problem+json").body(body)

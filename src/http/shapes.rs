@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value, json};
 use ticketgate_actors::actors::{ClientView, LaneView, Response};
+use ticketgate_actors::logic::progress::Gait;
+use ticketgate_actors::logic::pulse::Sight;
 use ticketgate_actors::model::{
-    Alarm, ClientNumber, Found, MadeBy, Parked, Request, Step, Story, Ticket, Timestamp,
+    Alarm, ClientNumber, Found, MadeBy, Mono, Parked, Request, Step, Story, Ticket, Timestamp,
 };
+use ticketgate_actors::ports::LaneCounts;
 
 fn time(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| json!(at.to_string()))
@@ -122,9 +125,10 @@ pub fn steps(story: &Story) -> Vec<Value> {
 }
 
 /// A lane: the snapshot beside the rows.
-pub fn lane(id: &str, view: &LaneView, counts: &ticketgate_actors::ports::LaneCounts) -> Value {
+pub fn lane(id: &str, view: &LaneView, counts: &LaneCounts, gait: Option<Gait>) -> Value {
     json!({
         "id": id,
+        "gait": gait.map(Gait::as_str),
         "pending": counts.pending,
         "intent": counts.intent,
         "in_doubt": counts.in_doubt,
@@ -137,6 +141,30 @@ pub fn lane(id: &str, view: &LaneView, counts: &ticketgate_actors::ports::LaneCo
         "calls": view.calls,
         "last_success": time(view.last_success),
         "last_error": view.last_error,
+    })
+}
+
+/// An origin of heartbeats; `silent_ms` runs on our monotonic clock.
+pub fn heartbeat(sight: &Sight, now: Mono) -> Value {
+    let beat = sight.beat.as_ref();
+    json!({
+        "origin": sight.origin,
+        "verdict": sight.verdict.as_str(),
+        "expected": sight.expected,
+        "last_heard_at": time(sight.heard.map(|at| at.wall)),
+        "silent_ms": sight.heard.map(|at| {
+            u64::try_from(now.since(at.mono).as_millis()).unwrap_or(u64::MAX)
+        }),
+        "boot_id": beat.map(|beat| beat.boot_id),
+        "sequence": beat.map(|beat| beat.sequence),
+        "sent_at": time(beat.map(|beat| beat.sent_at)),
+        "interval_ms": beat.map(|beat| u64::try_from(beat.interval.as_millis()).unwrap_or(0)),
+        "status": beat.map(|beat| beat.status.as_str()),
+        "detail": beat.map(|beat| &beat.detail),
+        "beats": sight.beats,
+        "backlog": sight.backlog,
+        "repeats": sight.repeats,
+        "outages": sight.outages,
     })
 }
 

@@ -72,7 +72,7 @@ const NAMES: &[(&str, Name)] = &[
 ];
 
 /// Reads a command from the bus. Its answers go to its `reply_to`, in its encoding.
-pub(super) fn from_bus(delivery: &Delivery) -> Result<Command, BadCommand> {
+pub(super) fn from_bus(delivery: &Delivery) -> Result<Command, Box<BadCommand>> {
     let encoding = Encoding::of(delivery.content_type.as_deref(), &delivery.body);
     let queue = delivery.reply_to.clone().filter(|queue| !queue.is_empty());
     let reply = Reply {
@@ -84,19 +84,15 @@ pub(super) fn from_bus(delivery: &Delivery) -> Result<Command, BadCommand> {
 }
 
 /// Reads a command from HTTP, whose answer is the response. Parts of the path may be laid over it.
-pub fn command_from_json(body: &[u8]) -> Result<Command, BadCommand> {
+pub fn command_from_json(body: &[u8]) -> Result<Command, Box<BadCommand>> {
     read(body, Encoding::Json, None)
 }
 
-fn read(body: &[u8], encoding: Encoding, reply: Option<Reply>) -> Result<Command, BadCommand> {
-    let bad = |id: Option<CommandId>, malformed: Malformed| BadCommand {
-        id,
-        reply: reply.clone().unwrap_or_default(),
-        error: CommandError {
-            code: Code::Invalid,
-            message: malformed.reason,
-            field: malformed.field,
-        },
+fn read(body: &[u8], encoding: Encoding, reply: Option<Reply>) -> Result<Command, Box<BadCommand>> {
+    let bad = |id: Option<CommandId>, malformed: Malformed| {
+        let Malformed { field, reason: message } = malformed;
+        let error = CommandError { code: Code::Invalid, message, field };
+        Box::new(BadCommand { id, reply: reply.clone().unwrap_or_default(), error })
     };
     let fields = codec::fields(body, encoding, FIELDS).map_err(|error| bad(None, error))?;
     let body_hash = hash(&fields);
@@ -221,7 +217,7 @@ mod tests {
 
     const ID: &str = "0193f9a0-0000-7000-8000-000000000001";
 
-    fn read_json(message: &Value) -> Result<Command, BadCommand> {
+    fn read_json(message: &Value) -> Result<Command, Box<BadCommand>> {
         command_from_json(message.to_string().as_bytes())
     }
 

@@ -1,13 +1,14 @@
-//! Deliveries to alarm events: the one implementation of the `Decode` port.
+//! Deliveries to alarm events and beats: the one implementation of the `Decode` port.
 //!
 //! An event's identity is its CloudEvents id (unique within the CloudEvents source), else its
 //! message id (unique within the alarm's source), else a hash of its body (CONTRACT 1.3).
 
 use super::alarm_in::{self, FIELDS};
+use super::beat;
 use super::codec::{self, Encoding};
 use super::command_in;
 use ticketgate_actors::logic::correlation;
-use ticketgate_actors::model::{AlarmEvent, BackendId, Command, Identity};
+use ticketgate_actors::model::{AlarmEvent, BackendId, Beat, Command, Identity};
 use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Malformed};
 
 /// Reads alarm events; knows which backends they may ask for.
@@ -25,8 +26,12 @@ impl Decode for Decoder {
         Ok((identity(delivery, &event.alarm.source), event))
     }
 
-    fn command(&self, delivery: &Delivery) -> Result<Command, BadCommand> {
+    fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>> {
         command_in::from_bus(delivery)
+    }
+
+    fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed> {
+        beat::read(delivery)
     }
 }
 

@@ -1,16 +1,17 @@
-//! Messages out (CONTRACT 1.1, 1.2, 1.4): ticket events, write-backs and operators' notices to
-//! routing key, headers and body.
+//! Messages out (CONTRACT 1.1, 1.2, 1.4): ticket events, write-backs, beats and operators' notices
+//! to routing key, headers and body.
 //!
 //! What always holds: the same message gives the same bytes and the same id each time, UUIDs are
 //! strings, times are UTC with milliseconds, and a routing key fits AMQP's 255 bytes. Where the
 //! bytes go from here is left to the bus.
 
+use super::beat;
 use super::codec::{self, Encoding};
 use serde::Serialize;
 use serde_json::Value;
 use ticketgate_actors::logic::topic;
 use ticketgate_actors::model::{
-    AlarmRef, CommandAnswer, EventId, Fields, Route, TicketError, TicketEvent, TicketView,
+    AlarmRef, Beat, CommandAnswer, EventId, Fields, Route, TicketError, TicketEvent, TicketView,
     Timestamp, WriteBack,
 };
 use ticketgate_actors::ports::Outgoing;
@@ -27,6 +28,8 @@ pub enum Exchange {
     Ops,
     /// One that is not ours, by its whole name; empty: the default one.
     Theirs(String),
+    /// Beats of this node.
+    Heartbeats,
 }
 
 /// A message ready to be published.
@@ -62,6 +65,7 @@ pub fn encode(message: &Outgoing, node: &str, encoding: Encoding) -> Encoded {
             let id = (*event_id, *at);
             reply(id, to, correlation_id.as_deref(), answer, node, encoding)
         }
+        Outgoing::Beat(beat) => heartbeat(beat, node, encoding),
         Outgoing::Ops { event_id, key, at, body } => ops(*event_id, key, *at, body, node, encoding),
     }
 }
@@ -140,7 +144,12 @@ struct WriteBackOut<'a> {
     at: String,
 }
 
-fn ticket(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {
+/// A ticket event's body as JSON: what the bus carries, for other faces.
+pub fn ticket_json(event: &TicketEvent) -> Vec<u8> {
+    ticket_body(event, Encoding::Json)
+}
+
+fn ticket_body(event: &TicketEvent, encoding: Encoding) -> Vec<u8> {
     let view = &event.ticket;
     let alarms: Vec<AlarmOut> = event.alarms.iter().map(AlarmOut::from).collect();
     let body = TicketOut {
@@ -155,6 +164,11 @@ fn ticket(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {
         ticket: ticket_part(view),
         error: event.error.as_ref(),
     };
+    codec::bytes(&body, encoding)
+}
+
+fn ticket(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {
+    let view = &event.ticket;
     let (backend, kind, name) =
         (topic::word(view.backend.as_str()), view.kind.as_str(), event.event.as_str());
     Encoded {
@@ -171,7 +185,7 @@ fn ticket(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {
             at: event.at,
         }
         .headers(),
-        body: codec::bytes(&body, encoding),
+        body: ticket_body(event, encoding),
     }
 }
 
@@ -227,6 +241,26 @@ fn reply(
         }
         .headers(),
         body: codec::bytes(&super::answer_out::answer(answer), encoding),
+    }
+}
+
+fn heartbeat(beat: &Beat, node: &str, encoding: Encoding) -> Encoded {
+    let id = beat.event_id();
+    Encoded {
+        exchange: Exchange::Heartbeats,
+        routing_key: cut(format!("heartbeat.{}", topic::word(&beat.origin))),
+        content_type: encoding.content_type(),
+        message_id: id.to_string(),
+        correlation_id: None,
+        headers: Attributes {
+            id,
+            kind: "ticketgate.heartbeat".to_owned(),
+            node,
+            subject: Some(beat.origin.clone()),
+            at: beat.sent_at,
+        }
+        .headers(),
+        body: beat::body(beat, encoding),
     }
 }
 

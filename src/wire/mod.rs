@@ -1,4 +1,4 @@
-//! The wire's formats (CONTRACT 1.2 to 1.4): what goes through RabbitMQ, and alarms over HTTP.
+//! The wire's formats (CONTRACT 1.2 to 1.4, 1.6): what goes through RabbitMQ, and alarms over HTTP.
 //!
 //! Exactly one file knows each format; the model and the actors never see one. Everything in here
 //! is a function of bytes: no clock, no broker, no await. Bad input is data: a [`Malformed`] that
@@ -9,6 +9,7 @@
 mod alarm_in;
 mod alarms_json;
 mod answer_out;
+mod beat;
 mod codec;
 mod command_in;
 mod decoder;
@@ -21,4 +22,4 @@ pub use answer_out::{AnswerOut, answer, found};
 pub use codec::{Encoding, MAX_BODY};
 pub use command_in::command_from_json;
 pub use decoder::Decoder;
-pub use event_out::{Encoded, Exchange, encode};
+pub use event_out::{Encoded, Exchange, encode, ticket_json};

@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use ticketgate::wire::Decoder;
 use ticketgate_actors::model::{
-    AlarmRef, BackendId, CorrelationKey, EventId, EventName, Fields, Kind, RequestId, TicketEvent,
-    TicketKey, TicketStatus, TicketView, Timestamp,
+    AlarmRef, BackendId, Beat, BeatStatus, CorrelationKey, EventId, EventName, Fields, Kind,
+    RequestId, TicketEvent, TicketKey, TicketStatus, TicketView, Timestamp,
 };
-use ticketgate_actors::ports::Outgoing;
+use ticketgate_actors::ports::{Decode, Outgoing};
 use uuid::Uuid;
 
 /// A ticket event of the backend `crm`.
@@ -151,4 +152,27 @@ pub async fn an_event_without_subscriber_is_no_failure(world: &World) {
         body: json!({}),
     };
     world.bus.publish(notice).await.unwrap();
+}
+
+pub async fn a_beat_is_heard_by_monitors_and_comes_back_to_its_node(world: &World) {
+    let mut monitor = world.subscribe_to("heartbeats", &["heartbeat.n_1"]).await;
+    let beat = Beat {
+        origin: "n.1".into(),
+        boot_id: Uuid::from_u128(1 << 64),
+        sequence: 2,
+        sent_at: Timestamp::from_millis(1_800_000_000_000),
+        interval: std::time::Duration::from_secs(10),
+        status: BeatStatus::Degraded,
+        detail: Fields::from_iter([("lanes".to_owned(), json!({}))]),
+    };
+    world.bus.publish(Outgoing::Beat(Arc::new(beat.clone()))).await.unwrap();
+    until("it comes back", || !world.heartbeats.taken().is_empty()).await;
+    let decoder = Decoder { known_backends: Vec::new() };
+    assert_eq!(decoder.decode_beat(&world.heartbeats.taken()[0]).unwrap(), beat);
+    let heard = monitor.next().await;
+    assert_eq!(heard.routing_key, "heartbeat.n_1");
+    assert_eq!(heard.message_id, beat.event_id().to_string());
+    assert_eq!(heard.headers["cloudEvents_type"], "ticketgate.heartbeat");
+    assert_eq!(heard.headers["cloudEvents_subject"], "n.1");
+    assert!(world.alarms.taken().is_empty(), "a beat is no alarm");
 }

@@ -7,6 +7,7 @@ mod cases;
 mod faults;
 mod persistent;
 mod shelf;
+mod tls;
 mod world;
 
 #[path = "../support/rabbit.rs"]
@@ -49,4 +50,5 @@ for_both!(
     a_message_out_carries_its_headers_and_keeps_its_id,
     messages_are_written_as_json_where_that_is_configured,
     an_event_without_subscriber_is_no_failure,
+    a_beat_is_heard_by_monitors_and_comes_back_to_its_node,
 );

@@ -25,9 +25,11 @@ pub struct World {
     pub bus: Arc<dyn Bus>,
     pub alarms: Arc<Shelf>,
     pub parked: Arc<Shelf>,
+    pub heartbeats: Arc<Shelf>,
     side: Side,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one a test")]
 enum Side {
     Inproc(Arc<InprocBus>),
     Rabbit { bus: Arc<AmqpBus>, url: String, settings: AmqpSettings },
@@ -57,9 +59,12 @@ impl World {
 
     fn inproc_writing(encoding: Encoding) -> Self {
         let alarms = Arc::new(Shelf::default());
-        let bus = Arc::new(InprocBus::new("n1", encoding, Arc::clone(&alarms) as _));
+        let heartbeats = Arc::new(Shelf::default());
+        let bus = InprocBus::new("n1", encoding, Arc::clone(&alarms) as _)
+            .with_heartbeats(Arc::clone(&heartbeats) as _);
+        let bus = Arc::new(bus);
         let side = Side::Inproc(Arc::clone(&bus));
-        Self { bus, alarms, parked: Arc::default(), side }
+        Self { bus, alarms, parked: Arc::default(), heartbeats, side }
     }
 
     pub async fn rabbit(node: &Rabbit, prefix: &str) -> Self {
@@ -71,17 +76,19 @@ impl World {
 
     pub async fn rabbit_with(settings: AmqpSettings) -> Self {
         let (alarms, parked) = (Arc::new(Shelf::default()), Arc::new(Shelf::default()));
+        let heartbeats = Arc::new(Shelf::default());
         let inlets = Inlets {
             alarms: Arc::clone(&alarms) as _,
             commands: Arc::new(Shelf::default()),
             parked: Arc::clone(&parked) as _,
+            heartbeats: Arc::clone(&heartbeats) as _,
         };
         let ids = Arc::new(CountedIds::default());
         let started = AmqpBus::start(settings.clone(), "n1", inlets, ids).await;
         let bus = Arc::new(started.expect("nothing at the broker is in the way"));
         let url = secrecy::ExposeSecret::expose_secret(&settings.url).to_owned();
         let side = Side::Rabbit { bus: Arc::clone(&bus), url, settings };
-        Self { bus, alarms, parked, side }
+        Self { bus, alarms, parked, heartbeats, side }
     }
 
     /// A second bus of the same kind that writes JSON.
@@ -174,7 +181,12 @@ impl World {
         }
     }
 
+    /// Listens to tickets and write-backs.
     pub async fn subscribe(&self, bindings: &[&str]) -> Subscriber {
+        self.subscribe_to("tickets", bindings).await
+    }
+
+    pub async fn subscribe_to(&self, exchange: &str, bindings: &[&str]) -> Subscriber {
         match &self.side {
             Side::Inproc(bus) => Subscriber::Inproc(bus.subscribe(bindings)),
             Side::Rabbit { url, .. } => {
@@ -187,7 +199,7 @@ impl World {
                     channel
                         .queue_bind(
                             queue.name().clone(),
-                            self.named("tickets").into(),
+                            self.named(exchange).into(),
                             (*binding).into(),
                             QueueBindOptions::default(),
                             FieldTable::default(),

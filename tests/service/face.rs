@@ -173,6 +173,59 @@ async fn the_log_level_changes_while_the_service_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_token_nobody_else_gets_more_than_whether_the_service_is_well() {
+    const TOKEN: &str = "correct-horse-battery-staple";
+    let backends = vec![("crm", Faults::default(), "")];
+    let config = "[policy]\ndefault_backend = \"crm\"\n".to_owned();
+    let mut world = World::prepared(Setting { backends, config, ..Setting::default() }).await;
+    let file = world.file("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).expect("the token's file");
+    let with_token = format!("[http]\ntoken_file = {file:?}\n");
+    world.change_config("[http]\n", &with_token);
+    world.start().await;
+
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(world.get(path).await.0, 200, "{path}");
+    }
+    let closed = ["/", "/metrics", "/api/v1/alarms", "/api/v1/nothing", "/nothing", "/healthz/x"];
+    for path in closed {
+        let (status, text) = world.get(path).await;
+        let problem: Value = serde_json::from_str(&text).expect("a problem detail");
+        assert_eq!((status, &problem["status"]), (401, &json!(401)), "{path}: {text}");
+    }
+    let event = raised("probe", "A1").to_string();
+    assert_eq!(world.post("/api/v1/alarms", event.clone()).await.0, 401);
+
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let post = async |token: &str| {
+        let request = http.post(world.url() + "/api/v1/alarms").bearer_auth(token);
+        let answer = request.body(event.clone()).send().await.expect("an answer");
+        let asks = answer.headers().get("www-authenticate").is_some();
+        (answer.status().as_u16(), asks)
+    };
+    assert_eq!(post("correct-horse-battery-stapler").await, (401, true));
+    assert_eq!(post(TOKEN).await, (202, false));
+
+    let explain = |name: &str, value: &str| {
+        let mut command = process::ticketgate();
+        command.args(["explain", "probe", "A1", "--url", &world.url()]).env(name, value);
+        command.output().expect("the binary starts")
+    };
+    let file = file.to_string_lossy().into_owned();
+    for (name, value) in [("TICKETGATE_TOKEN", TOKEN), ("TICKETGATE_TOKEN_FILE", &file)] {
+        let told = explain(name, value);
+        let said = String::from_utf8_lossy(&told.stdout).into_owned();
+        assert!(told.status.success() && said.starts_with("probe/A1: "), "{said}");
+    }
+    let refused = explain("TICKETGATE_TOKEN", "not-the-token");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("this is not the service's token"), "{said}");
+    assert!(process::run(&["health", "--url", &world.url()]).status.success());
+    assert!(!world.log().contains(TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_on_the_command_line_tells_by_its_exit_code() {
     let mut world = world().await;
     let url = world.url();

@@ -53,9 +53,9 @@ fn a_wrong_config_ends_with_78_and_says_file_line_key_and_what_is_allowed() {
         ("[amqp]\nprefix = \"\"\n", 2, "amqp.prefix", "empty"),
         ("[amqp]\nurl = \"amqp//u:s3cret@h\"\n", 2, "amqp.url", "amqp://user:password@host"),
         (
-            "[amqp]\n[[amqp.subscriptions]]\nqueue = \"q\"\nbindings = []\n",
+            "[amqp]\n[[subscriptions]]\nqueue = \"q\"\nbindings = []\n",
             4,
-            "amqp.subscriptions[0].bindings",
+            "subscriptions[0].bindings",
             "hears nothing",
         ),
     ];

@@ -97,7 +97,7 @@ async fn a_subscriber_bound_to_new_incidents_hears_of_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configured_queue_keeps_events_for_a_subscriber_that_comes_later() {
     let node = Rabbit::shared().await;
-    let queue = "[[amqp.subscriptions]]\nqueue = \"later.noc\"\n\
+    let queue = "[[subscriptions]]\nqueue = \"later.noc\"\n\
                  bindings = [\"ticket.*.incident.created\"]\n";
     let mut world = world(node, "later", queue).await;
     alarms_come_and_go(&world).await;

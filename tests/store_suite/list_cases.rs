@@ -153,6 +153,28 @@ pub async fn a_parked_message_comes_back_to_the_byte(world: &mut World) {
     assert_eq!(world.reads.parked(page(Some(numbers[1]), 9)).await.unwrap(), [parked]);
 }
 
+pub async fn events_are_read_on_from_any_of_them(world: &mut World) {
+    assert_eq!(world.reads.newest_event().await.unwrap(), None);
+    let epoch = world.take_lane().await;
+    for n in 1..=5 {
+        world.done(epoch, &n.to_string(), &format!("INC{n}")).await;
+    }
+    let all = world.reads.events_after(0, 99).await.unwrap();
+    let theirs: Vec<_> = all.iter().filter_map(|it| it.ticket.backend_id.as_deref()).collect();
+    assert_eq!(theirs, ["INC1", "INC2", "INC3", "INC4", "INC5"]);
+    assert!(all.is_sorted_by(|one, next| one.n < next.n));
+    // Sent or not makes no difference here.
+    world.apply(Change::Sent(vec![all[3].n])).await;
+    assert_eq!(world.reads.events_after(all[1].n, 2).await.unwrap(), all[2..4]);
+    assert_eq!(world.reads.events_after(all[4].n, 2).await.unwrap(), []);
+    assert_eq!(world.reads.event(all[2].event_id).await.unwrap().as_ref(), Some(&all[2]));
+    assert_eq!(world.reads.event(world.event_id()).await.unwrap(), None);
+    assert_eq!(world.reads.newest_event().await.unwrap().as_ref(), Some(&all[4]));
+    for (most, counted) in [(99, 4), (3, 3)] {
+        assert_eq!(world.reads.unsent_count(most).await.unwrap(), counted);
+    }
+}
+
 pub async fn the_figures_agree_with_the_rows(world: &mut World) {
     let epoch = world.take_lane().await;
     world.done(epoch, "a", "INC1").await;

@@ -49,6 +49,7 @@ macro_rules! every_case {
             list_cases: lists_run_newest_first_page_by_page,
             list_cases: lists_are_filtered,
             list_cases: a_parked_message_comes_back_to_the_byte,
+            list_cases: events_are_read_on_from_any_of_them,
             list_cases: the_figures_agree_with_the_rows,
         }
     };

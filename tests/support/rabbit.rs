@@ -51,10 +51,17 @@ impl Rabbit {
 
     /// Everything but the node itself.
     pub fn prepared() -> Self {
+        Self::prepared_with("", &[])
+    }
+
+    /// Like [`Self::prepared`], with more lines in its config, and plug-ins.
+    pub fn prepared_with(more: &str, plugins: &[&str]) -> Self {
         let home = TempDir::with_prefix("ticketgate-rabbit").expect("a folder for the node");
         let [port, dist_port, epmd_port] = [(); 3].map(|()| free_port());
-        std::fs::write(home.path().join("plugins"), "[].").expect("the list of plug-ins");
-        let conf = format!("listeners.tcp.1 = 127.0.0.1:{port}\ndisk_free_limit.absolute = 50MB\n");
+        let plugins = format!("[{}].", plugins.join(","));
+        std::fs::write(home.path().join("plugins"), plugins).expect("the list of plug-ins");
+        let conf =
+            format!("listeners.tcp.1 = 127.0.0.1:{port}\ndisk_free_limit.absolute = 50MB\n{more}");
         std::fs::write(home.path().join("rabbitmq.conf"), conf).expect("the node's config");
         // Quorum queues count their messages at every tick; by default that is every 5 s.
         let tick = format!("[{{rabbit, [{{quorum_tick_interval, {}}}]}}].", TICK.as_millis());

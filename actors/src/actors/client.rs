@@ -329,6 +329,7 @@ impl Run {
                 let now = outside.clock.now().mono;
                 let call = Call {
                     request: None,
+                    alarm: None,
                     work,
                     send_by: now.plus(seat.settings.send_within),
                     timeout: seat.settings.timeout,

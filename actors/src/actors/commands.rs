@@ -515,7 +515,7 @@ impl CommandInlet {
             let command = match commands.decode.command(delivery) {
                 Ok(command) => command,
                 Err(bad) => {
-                    verdicts[place] = commands.bad(delivery, bad).await;
+                    verdicts[place] = commands.bad(delivery, *bad).await;
                     continue;
                 }
             };

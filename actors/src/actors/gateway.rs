@@ -6,14 +6,15 @@
 
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
-use super::{Dispatcher, Outbox, Outside, Wake};
+use super::{Dispatcher, Outbox, Outside, Wake, ops};
 use crate::changes::{Applied, Change, ChangeSet, Level, Settle};
 use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, Turn};
 use crate::logic::policy::OnClear;
+use crate::logic::topic;
 use crate::model::{
-    Alarm, BackendId, EventId, Moment, Mono, Op, Request, State, Ticket, Timestamp,
+    Alarm, BackendId, EventId, Fields, Moment, Mono, Op, Request, State, Ticket, Timestamp,
 };
-use crate::ports::{Answer, Call, Ids, LeaseLost, Outgoing, Reads, StoreError, Work};
+use crate::ports::{Answer, Call, Ids, LeaseLost, Reads, StoreError, Work};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
     WrapFuture,
@@ -158,7 +159,7 @@ impl Gateway {
             }
             Effect::WakeFlows => self.dispatcher.tell(Wake(backend.clone())),
             Effect::WakeOutbox => self.outbox.tell(Woken),
-            Effect::Ops(what, why) => self.ops(backend, what, &why, now),
+            Effect::Ops(what, why) => self.ops(backend, what, &why, "ticketgate"),
             Effect::Note(note) => self.note(backend, &note),
             Effect::Lost => {
                 tracing::warn!(%backend, "the lane was lost to a newer holder: taken again");
@@ -196,6 +197,7 @@ impl Gateway {
         let stored = self.outside.store.apply(set);
         ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
             gateway.log_ends(&backend, &result);
+            gateway.tell_undecided(&result);
             gateway.feed(&backend, Input::Stored(turn, result), ctx);
         }));
     }
@@ -205,7 +207,13 @@ impl Gateway {
         if let Some(mut view) = self.outside.views.lanes.get_mut(&backend) {
             view.calls += 1;
         }
-        let span = tracing::info_span!("call", %backend, request = ?call.request.map(|id| id.0));
+        let span = tracing::info_span!(
+            "call",
+            %backend,
+            request = call.request.map(tracing::field::display),
+            alarm = call.alarm.as_ref().map(tracing::field::display),
+            ticket = call.work.ticket().map(tracing::field::display),
+        );
         let answer = seat.port.call(call).instrument(span);
         ctx.spawn(answer.into_actor(self).map(move |answer, gateway, ctx| {
             if matches!(answer, Answer::Done(_) | Answer::Read(_))
@@ -238,6 +246,7 @@ impl Gateway {
                 tracing::info!(
                     %backend,
                     request = %request.id,
+                    alarm = request.alarm().map(tracing::field::display),
                     ticket = %ticket.key,
                     backend_id = ticket.backend_id.as_deref(),
                     op = request.op.as_str(),
@@ -264,25 +273,35 @@ impl Gateway {
         }
     }
 
-    fn ops(&self, backend: &BackendId, what: &'static str, why: &str, now: Moment) {
-        tracing::warn!(%backend, what, why, "operators should know");
-        let key = match what {
-            "undecided" => "request.undecided".to_owned(),
-            what => format!("lane.{}.{what}", crate::logic::topic::word(backend.as_str())),
-        };
-        let message = Outgoing::Ops {
-            event_id: EventId(self.outside.ids.uuid(now.wall)),
-            key,
-            at: now.wall,
-            body: serde_json::json!({ "backend": backend.as_str(), "what": what, "reason": why }),
-        };
-        let published = self.outside.bus.publish(message);
-        actix::spawn(async move {
-            if let Err(error) = published.await {
-                // The state itself stands in the store and in the log; this is only the bell.
-                tracing::warn!(%error, "an ops event was not published");
+    /// Tells operators of the lane.
+    fn ops(&self, backend: &BackendId, what: &'static str, why: &str, by: &str) {
+        tracing::warn!(%backend, what, why, by, "operators should know");
+        let key = format!("lane.{}.{what}", topic::word(backend.as_str()));
+        let said = [("backend", backend.as_str()), ("what", what), ("reason", why), ("by", by)];
+        let said = said.map(|(name, value)| (name.to_owned(), value.into()));
+        ops::ring(&self.outside, key, Fields::from_iter(said));
+    }
+
+    /// Tells operators of requests that wait for a person, once that is committed.
+    fn tell_undecided(&self, result: &Result<Vec<Applied>, StoreError>) {
+        for applied in result.iter().flatten() {
+            let Applied::Concluded(concluded) = applied else { continue };
+            let (request, ticket) = (&concluded.request, &concluded.ticket);
+            if request.state == State::Undecided {
+                let error = request.error.as_ref();
+                let said = serde_json::json!({
+                    "backend": request.backend,
+                    "request_id": request.id,
+                    "key": ticket.key,
+                    "backend_id": ticket.backend_id,
+                    "correlation_key": ticket.correlation_key,
+                    "op": request.op,
+                    "attempts": request.attempts,
+                    "reason": error.map(|error| error.reason.as_str()),
+                });
+                ops::ring(&self.outside, "request.undecided".to_owned(), ops::fields(said));
             }
-        });
+        }
     }
 
     fn wake_at(&mut self, backend: &BackendId, at: Mono, now: Moment, ctx: &mut Context<Self>) {
@@ -397,12 +416,13 @@ impl Handler<Resume> for Gateway {
             return Box::pin(async { false });
         }
         let (resumed, is_resumed) = oneshot::channel();
+        let (by, why) = (who.clone(), reason.clone());
         let change = Change::ResumeLane { backend: backend.clone(), who, reason };
         let stored = self.outside.store.apply(change.into());
         ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
             if result.is_ok() {
                 gateway.feed(&backend, Input::Resumed, ctx);
-                gateway.ops(&backend, "resumed", "by a person", gateway.outside.clock.now());
+                gateway.ops(&backend, "resumed", &why, &by);
             }
             // The asker may have gone away.
             let _ = resumed.send(result.is_ok());

@@ -1,10 +1,11 @@
 //! Intake: takes a delivery, checks it, stores it, and only then lets it be acknowledged
-//! (DESIGN, "The way of an alarm", 1; rules G2, I1, I3).
+//! (docs/rules.md, "The way of an alarm", 1; rules G2, I1, I3).
 //!
 //! Not an actor: it keeps no state but counters, and runs on the thread of whoever delivers. Bad
 //! input from the bus is parked with its reason; from HTTP it is refused by the caller, which uses
 //! [`Intake::accept`] with events that are checked already.
 
+use super::parked_bell::{self, Notice, ParkedBell};
 use super::{Dispatcher, Outside, Post, Wake};
 use crate::changes::{Applied, Change, ChangeSet, TakeIn};
 use crate::logic::correlation::digest_16;
@@ -50,6 +51,7 @@ pub struct Intake {
     tripwire: Arc<dyn Tripwire>,
     dispatcher: Post<Dispatcher>,
     closed: AtomicBool,
+    parked_bell: Arc<ParkedBell>,
     /// Counters.
     pub figures: Arc<IntakeFigures>,
 }
@@ -68,6 +70,7 @@ impl Intake {
             tripwire,
             dispatcher,
             closed: AtomicBool::new(false),
+            parked_bell: Arc::default(),
             figures: Arc::default(),
         }
     }
@@ -121,6 +124,18 @@ impl Intake {
         taken.repeat
     }
 
+    /// Applies sets of which some park a message, and tells operators of those that are parked.
+    async fn apply_each(&self, sets: Vec<ChangeSet>) -> Vec<Result<Vec<Applied>, StoreError>> {
+        let notices: Vec<Option<Notice>> = sets.iter().map(parked_bell::notice).collect();
+        let applied = self.outside.store.apply_each(sets).await;
+        for (notice, applied) in notices.into_iter().zip(&applied) {
+            if let (Some(notice), Ok([Applied::Count(n)])) = (notice, applied.as_deref()) {
+                self.parked_bell.add(&self.outside, notice, *n);
+            }
+        }
+        applied
+    }
+
     fn wake(&self, due: HashSet<BackendId>) {
         for backend in due {
             self.dispatcher.tell(Wake(backend));
@@ -172,7 +187,7 @@ impl Intake {
                 .zip(crashes)
                 .map(|(delivery, crashes)| self.read(delivery, crashes, now).into())
                 .collect();
-            let applied = self.outside.store.apply_each(sets).await;
+            let applied = self.apply_each(sets).await;
             self.tripwire.close(&hashes);
             let mut due = HashSet::new();
             for result in applied {
@@ -234,7 +249,7 @@ impl Inlet for ParkedInlet {
                     intake.park(delivery, why, now).into()
                 })
                 .collect();
-            let applied = intake.outside.store.apply_each(sets).await;
+            let applied = intake.apply_each(sets).await;
             let verdict = |result: &Result<_, StoreError>| {
                 if result.is_ok() { Verdict::Settled } else { Verdict::GiveBack }
             };

@@ -9,17 +9,21 @@
 //! intake ─wake→ dispatcher ─acquire→ pool
 //!                   │ carry            │ grant
 //!                   └────→ ticket client ─submit, ask→ gateway ─wake→ outbox
+//! heartbeat: looks at all of them through their snapshots, and hears other nodes
 //! ```
 
 mod client;
 mod commands;
 mod dispatcher;
 mod gateway;
+mod heartbeat;
 mod intake;
 mod keeper;
 mod leases;
 mod notices;
+mod ops;
 mod outbox;
+mod parked_bell;
 mod pool;
 mod views;
 
@@ -27,6 +31,7 @@ pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
 pub use gateway::{Ask, Drain, Gateway, Resume, SettleRequest, Submit};
+pub use heartbeat::{BeatInlet, Heard, Heartbeat, HeartbeatSettings, StopBeating};
 pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};
 pub use keeper::{Keeper, Post};
 pub use leases::StoreLeases;
@@ -94,11 +99,13 @@ pub struct CastSettings {
     pub clients: usize,
     /// A flow that takes longer loses its lock.
     pub flow_timeout: Duration,
+    /// How this node beats; none: it does not, and hears nobody.
+    pub heartbeat: Option<HeartbeatSettings>,
 }
 
 impl Default for CastSettings {
     fn default() -> Self {
-        Self { clients: 32, flow_timeout: Duration::from_secs(120) }
+        Self { clients: 32, flow_timeout: Duration::from_secs(120), heartbeat: None }
     }
 }
 
@@ -121,6 +128,9 @@ pub struct Cast {
     pub gateway: Post<Gateway>,
     /// Publishes events.
     pub outbox: Post<Outbox>,
+    /// Where beats come in; none: nobody listens.
+    pub beats: Option<Arc<BeatInlet>>,
+    heartbeat: Post<Heartbeat>,
     keeper: Keeper,
 }
 
@@ -144,6 +154,15 @@ impl Cast {
         let outbox = Post::default();
         let clients: Vec<Post<TicketClient>> =
             (0..settings.clients.max(1)).map(|_| Post::default()).collect();
+        let heartbeat = Post::default();
+        let beats = settings.heartbeat.as_ref().map(|settings| {
+            let inlet = BeatInlet::new(outside.clone(), decode.clone(), heartbeat.clone());
+            let (outside, settings) = (outside.clone(), settings.clone());
+            keeper.keep("heartbeat", &heartbeat, move |alive| {
+                Heartbeat::new(outside.clone(), settings.clone(), alive)
+            });
+            Arc::new(inlet)
+        });
         let intake = Intake::new(outside.clone(), decode.clone(), tripwire, dispatcher.clone());
         let intake = Arc::new(intake);
         let commands = Arc::new(Commands::new(
@@ -188,7 +207,19 @@ impl Cast {
                 )
             }
         });
-        Self { outside, intake, commands, pool, clients, dispatcher, gateway, outbox, keeper }
+        Self {
+            outside,
+            intake,
+            commands,
+            pool,
+            clients,
+            dispatcher,
+            gateway,
+            outbox,
+            beats,
+            heartbeat,
+            keeper,
+        }
     }
 
     /// Stops in order: no more intents, calls get their grace, confirms theirs (rule G16). Intake
@@ -204,5 +235,6 @@ impl Cast {
             tracing::warn!("events were not confirmed at the stop: they are published again");
         }
         self.keeper.rest();
+        self.heartbeat.tell(StopBeating);
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// Makes an answer's id from its event's: another one, and the same at every publication.
-const REPLY: u128 = 0x7265_706c_79;
+const REPLY: u128 = 0x0072_6570_6c79;
 
 /// Events were stored.
 #[derive(Message)]
@@ -159,6 +159,7 @@ impl Handler<Woken> for Outbox {
     type Result = ();
 
     fn handle(&mut self, _: Woken, ctx: &mut Self::Context) {
+        self.outside.views.events_stored.send_modify(|times| *times = times.wrapping_add(1));
         self.feed(Input::Woken, ctx);
     }
 }

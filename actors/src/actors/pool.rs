@@ -3,7 +3,7 @@
 //!
 //! After a start nothing that an earlier pool granted is valid any more, but for the external
 //! locks: those are rows, and get their full time-out anew. Every other client's barrier is raised
-//! first, so that fences of another life are refused (DESIGN, rules L2–L4).
+//! first, so that fences of another life are refused (rules L2–L4).
 //!
 //! What it leaves to others: what is done under a lock (`client`), and what scripts are told
 //! (`commands`).

@@ -3,12 +3,15 @@
 
 use super::NotRead;
 use crate::logic::lane::LaneGlance;
+use crate::logic::progress::Gait;
+use crate::logic::pulse::Sight;
 use crate::model::{BackendId, ClientNumber, Fence, Found, Mono, Timestamp};
 use crate::ports::Answer;
 use dashmap::DashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// A lane as it stands.
@@ -119,6 +122,10 @@ pub struct ClientView {
 pub struct Views {
     /// By backend.
     pub lanes: DashMap<BackendId, LaneView>,
+    /// How each lane gets on, as last said in a beat.
+    pub gaits: DashMap<BackendId, Gait>,
+    /// Who beats, by origin.
+    pub beats: DashMap<String, Sight>,
     /// By number.
     pub clients: DashMap<ClientNumber, ClientView>,
     /// What lies on the clients' desks.
@@ -129,4 +136,12 @@ pub struct Views {
     pub events_published: AtomicU64,
     /// Publishes that failed since the start; each is tried again.
     pub publishes_failed: AtomicU64,
+    /// Beats that the bus took, since the start.
+    pub beats_sent: AtomicU64,
+    /// Beats that it did not take; they are not sent again.
+    pub beats_unsent: AtomicU64,
+    /// Events for operators' tools that are on their way to the bus.
+    pub ops_events_ringing: AtomicUsize,
+    /// Grows when events may have been stored: wakes whoever passes them on. A level, not a queue.
+    pub events_stored: watch::Sender<u64>,
 }

@@ -1,5 +1,5 @@
 //! A lane knows more of a request: outcome, ticket, sequence, events and the alarm's settling in
-//! one transaction (DESIGN, "The way of an alarm", 5; rules T3, O1).
+//! one transaction (docs/rules.md, "The way of an alarm", 5; rules T3, O1).
 
 use super::{Applied, Halt, Refusal, lane};
 use crate::model::{

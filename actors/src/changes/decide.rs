@@ -1,4 +1,4 @@
-//! A flow has decided: the journal (DESIGN, "The way of an alarm", 4).
+//! A flow has decided: the journal (docs/rules.md, "The way of an alarm", 4).
 //!
 //! Commits only on the versions that the flow read and under a lock that is held now (T2, L3).
 //! Otherwise nothing is written and the flow runs again: its turn is void.

@@ -1,7 +1,7 @@
 //! Correlation keys and other folds of SHA-256.
 //!
 //! `tg` + 26 base32 characters over the length-prefixed (instance, backend, kind, origin). The
-//! same work gives the same key for ever: that is what lets a lost create be found again (DESIGN,
+//! same work gives the same key for ever: that is what lets a lost create be found again (docs/rules.md,
 //! "Correlation key").
 
 use crate::model::{AlarmRef, BackendId, CorrelationKey, Identity, Kind, Origin};

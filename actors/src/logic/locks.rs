@@ -27,7 +27,7 @@ pub enum Holder {
 
 impl Holder {
     /// Scripts and commands: what comes from outside.
-    fn from_outside(&self) -> bool {
+    fn is_external(&self) -> bool {
         matches!(self, Self::Script(_) | Self::Command(_))
     }
 }
@@ -268,7 +268,7 @@ impl Locks {
         };
         match holder {
             Holder::Script(_) | Holder::Command(_) => {
-                held(&Holder::from_outside) >= self.script_share()
+                held(&Holder::is_external) >= self.script_share()
             }
             Holder::Flow(_) => {
                 held(&|other| other == holder)

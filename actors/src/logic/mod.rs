@@ -9,4 +9,6 @@ pub mod locks;
 pub mod occurrence;
 pub mod outbox;
 pub mod policy;
+pub mod progress;
+pub mod pulse;
 pub mod topic;

@@ -1,10 +1,11 @@
-//! The trade's words as types: alarm, ticket, request, event, lock, parked message.
+//! The trade's words as types: alarm, ticket, request, event, beat, lock, parked message.
 //!
 //! Values only: nothing here reads a clock, makes an id or knows a wire or row format. The serde
 //! derives serve the stores, which keep the body of a row as JSON; what goes over a wire has its
 //! own types in the adapters.
 
 mod alarm;
+mod beat;
 mod command;
 mod error;
 mod event;
@@ -18,6 +19,7 @@ mod time;
 pub use alarm::{
     Alarm, AlarmEvent, AlarmRef, AlarmState, Details, Identity, OccurrenceRef, Severity, Wishes,
 };
+pub use beat::{Beat, BeatStatus};
 pub use command::{
     Code, Command, CommandAnswer, CommandError, CommandRecord, FoundTicket, Given, Granted,
     KeptLock, LockName, Order, Reply, Route, Stage, TicketName,

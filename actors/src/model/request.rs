@@ -1,8 +1,8 @@
 //! Requests: what was accepted, and how far it is on its way to a backend.
 
 use super::{
-    BackendId, CommandId, Fields, OccurrenceRef, Reply, RequestId, Story, TicketError, TicketKey,
-    Timestamp,
+    AlarmRef, BackendId, CommandId, Fields, OccurrenceRef, Reply, RequestId, Story, TicketError,
+    TicketKey, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ pub enum MadeBy {
     },
 }
 
-/// How far a request is. The picture is in DESIGN, "States of a request".
+/// How far a request is. The picture is in docs/rules.md, "States of a request".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -181,4 +181,14 @@ pub struct Request {
     pub ended_at: Option<Timestamp>,
     /// Step by step.
     pub story: Story,
+}
+
+impl Request {
+    /// The alarm that made it; none if a command did.
+    pub fn alarm(&self) -> Option<&AlarmRef> {
+        match &self.made_by {
+            MadeBy::Level { at, .. } => Some(&at.alarm),
+            MadeBy::Command { .. } => None,
+        }
+    }
 }

@@ -2,7 +2,9 @@
 //! will do about it.
 
 use super::Soon;
-use crate::model::{CorrelationKey, Fields, Found, Kind, Mono, RequestId, TicketError, TicketKey};
+use crate::model::{
+    AlarmRef, CorrelationKey, Fields, Found, Kind, Mono, RequestId, TicketError, TicketKey,
+};
 use std::time::Duration;
 
 /// The ticket that a call is about.
@@ -76,11 +78,26 @@ pub enum Work {
     },
 }
 
+impl Work {
+    /// The ticket that it writes.
+    pub fn ticket(&self) -> Option<TicketKey> {
+        match self {
+            Self::Create { ticket, .. }
+            | Self::Update { ticket, .. }
+            | Self::Close { ticket, .. }
+            | Self::Reopen { ticket, .. } => Some(ticket.key),
+            Self::Get { .. } | Self::Search { .. } => None,
+        }
+    }
+}
+
 /// One outbound call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// For logs and idempotency headers; none for a flow's search.
     pub request: Option<RequestId>,
+    /// The alarm that made the request, for logs.
+    pub alarm: Option<AlarmRef>,
     /// What to do.
     pub work: Work,
     /// The adapter looks at the clock just before the first byte; past this it answers

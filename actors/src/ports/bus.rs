@@ -5,8 +5,8 @@
 
 use super::Soon;
 use crate::model::{
-    AlarmEvent, Command, CommandAnswer, CommandError, CommandId, EventId, Identity, Reply, Route,
-    TicketEvent, Timestamp, WriteBack,
+    AlarmEvent, Beat, Command, CommandAnswer, CommandError, CommandId, EventId, Identity, Reply,
+    Route, TicketEvent, Timestamp, WriteBack,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -49,7 +49,9 @@ pub trait Decode: Send + Sync {
     /// The event in it and its identity; or what is wrong with it.
     fn decode(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed>;
     /// The command in it; or what is wrong with it, and who can be told.
-    fn command(&self, delivery: &Delivery) -> Result<Command, BadCommand>;
+    fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>>;
+    /// The beat in it; or what is wrong with it.
+    fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed>;
 }
 
 /// A command that cannot be read.
@@ -101,6 +103,8 @@ pub enum Outgoing {
         /// The answer.
         answer: Box<CommandAnswer>,
     },
+    /// `heartbeat.<origin>` on the heartbeats exchange.
+    Beat(Arc<Beat>),
     /// `key` on the ops exchange, for operators' tools.
     Ops {
         /// Stable across re-publication.

@@ -8,9 +8,9 @@
 use super::Soon;
 use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
-    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, Epoch, Fence, Identity,
-    KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey,
-    Timestamp,
+    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, Epoch, EventId, Fence,
+    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent,
+    TicketKey, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -244,6 +244,16 @@ pub trait Reads: Send + Sync {
     fn doubts(&self, backend: BackendId) -> Answered<Vec<Request>>;
     /// Events that are not confirmed, in order, from after `after`.
     fn unsent_events(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>>;
+    /// How many events are not confirmed; counted up to `most`, so that it stays cheap.
+    fn unsent_count(&self, most: u32) -> Answered<u64>;
+    /// Committed events in order of their `n`, from after `after`. What is committed later has a
+    /// greater `n`: whoever asks again from the last one misses nothing, and hears of each ticket
+    /// in sequence.
+    fn events_after(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>>;
+    /// The event with that id.
+    fn event(&self, id: EventId) -> Answered<Option<TicketEvent>>;
+    /// The event that was stored last.
+    fn newest_event(&self) -> Answered<Option<TicketEvent>>;
     /// All occurrences of an alarm, oldest first.
     fn occurrences(&self, alarm: AlarmRef) -> Answered<Vec<Alarm>>;
     /// A ticket by our key.

@@ -10,8 +10,8 @@ use super::tx::{COMMAND, FIRST_OPEN, LANE, REQUEST, REQUESTS_IN, TICKET, TICKET_
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use ticketgate_actors::model::{
-    Alarm, AlarmRef, BackendId, CommandId, CommandRecord, KeptLock, Parked, Request, RequestId,
-    State, Ticket, TicketEvent, TicketKey, Timestamp,
+    Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, KeptLock, Parked, Request,
+    RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
 };
 use ticketgate_actors::ports::{
     AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
@@ -41,6 +41,11 @@ pub(super) const NEXT_READY: &str = "SELECT ready_at FROM requests r
     ORDER BY ready_at LIMIT 1";
 pub(super) const UNSENT_EVENTS: &str =
     "SELECT n, body FROM events WHERE sent_at IS NULL AND n > ?1 ORDER BY n LIMIT ?2";
+pub(super) const UNSENT_COUNT: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM events WHERE sent_at IS NULL LIMIT ?1)";
+pub(super) const EVENTS_AFTER: &str = "SELECT n, body FROM events WHERE n > ?1 ORDER BY n LIMIT ?2";
+pub(super) const EVENT: &str = "SELECT n, body FROM events WHERE event_id = ?1";
+const NEWEST_EVENT: &str = "SELECT n, body FROM events ORDER BY n DESC LIMIT 1";
 pub(super) const OCCURRENCES: &str =
     "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 ORDER BY occurrence";
 pub(super) const EVENTS_OF: &str =
@@ -194,6 +199,22 @@ impl Reads for SqliteStore {
 
     fn unsent_events(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {
         self.readers.read(move |it| all(it, UNSENT_EVENTS, params![int(after), limit], rows::event))
+    }
+
+    fn unsent_count(&self, most: u32) -> Answered<u64> {
+        self.readers.read(move |it| count(it, UNSENT_COUNT, params![most]))
+    }
+
+    fn events_after(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {
+        self.readers.read(move |it| all(it, EVENTS_AFTER, params![int(after), limit], rows::event))
+    }
+
+    fn event(&self, id: EventId) -> Answered<Option<TicketEvent>> {
+        self.readers.read(move |it| one(it, EVENT, params![rows::id(&id.0)], rows::event))
+    }
+
+    fn newest_event(&self) -> Answered<Option<TicketEvent>> {
+        self.readers.read(|it| one(it, NEWEST_EVENT, [], rows::event))
     }
 
     fn occurrences(&self, alarm: AlarmRef) -> Answered<Vec<Alarm>> {

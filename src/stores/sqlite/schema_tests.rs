@@ -62,6 +62,8 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (reads::READY_REQUESTS, &["requests_ready", "requests_open"]),
         (reads::NEXT_READY, &["requests_ready_at", "requests_open"]),
         (reads::UNSENT_EVENTS, &["events_unsent"]),
+        (reads::EVENTS_AFTER, &["INTEGER PRIMARY KEY (rowid>?)"]),
+        (reads::EVENT, &["events_id"]),
         (reads::OCCURRENCES, &["alarms_occurrence"]),
         (reads::EVENTS_OF, &["events_ticket"]),
         (reads::LANE_STATES, &["requests_backend_state"]),

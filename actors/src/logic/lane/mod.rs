@@ -108,7 +108,8 @@ pub enum Effect {
     WakeFlows,
     /// Events were stored.
     WakeOutbox,
-    /// Operators should know.
+    /// Operators should know this of the lane, and why. That a request is undecided they hear when
+    /// it is committed, from whoever stores it.
     Ops(&'static str, String),
     /// A fact for the log: one line per failed attempt, where it is decided.
     Note(Note),
@@ -174,8 +175,19 @@ pub struct LaneGlance {
     pub reads: usize,
     /// What is in flight.
     pub in_flight: Option<String>,
+    /// Since when.
+    pub calling_since: Option<Mono>,
     /// Why it makes no calls, if it makes none.
     pub held: Option<String>,
+    /// When that ends by itself.
+    pub held_until: Option<Mono>,
+    /// It is leased to this node.
+    pub taken: bool,
+    /// A change set of it is at the store, or a level at policy.
+    pub storing: bool,
+    /// Grows with each call that came back and each change set that was stored: a lane that has
+    /// work and does not grow hangs (rule H2).
+    pub progress: u64,
 }
 
 /// The lane of one backend.
@@ -197,6 +209,8 @@ pub struct Lane {
     holds_in_a_row: u32,
     /// When rows that wait become ready.
     reload_at: Option<Mono>,
+    calling_since: Mono,
+    progress: u64,
 }
 
 /// Randomness and identities for one step, made by the caller.
@@ -230,6 +244,8 @@ impl Lane {
             hold_until: None,
             holds_in_a_row: 0,
             reload_at: None,
+            calling_since: Mono::default(),
+            progress: 0,
         }
     }
 
@@ -253,6 +269,8 @@ impl Lane {
 
     /// For faces.
     pub fn glance(&self, now: Moment) -> LaneGlance {
+        let hold = self.hold_until.as_ref().filter(|(until, _)| *until > now.mono);
+        let calling = matches!(self.doing, Doing::Calling(_));
         LaneGlance {
             heads: self.heads.len(),
             in_doubt: self.doubts.len(),
@@ -265,12 +283,21 @@ impl Lane {
                 Doing::Calling(InFlight::Read(_)) => Some("search".to_owned()),
                 _ => None,
             },
-            held: match (&self.pause, &self.hold_until) {
+            calling_since: calling.then_some(self.calling_since),
+            held: match (&self.pause, hold) {
                 (Some(pause), _) => Some(format!("paused: {}", pause.reason)),
-                (None, Some((until, why))) if *until > now.mono => Some(why.clone()),
+                (None, _) if self.draining => Some("the service is stopping".to_owned()),
+                (None, Some((_, why))) => Some(why.clone()),
                 _ if self.too_many_doubts() => Some("too many requests in doubt".to_owned()),
                 _ => None,
             },
+            held_until: match &self.pause {
+                None if !self.draining => hold.map(|(until, _)| *until),
+                _ => None,
+            },
+            taken: self.ours(),
+            storing: matches!(self.doing, Doing::Storing { .. } | Doing::Rendering(_)),
+            progress: self.progress,
         }
     }
 
@@ -402,7 +429,7 @@ impl Lane {
             Some(Choice::Read) => {
                 if let Some((read, _)) = self.reads.pop_front() {
                     let call = self.call(None, read.work, now);
-                    self.begin_call(InFlight::Read(read.id), call, effects);
+                    self.begin_call(InFlight::Read(read.id), call, now, effects);
                 }
             }
         }
@@ -466,17 +493,19 @@ impl Lane {
         effects.push(Effect::Store(turn, set));
     }
 
-    fn call(&self, request: Option<RequestId>, work: Work, now: Moment) -> Call {
+    fn call(&self, request: Option<&Request>, work: Work, now: Moment) -> Call {
         Call {
-            request,
+            request: request.map(|request| request.id),
+            alarm: request.and_then(Request::alarm).cloned(),
             work,
             send_by: now.mono.plus(self.settings.send_within),
             timeout: self.settings.timeout,
         }
     }
 
-    fn begin_call(&mut self, flight: InFlight, call: Call, effects: &mut Vec<Effect>) {
+    fn begin_call(&mut self, flight: InFlight, call: Call, now: Moment, effects: &mut Vec<Effect>) {
         let turn = self.next_turn();
+        self.calling_since = now.mono;
         self.doing = Doing::Calling(flight);
         effects.push(Effect::Call(turn, call));
     }
@@ -491,8 +520,8 @@ impl Lane {
         let doubt = self.doubts.swap_remove(at);
         match judge::look(&self.settings, &doubt.request, &doubt.ticket, now) {
             Look::Ask(work) => {
-                let call = self.call(Some(doubt.request.id), work, now);
-                self.begin_call(InFlight::Look(doubt), call, effects);
+                let call = self.call(Some(&doubt.request), work, now);
+                self.begin_call(InFlight::Look(doubt), call, now, effects);
             }
             Look::SendAgain => {
                 let change = self.intend(&doubt.request, None);
@@ -515,6 +544,7 @@ impl Lane {
         let Doing::Calling(flight) = std::mem::replace(&mut self.doing, Doing::Idle) else {
             return;
         };
+        self.progress += 1;
         match flight {
             InFlight::Read(id) => {
                 self.after_read(&answer, now);
@@ -659,6 +689,7 @@ impl Lane {
         let Doing::Storing { set, .. } = std::mem::replace(&mut self.doing, Doing::Idle) else {
             return;
         };
+        self.progress += u64::from(!matches!(result, Err(StoreError::Down(_))));
         match result {
             Ok(applied) => {
                 for one in applied {
@@ -700,8 +731,8 @@ impl Lane {
             }
             Applied::Intended(request, ticket) => {
                 let work = judge::work(&request, &ticket);
-                let call = self.call(Some(request.id), work, now);
-                self.begin_call(InFlight::Write(request), call, effects);
+                let call = self.call(Some(&request), work, now);
+                self.begin_call(InFlight::Write(request), call, now, effects);
             }
             Applied::Stale(request, alarm) => {
                 let turn = self.next_turn();
@@ -820,7 +851,4 @@ fn note(request: &Request, end: &End, effects: &mut Vec<Effect>) {
         state,
         reason,
     }));
-    if state == "undecided" {
-        effects.push(Effect::Ops("undecided", request.id.to_string()));
-    }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How a create whose answer was lost can be found out (DESIGN, the table of doubt).
+/// How a create whose answer was lost can be found out (docs/rules.md, the table of doubt).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Capability {

@@ -648,3 +648,26 @@ fn a_row_that_turned_out_to_be_old_makes_the_lane_look_at_the_store_again() {
     let effects = lane.step(Input::Stored(turn, Ok(vec![Applied::Skipped])), now, &mut Dull(0));
     assert!(effects.contains(&Effect::Load(0)), "{effects:?}");
 }
+
+#[test]
+fn a_glance_shows_whether_the_lane_gets_on() {
+    let mut bench = Bench::new(settings());
+    let start = bench.lane.glance(bench.now);
+    assert!(start.taken && start.calling_since.is_none() && start.held.is_none());
+    bench.requests.push(request(1, Op::Create));
+    bench.feed(Input::Submitted(Box::new(request(1, Op::Create))));
+    let calling = bench.lane.glance(bench.now);
+    assert_eq!(calling.calling_since, Some(bench.now.mono));
+    assert!(calling.progress > start.progress, "its intent was stored");
+    let (turn, _) = bench.calls.pop().unwrap();
+    bench.feed(Input::Answered(turn, Answer::NotSent("refused".into())));
+    let held = bench.lane.glance(bench.now);
+    assert!(held.progress > calling.progress, "the call came back and was stored");
+    assert!(held.calling_since.is_none() && held.held_until.is_some());
+    bench.feed(Input::Drain);
+    let draining = bench.lane.glance(bench.now);
+    assert_eq!(
+        (draining.held.as_deref(), draining.held_until),
+        (Some("the service is stopping"), None,)
+    );
+}

@@ -79,6 +79,7 @@ fn look() -> Work {
 fn call(work: Work) -> Call {
     Call {
         request: Some(RequestId(Uuid::from_u128(9))),
+        alarm: None,
         work,
         send_by: ManualClock::default().now().mono.plus(Duration::from_secs(5)),
         timeout: PATIENCE,

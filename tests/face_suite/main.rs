@@ -1,0 +1,5 @@
+//! The HTTP face from outside: a whole service in this process, over real connections.
+
+mod beats;
+mod events;
+mod world;
