@@ -14,12 +14,12 @@ use futures_util::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ErrorKind, Event, ExchangeKind};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use ticketgate_actors::ports::PublishFailed;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tracing::warn;
 
@@ -29,6 +29,8 @@ const PERSISTENT: u8 = 2;
 const NOT_FOUND: u16 = 404;
 /// How often the connection is looked at, should an event of it have been missed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// An exchange that was not there is asked for again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The way out, across sessions.
 pub(super) struct Publisher {
@@ -43,9 +45,15 @@ pub(super) struct Publisher {
 struct Session {
     connection: Arc<Connection>,
     channel: Channel,
-    /// Exchanges of others that were there when they were first needed.
-    seen: Mutex<HashSet<String>>,
+    /// Exchanges of others; held while the broker is asked, so that it is asked once.
+    known: Mutex<HashMap<String, Known>>,
     lost: watch::Sender<Option<String>>,
+}
+
+/// What the broker said of an exchange.
+enum Known {
+    There,
+    Missing(Instant),
 }
 
 impl Publisher {
@@ -93,7 +101,7 @@ impl Publisher {
         let session = Arc::new(Session {
             connection: Arc::clone(&connection),
             channel,
-            seen: Mutex::default(),
+            known: Mutex::default(),
             lost: watch::Sender::new(None),
         });
         self.set_current(Some(Arc::clone(&session)));
@@ -123,6 +131,9 @@ impl Session {
         loop {
             tokio::select! {
                 event = events.next() => match event {
+                    // A question for somebody else's exchange was answered with no.
+                    Some(Event::Error(error))
+                        if is_not_found(&error) && self.channel.status().connected() => {}
                     Some(Event::Error(error)) => return error.into(),
                     Some(Event::ConnectionBlocked(why)) => {
                         health.is_down(Some(format!("the broker takes nothing for now: {why}")));
@@ -209,36 +220,45 @@ impl Session {
         }
     }
 
-    /// Asks once a session, on a channel that may be closed by the answer. Only the broker's own
-    /// "not found" says that it is not there: on any other trouble the publish is repeated.
+    /// Is it there? Asked on a channel of its own, which is closed if it is not. Only the broker's
+    /// own "not found" says so: on any other trouble the publish is repeated.
     async fn is_there(&self, exchange: &str, deadline: Instant) -> Result<bool, PublishFailed> {
-        let seen = |it: &Mutex<HashSet<String>>| {
-            it.lock().unwrap_or_else(PoisonError::into_inner).contains(exchange)
-        };
-        if exchange.is_empty() || seen(&self.seen) {
+        if exchange.is_empty() {
             return Ok(true);
         }
         let asked = async {
-            let channel = self.connection.create_channel().await?;
-            let passive =
-                ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-            let (kind, none) = (ExchangeKind::Topic, FieldTable::default());
-            channel.exchange_declare(exchange.into(), kind, passive, none).await?;
-            // Nothing depends on the good-bye.
-            let _ = channel.close(200, "asked".into()).await;
-            Ok(())
+            let mut known = self.known.lock().await;
+            match known.get(exchange) {
+                Some(Known::There) => return Ok(true),
+                Some(Known::Missing(since)) if since.elapsed() < ASK_AGAIN => return Ok(false),
+                Some(Known::Missing(_)) | None => {}
+            }
+            let there = self.ask_for(exchange).await?;
+            let now = if there { Known::There } else { Known::Missing(Instant::now()) };
+            known.insert(exchange.to_owned(), now);
+            Ok(there)
         };
         match timeout_at(deadline, asked).await {
-            Ok(Ok(())) => {
-                self.seen
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(exchange.to_owned());
+            Ok(Ok(there)) => Ok(there),
+            Ok(Err::<_, lapin::Error>(error)) => {
+                Err(PublishFailed(format!("asking for the exchange: {error}")))
+            }
+            Err(_) => self.broken("the broker did not answer in time".to_owned()).map(|()| false),
+        }
+    }
+
+    async fn ask_for(&self, exchange: &str) -> lapin::Result<bool> {
+        let channel = self.connection.create_channel().await?;
+        let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let (kind, none) = (ExchangeKind::Topic, FieldTable::default());
+        match channel.exchange_declare(exchange.into(), kind, passive, none).await {
+            Ok(()) => {
+                // Nothing depends on the good-bye.
+                let _ = channel.close(200, "asked".into()).await;
                 Ok(true)
             }
-            Ok(Err(error)) if is_not_found(&error) => Ok(false),
-            Ok(Err(error)) => Err(PublishFailed(format!("asking for the exchange: {error}"))),
-            Err(_) => self.broken("the broker did not answer in time".to_owned()).map(|()| false),
+            Err(error) if is_not_found(&error) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

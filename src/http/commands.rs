@@ -168,3 +168,53 @@ fn status(answer: &CommandAnswer) -> StatusCode {
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(stage: Stage, said: Result<Given, CommandError>) -> u16 {
+        status(&CommandAnswer { id: None, about: None, stage, said }).as_u16()
+    }
+
+    #[test]
+    fn each_code_has_its_status_and_what_is_not_final_is_no_error() {
+        for (code, expected) in [
+            (Code::Invalid, 400),
+            (Code::UnknownBackend, 400),
+            (Code::NotFound, 404),
+            (Code::LockLost, 409),
+            (Code::IdReused, 409),
+            (Code::Cancelled, 409),
+            (Code::Rejected, 422),
+            (Code::Failed, 502),
+            (Code::Busy, 503),
+            (Code::Timeout, 504),
+            (Code::BlockedBy, 202),
+            (Code::InDoubt, 202),
+            (Code::Undecided, 202),
+        ] {
+            let error = || Err(CommandError::new(code, "x"));
+            assert_eq!(answered(Stage::Final, error()), expected, "{code:?}");
+        }
+        assert_eq!(answered(Stage::Accepted, Ok(Given::Accepted)), 202);
+        assert_eq!(answered(Stage::Final, Ok(Given::Nothing)), 200);
+    }
+
+    #[test]
+    fn an_error_has_the_members_of_an_answer_beside_those_of_a_problem() {
+        let error = CommandError::of("lock", Code::LockLost, "this lock is not held");
+        let answer = CommandAnswer { id: None, about: None, stage: Stage::Final, said: Err(error) };
+        let problem = serde_json::to_value(problem(&answer, status(&answer))).unwrap();
+        assert_eq!(
+            problem,
+            json!({
+                "type": "about:blank", "title": "Conflict", "status": 409,
+                "detail": "this lock is not held", "ok": false, "stage": "final",
+                "error": {
+                    "code": "lock_lost", "message": "this lock is not held", "field": "lock",
+                },
+            })
+        );
+    }
+}

@@ -10,13 +10,20 @@
 
 mod alarms;
 mod clients;
+mod command_line;
+mod commands;
+mod crowd;
 mod dice;
 mod exactly_once;
 mod face;
+mod forced;
 mod locks;
 mod plain_answers;
 mod process;
 mod programs;
+mod refusals;
+mod replies;
+mod restarts;
 mod scripts;
 mod stopping;
 mod subscribers;

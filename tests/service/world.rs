@@ -92,7 +92,7 @@ impl World {
         }
         text.push_str(&setting.config);
         for (id, _, more) in &setting.backends {
-            let url = format!("http://{}/{id}", self.systems_at);
+            let url = self.system(id);
             let head = format!("id = {id:?}\npreset = \"simulated-rest\"\nbase_url = {url:?}");
             write!(text, "\n[[backend]]\n{head}\n{more}\n").expect("text grows");
         }
@@ -146,6 +146,11 @@ impl World {
     pub fn ledger(&self) -> Ledger {
         let systems = self.systems.lock().expect("nobody panics with it");
         systems.as_ref().expect("the systems were started").ledger.clone()
+    }
+
+    /// Where a ticketing system is, for its own users.
+    pub fn system(&self, id: &str) -> String {
+        format!("http://{}/{id}", self.systems_at)
     }
 
     /// Starts the service on the data that there are, and waits until it answers.

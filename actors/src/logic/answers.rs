@@ -86,3 +86,167 @@ fn failed(code: Code, error: Option<&TicketError>) -> Result<Given, CommandError
     let reason = error.map_or_else(|| code.as_str().to_owned(), |error| error.reason.clone());
     Err(CommandError::new(code, reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        AlarmRef, BackendId, CorrelationKey, EventId, Fields, Kind, OccurrenceRef, Origin, Reply,
+        Story, TicketKey, TicketStatus,
+    };
+    use crate::testing::at;
+    use uuid::Uuid;
+
+    fn ticket() -> Ticket {
+        Ticket {
+            key: TicketKey(Uuid::from_u128(1)),
+            backend: BackendId::new("crm"),
+            kind: Kind::default(),
+            correlation_key: CorrelationKey("tgx".into()),
+            origin: Origin::Command { id: "c".into() },
+            backend_id: Some("CRM-1".into()),
+            url: Some("http://crm/1".into()),
+            status: TicketStatus::Acknowledged,
+            backend_status: None,
+            fields: Fields::new(),
+            sequence: 1,
+            adopted: false,
+            accepted_at: at(0),
+            changed_at: at(0),
+            home_node: "node-1".into(),
+            story: Story::default(),
+        }
+    }
+
+    fn request(op: Op, state: State) -> Request {
+        Request {
+            n: 2,
+            id: RequestId(Uuid::from_u128(2)),
+            backend: BackendId::new("crm"),
+            ticket: ticket().key,
+            op,
+            state,
+            made_by: MadeBy::Command { id: CommandId(Uuid::from_u128(3)), reply: Reply::default() },
+            fields: Fields::new(),
+            frozen: true,
+            attempts: 1,
+            refusals: 0,
+            ready_at: at(0),
+            doubt: None,
+            error: Some(TicketError::because("why")),
+            accepted_at: at(0),
+            ended_at: None,
+            story: Story::default(),
+        }
+    }
+
+    fn event(name: EventName) -> TicketEvent {
+        TicketEvent {
+            n: 0,
+            event_id: EventId(Uuid::from_u128(4)),
+            event: name,
+            at: at(0),
+            sequence: 1,
+            request_id: RequestId(Uuid::from_u128(2)),
+            correlation_key: ticket().correlation_key,
+            alarms: Vec::new(),
+            ticket: TicketView::from(&ticket()),
+            error: Some(TicketError::because("why")),
+            command: Some((CommandId(Uuid::from_u128(3)), Reply::default())),
+        }
+    }
+
+    /// The stage, and the word for what is said.
+    fn gist(answer: &CommandAnswer) -> (Stage, &'static str) {
+        let word = match &answer.said {
+            Ok(Given::Accepted) => "accepted",
+            Ok(Given::Made { .. }) => "made",
+            Ok(Given::Ticket(_)) => "ticket",
+            Ok(_) => "other",
+            Err(error) => error.code.as_str(),
+        };
+        (answer.stage, word)
+    }
+
+    #[test]
+    fn each_event_is_told_to_the_sender_of_its_command() {
+        use EventName as E;
+        for (name, expected) in [
+            (E::Created, (Stage::Final, "made")),
+            (E::Adopted, (Stage::Final, "made")),
+            (E::Updated, (Stage::Final, "ticket")),
+            (E::Closed, (Stage::Final, "ticket")),
+            (E::Reopened, (Stage::Final, "ticket")),
+            (E::Rejected, (Stage::Final, "rejected")),
+            (E::Failed, (Stage::Final, "failed")),
+            (E::Cancelled, (Stage::Final, "cancelled")),
+            (E::InDoubt, (Stage::Accepted, "in_doubt")),
+            (E::Undecided, (Stage::Accepted, "undecided")),
+        ] {
+            let answer = of_event(&event(name)).unwrap();
+            assert_eq!(gist(&answer), expected, "{name:?}");
+            assert_eq!(answer.id, Some(CommandId(Uuid::from_u128(3))));
+            assert_eq!(answer.about, Some((RequestId(Uuid::from_u128(2)), ticket().key)));
+            if let Err(error) = &answer.said {
+                assert_eq!((error.message.as_str(), &error.field), ("why", &None), "{name:?}");
+            }
+        }
+        assert_eq!(of_event(&event(E::DuplicateDetected)), None);
+    }
+
+    #[test]
+    fn what_an_alarm_made_is_told_without_an_id() {
+        let answer = of_event(&TicketEvent { command: None, ..event(EventName::Created) });
+        assert_eq!(answer.unwrap().id, None);
+        let at =
+            OccurrenceRef { alarm: AlarmRef { source: "s".into(), id: "a".into() }, occurrence: 1 };
+        let made_by = MadeBy::Level { at, version: 1 };
+        let request = Request { made_by, ..request(Op::Create, State::Done) };
+        assert_eq!(of_request(&request, &ticket(), None).id, None);
+    }
+
+    #[test]
+    fn each_state_of_a_request_is_a_stage_of_its_command() {
+        for (op, state, expected) in [
+            (Op::Create, State::Accepted, (Stage::Accepted, "accepted")),
+            (Op::Create, State::Intent, (Stage::Accepted, "accepted")),
+            (Op::Create, State::Wait, (Stage::Accepted, "accepted")),
+            (Op::Create, State::InDoubt, (Stage::Accepted, "in_doubt")),
+            (Op::Create, State::Undecided, (Stage::Accepted, "undecided")),
+            (Op::Create, State::Done, (Stage::Final, "made")),
+            (Op::Create, State::Adopted, (Stage::Final, "made")),
+            (Op::Update, State::Done, (Stage::Final, "ticket")),
+            (Op::Close, State::Adopted, (Stage::Final, "ticket")),
+            (Op::Close, State::Rejected, (Stage::Final, "rejected")),
+            (Op::Update, State::Failed, (Stage::Final, "failed")),
+            (Op::Create, State::Cancelled, (Stage::Final, "cancelled")),
+            (Op::Update, State::Superseded, (Stage::Final, "cancelled")),
+        ] {
+            let request = request(op, state);
+            let myself = Some((request.id, state));
+            let answer = of_request(&request, &ticket(), myself);
+            assert_eq!(gist(&answer), expected, "{op:?} {state:?}");
+            assert_eq!(answer.about, Some((request.id, request.ticket)));
+        }
+    }
+
+    #[test]
+    fn behind_a_request_whose_end_is_open_a_command_is_told_what_blocks_it() {
+        let front = RequestId(Uuid::from_u128(9));
+        for (state, blocks) in [
+            (State::Accepted, false),
+            (State::Intent, false),
+            (State::Wait, true),
+            (State::InDoubt, true),
+            (State::Undecided, true),
+        ] {
+            let request = request(Op::Update, State::Accepted);
+            let answer = of_request(&request, &ticket(), Some((front, state)));
+            let expected = if blocks { "blocked_by" } else { "accepted" };
+            assert_eq!(gist(&answer), (Stage::Accepted, expected), "{state:?}");
+            if let Err(error) = answer.said {
+                assert_eq!(error.field, Some(front.to_string()));
+            }
+        }
+    }
+}
