@@ -173,8 +173,8 @@ fn status(answer: &CommandAnswer) -> StatusCode {
 mod tests {
     use super::*;
 
-    fn answered(stage: Stage, said: Result<Given, CommandError>) -> u16 {
-        status(&CommandAnswer { id: None, about: None, stage, said }).as_u16()
+    fn answered(at: Stage, said: Result<Given, CommandError>) -> u16 {
+        status(&CommandAnswer { id: None, about: None, stage: at, said }).as_u16()
     }
 
     #[test]

@@ -15,8 +15,8 @@ async fn world(prefix: &str, faults: Faults) -> World {
     scripted(Rabbit::shared().await, prefix, faults, "", "").await
 }
 
-fn slow() -> Faults {
-    Faults { latency_ms: 2_000, ..Faults::default() }
+fn slow(latency_ms: u64) -> Faults {
+    Faults { latency_ms, ..Faults::default() }
 }
 
 fn search(summary: &str) -> Value {
@@ -64,7 +64,7 @@ async fn whatever_is_forced_needs_a_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_forced_unlock_the_old_holder_is_refused_and_what_was_accepted_goes_on() {
-    let world = world("unlock", slow()).await;
+    let world = world("unlock", slow(500)).await;
     let script = Script::ready(&world).await;
     for by_hand in [false, true] {
         let old = given(&script.ask(&world, PACKED, &acquire(Uuid::new_v4())).await);
@@ -93,7 +93,7 @@ async fn after_a_forced_unlock_the_old_holder_is_refused_and_what_was_accepted_g
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_set_to_not_busy_keeps_its_lock_and_its_lane_while_its_read_is_void() {
-    let world = world("not-busy", slow()).await;
+    let world = world("not-busy", slow(2_000)).await;
     let script = Script::ready(&world).await;
     let lock = given(&script.ask(&world, PACKED, &acquire(Uuid::new_v4())).await);
     let path = format!("/api/v1/clients/{}", lock["client"]);

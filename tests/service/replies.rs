@@ -70,7 +70,7 @@ async fn routed(node: &Rabbit, prefix: &str) -> World {
     let config = format!(
         "[[routes]]\nbackend = \"crm\"\nkey = {queue:?}\n\
          [[routes]]\nbackend = \"far\"\nexchange = \"{prefix}.nowhere\"\nkey = \"x\"\n\
-         [[amqp.subscriptions]]\nqueue = {queue:?}\nbindings = [\"nothing.at.all\"]\n\
+         [[subscriptions]]\nqueue = {queue:?}\nbindings = [\"nothing.at.all\"]\n\
          [policy]\ndefault_backend = \"crm\"\n[[policy.rule]]\nname = \"far\"\nsource = \"far\"\n\
          backend = \"far\"\n"
     );
