@@ -83,6 +83,23 @@ fn every_error_names_file_line_key_and_what_is_allowed() {
 }
 
 #[test]
+fn the_config_of_the_compose_file_is_right_once_its_secrets_are_there() {
+    let home = tempfile::tempdir().unwrap();
+    let secret = home.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef\n").unwrap();
+    let file = secret.to_str().unwrap().to_owned();
+    let names = ["TICKETGATE__HTTP__TOKEN_FILE", "TICKETGATE__AMQP__PASSWORD_FILE"];
+    let environment = names.map(|name| (name.to_owned(), file.clone()));
+    let text = include_str!("../../deploy/ticketgate.toml");
+    let loaded = parse("deploy", text, environment.into_iter()).unwrap();
+    assert_eq!(loaded.backends.len(), 1);
+    // Without them it names both files, and nothing else.
+    let missing = parse("deploy", text, std::iter::empty()).unwrap_err();
+    let told: Vec<_> = missing.0.iter().map(|error| error.key.as_str()).collect();
+    assert_eq!(told, ["http.token_file", "amqp.password_file"]);
+}
+
+#[test]
 fn with_a_token_other_machines_may_reach_the_port() {
     for token in ["", "token = \"0123456789abcdef\"\n", "allow_remote_without_auth = true\n"] {
         let text = format!("[http]\nlisten = \"0.0.0.0:80\"\n{token}");

@@ -40,6 +40,10 @@ pub struct SimulateArgs {
     /// Seeds the dice of the faults
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// The number of each backend's first ticket: give another one at each start on which somebody
+    /// still remembers the tickets of the last
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..1 << 53))]
+    pub first_number: u64,
     /// What goes wrong
     #[command(flatten)]
     pub faults: FaultArgs,
@@ -123,6 +127,7 @@ impl SimulateArgs {
             token: self.token,
             faults: self.faults.into_faults(),
             seed: self.seed,
+            first_number: self.first_number,
             ..RestSettings::default()
         }
     }
@@ -210,12 +215,14 @@ mod tests {
             "T",
             "--seed",
             "9",
+            "--first-number",
+            "700",
             "--at-most",
             "3",
         ])
         .unwrap();
         assert_eq!(settings.backends, ["a", "b"]);
-        assert_eq!(settings.seed, 9);
+        assert_eq!((settings.seed, settings.first_number), (9, 700));
         assert!(settings.token.is_some());
         let faults = &settings.faults;
         assert_eq!((faults.latency_ms, faults.index_lag_ms, faults.at_most), (20, 2_000, Some(3)));

@@ -48,6 +48,7 @@ struct Inner {
     started: Instant,
     base_url: String,
     seed: u64,
+    first_number: u64,
     /// When not empty, the only backends.
     only: Vec<String>,
     state: Mutex<State>,
@@ -62,7 +63,13 @@ struct State {
 
 impl Ledger {
     /// An empty ledger of backends that are reached under `base_url`.
-    pub(super) fn new(base_url: String, seed: u64, only: &[String], faults: &Faults) -> Self {
+    pub(super) fn new(
+        base_url: String,
+        seed: u64,
+        first_number: u64,
+        only: &[String],
+        faults: &Faults,
+    ) -> Self {
         let state = State {
             traffic: Traffic::default(),
             new_backends_begin_with: faults.clone(),
@@ -72,6 +79,7 @@ impl Ledger {
             started: Instant::now(),
             base_url,
             seed,
+            first_number,
             only: only.to_vec(),
             state: Mutex::new(state),
         }));
@@ -211,7 +219,8 @@ impl Ledger {
                 let (name, known) = (name.to_owned(), known.join(", "));
                 return Err(LedgerError::UnknownBackend { name, known });
             }
-            let tickets = Tickets::new(name, &format!("{}/{name}/tickets", self.0.base_url));
+            let tickets = Tickets::new(name, &format!("{}/{name}/tickets", self.0.base_url))
+                .numbered_from(self.0.first_number);
             let dice = Dice::of_backend(self.0.seed, name);
             let books = Books::new(tickets, state.new_backends_begin_with.clone(), dice);
             state.books.insert(name.to_owned(), books);
@@ -245,7 +254,7 @@ mod tests {
 
     fn ledger(only: &[&str]) -> Ledger {
         let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
-        Ledger::new("http://sim".to_owned(), 1, &only, &Faults::default())
+        Ledger::new("http://sim".to_owned(), 1, 1, &only, &Faults::default())
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Drop for Running {
 /// # Errors
 /// When the faults or the backends' names make no sense, or the address cannot be bound.
 pub fn start(settings: RestSettings) -> anyhow::Result<Running> {
-    let RestSettings { listen, backends, token, faults, seed, workers } = settings;
+    let RestSettings { listen, backends, token, faults, seed, first_number, workers } = settings;
     faults.check().map_err(LedgerError::Faults)?;
     for backend in &backends {
         ensure!(is_backend_name(backend), "{backend:?} cannot be the name of a backend");
@@ -84,7 +84,7 @@ pub fn start(settings: RestSettings) -> anyhow::Result<Running> {
         TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr().context("cannot tell the address that was bound")?;
 
-    let ledger = Ledger::new(format!("http://{address}"), seed, &backends, &faults);
+    let ledger = Ledger::new(format!("http://{address}"), seed, first_number, &backends, &faults);
     let (part, alive) = mpsc::channel(1);
     let desk = web::Data::new(Desk { ledger: ledger.clone(), token, _part: part });
     let for_connections = desk.clone();

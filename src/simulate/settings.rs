@@ -27,6 +27,9 @@ pub struct RestSettings {
     /// Seeds the dice of the faults. Each backend throws its own dice, so that what one backend
     /// does is the same whatever the others are asked.
     pub seed: u64,
+    /// The number of each backend's first ticket. A system that starts anew, with nothing in it,
+    /// must not give out the ids of tickets that somebody still remembers.
+    pub first_number: u64,
     /// Threads that serve calls. One is enough for thousands of calls a second.
     pub workers: usize,
 }
@@ -39,6 +42,7 @@ impl Default for RestSettings {
             token: None,
             faults: Faults::default(),
             seed: 1,
+            first_number: 1,
             workers: 1,
         }
     }

@@ -65,6 +65,7 @@ impl Ticket {
 #[derive(Debug)]
 pub(super) struct Tickets {
     id_prefix: String,
+    first_number: u64,
     url_prefix: String,
     all: Vec<Ticket>,
     by_id: HashMap<String, usize>,
@@ -78,6 +79,7 @@ impl Tickets {
     pub fn new(backend: &str, tickets_url: &str) -> Self {
         Self {
             id_prefix: backend.to_uppercase(),
+            first_number: 1,
             url_prefix: tickets_url.to_owned(),
             all: Vec::new(),
             by_id: HashMap::new(),
@@ -85,6 +87,11 @@ impl Tickets {
             by_idempotency_key: HashMap::new(),
             order_faults: OrderFaults::default(),
         }
+    }
+
+    /// The same, with another first number in its ids.
+    pub fn numbered_from(self, first_number: u64) -> Self {
+        Self { first_number, ..self }
     }
 
     /// Makes a ticket and gives it with `true`; or, when the idempotency key was seen before,
@@ -106,7 +113,7 @@ impl Tickets {
         }
 
         let index = self.all.len();
-        let id = format!("{}-{}", self.id_prefix, index + 1);
+        let id = format!("{}-{}", self.id_prefix, self.first_number + index as u64);
         fields.insert("url".to_owned(), format!("{}/{id}", self.url_prefix).into());
         fields.insert("id".to_owned(), id.clone().into());
         fields.entry("status").or_insert_with(|| OPEN.into());
@@ -320,6 +327,17 @@ mod tests {
         let ticket = json!({"correlation_key": "k1", "summary": "s", "revision": revision});
         tickets.create(fields(ticket), None, 0).unwrap();
         tickets
+    }
+
+    #[test]
+    fn ids_begin_where_they_are_told_to() {
+        let mut tickets = Tickets::new("crm", "http://sim/crm/tickets").numbered_from(700);
+        for id in ["CRM-700", "CRM-701"] {
+            let (made, _) = tickets
+                .create(fields(json!({"correlation_key": id, "summary": "s"})), None, 0)
+                .unwrap();
+            assert_eq!(made["id"], id);
+        }
     }
 
     #[test]
