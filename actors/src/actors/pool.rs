@@ -130,8 +130,9 @@ impl Pool {
                 pool.perform(outcomes, ctx);
             }
             Ok(None) | Err(_) => {
+                // The table stays told that they were asked for: else a waiter would ask for a
+                // block of its own, and be served before the barriers are raised (L3).
                 tracing::warn!("the store gave no fences: asked again");
-                pool.locks.refill_failed();
                 ctx.run_later(STORE_RETRY, move |pool, ctx| {
                     pool.take_fences(raise_barriers, ctx);
                 });
