@@ -332,8 +332,9 @@ impl Pool {
                 pool.perform(outcomes, ctx);
             }
             _ => {
+                // The table stays told that they were asked for: else a waiter would ask for a
+                // block of its own.
                 tracing::warn!("the store gave no fences: asked again");
-                pool.locks.refill_failed();
                 ctx.run_later(STORE_RETRY, |pool, ctx| pool.take_fences(ctx));
             }
         }));

@@ -122,11 +122,6 @@ impl Locks {
         self.serve(now)
     }
 
-    /// The store gave no fences: ask again.
-    pub fn refill_failed(&mut self) {
-        self.asked_for_fences = false;
-    }
-
     /// Puts an external lock of another life back in its place, with its full time-out anew (L4).
     /// False: that client is not there any more, or is held already.
     pub fn restore(&mut self, grant: Grant) -> bool {
@@ -189,12 +184,9 @@ impl Locks {
     /// Gives a lock back; a wrong GUID changes nothing (L6).
     pub fn release(&mut self, guid: Uuid, now: Mono) -> Vec<Outcome> {
         self.waiters.retain(|waiter| waiter.guid != guid);
-        if let Some(slot) = self
-            .clients
-            .iter_mut()
-            .find(|slot| slot.as_ref().is_some_and(|g| g.guid == guid || mutant!(WrongGuid)))
-        {
-            *slot = None;
+        // All of that name: one that is over, and not taken away yet, may have been granted again.
+        for slot in &mut self.clients {
+            slot.take_if(|grant| grant.guid == guid || mutant!(WrongGuid));
         }
         self.serve(now)
     }
@@ -438,10 +430,23 @@ mod tests {
     fn without_fences_nobody_is_served_and_they_are_asked_for_once() {
         let mut locks = Locks::new(2, 1);
         assert_eq!(locks.acquire(flow(1, "a"), Mono(0)), [], "the pool has asked by itself");
-        locks.refill_failed();
-        assert_eq!(locks.acquire(flow(2, "a"), Mono(0)), [Outcome::NeedFences]);
-        assert_eq!(locks.tick(Mono(0)), []);
-        assert_eq!(granted(&locks.refill(Fence(7), Mono(1))), [(1, 1, 7), (2, 2, 8)]);
+        assert_eq!(granted(&locks.refill(Fence(7), Mono(1))), [(1, 1, 7)]);
+        for n in 2..=u128::from(FENCE_BLOCK) {
+            assert_eq!(granted(&locks.acquire(flow(n, "a"), Mono(1))).len(), 1);
+            locks.release(Uuid::from_u128(n), Mono(1));
+        }
+        assert_eq!(locks.acquire(flow(9_999, "a"), Mono(1)), [Outcome::NeedFences]);
+        assert_eq!(locks.tick(Mono(1)), [], "once");
+    }
+
+    #[test]
+    fn a_release_frees_all_that_one_guid_holds() {
+        let mut locks = table(2, 1);
+        locks.acquire(flow(1, "a"), Mono(0));
+        let over = Mono(60_000); // nobody has ticked since
+        locks.acquire(flow(1, "a"), over);
+        locks.release(Uuid::from_u128(1), over);
+        assert!(locks.clients().iter().all(Option::is_none));
     }
 
     #[test]

@@ -735,6 +735,11 @@ impl Lane {
                 self.doubts.clear();
                 effects.push(Effect::Lost);
             }
+            Err(StoreError::Refused(crate::changes::Refusal::Conflict))
+                if let Some(instead) = undecided_instead(&set) =>
+            {
+                self.store(vec![instead], effects);
+            }
             Err(StoreError::Refused(_)) => {
                 // Another hand (a person) has moved the request meanwhile; the rows are right.
                 self.heads.reload();
@@ -853,6 +858,18 @@ impl Lane {
         };
         [hold, looks, reads, retry, self.reload_at].into_iter().flatten().min().map(later)
     }
+}
+
+/// The backend named a ticket that is another one's here (rule T4): which of the two is wrong only a
+/// person can say. Whatever else was to be stored with it is left to the next step.
+fn undecided_instead(set: &ChangeSet) -> Option<Change> {
+    let Change::Conclude(conclude) = set.0.first()? else { return None };
+    let (End::Done(found) | End::Adopted(found)) = &conclude.end else { return None };
+    let error = TicketError::because(format!(
+        "the backend answered with {}, which is another ticket's here",
+        found.backend_id
+    ));
+    Some(Change::Conclude(Box::new(Conclude { end: End::Undecided(error), ..*conclude.clone() })))
 }
 
 #[cfg(test)]

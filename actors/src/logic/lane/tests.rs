@@ -788,3 +788,26 @@ fn a_wall_clock_that_jumps_while_an_outcome_is_stored_does_not_cut_its_settling_
     bench.pass(Duration::from_millis(1));
     assert!(matches!(bench.calls[0].1.work, Work::Search { .. }));
 }
+
+/// T4: the outcome cannot be kept as it was told, and must not be forgotten.
+#[test]
+fn an_answer_that_names_another_ticket_of_ours_is_for_a_person() {
+    let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+    let mut lane = Lane::new(BackendId::new("crm"), settings());
+    let mut step = |input| lane.step(input, now, &mut Dull(0));
+    step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] });
+    let effects = step(Input::Submitted(Box::new(request(1, Op::Create))));
+    let Some(Effect::Store(turn, _)) = effects.first() else { panic!("{effects:?}") };
+    let mut row = request(1, Op::Create);
+    (row.state, row.attempts) = (State::Intent, 1);
+    let intended = Applied::Intended(Box::new(row), Box::new(ticket(1)));
+    let effects = step(Input::Stored(*turn, Ok(vec![intended])));
+    let Some(Effect::Call(turn, _)) = effects.first() else { panic!("{effects:?}") };
+    let effects = step(Input::Answered(*turn, done("INC1")));
+    let Some(Effect::Store(turn, _)) = effects.first() else { panic!("{effects:?}") };
+    let refused = StoreError::Refused(crate::changes::Refusal::Conflict);
+    let effects = step(Input::Stored(*turn, Err(refused)));
+    let Some(Effect::Store(_, set)) = effects.first() else { panic!("{effects:?}") };
+    let [Change::Conclude(conclude)] = &set.0[..] else { panic!("{set:?}") };
+    assert!(matches!(conclude.end, End::Undecided(_)));
+}

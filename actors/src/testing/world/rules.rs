@@ -3,7 +3,7 @@
 
 use super::World;
 use super::system::written;
-use crate::changes::{Applied, Change, ChangeSet, PersonSays};
+use crate::changes::{Applied, Change, ChangeSet, End, PersonSays};
 use crate::logic::lane::{CLASSES, Capability, HEADS_MAX, READS_MAX, class_of};
 use crate::logic::locks::{Grant, Holder, Locks, Outcome, Wish};
 use crate::model::{
@@ -235,9 +235,9 @@ impl World {
         if let (Some(id), Answer::Retryable { retry_after, .. }, true) =
             (call.request, answer, written(&call.work).is_some())
         {
-            let times = self.watch.retryable.entry(id).or_default();
-            *times += 1;
-            let (times, pause) = (*times, asked(retry_after).unwrap_or_else(|| shortest(*times)));
+            // Of those that were kept: an outcome that died with the process was not counted.
+            let times = self.watch.retryable.get(&id).copied().unwrap_or(0) + 1;
+            let pause = asked(retry_after).unwrap_or_else(|| shortest(times));
             self.watch.retry_not_before.insert(id, now + pause);
             // What is sent again by its key is bounded by the key's age, not by a count.
             let known = !sent.is_some_and(|(key, _)| self.watch.unknown.contains_key(&key));
@@ -388,6 +388,11 @@ impl World {
                 (Change::TakeIn(it), Applied::TakenIn(taken)) if !taken.repeat => {
                     self.truth.take(&it.event);
                 }
+                (Change::Conclude(it), Applied::Concluded(_))
+                    if matches!(it.end, End::Wait { counted: true, .. }) =>
+                {
+                    *self.watch.retryable.entry(it.request).or_default() += 1;
+                }
                 (Change::Settle(it), Applied::Concluded(concluded))
                     if it.says == PersonSays::Absent =>
                 {
@@ -423,6 +428,7 @@ impl World {
     }
 
     pub(super) fn watch_wish(&mut self, wish: &Wish) {
+        self.note(|| format!("wish {} for {:?}", wish.guid, wish.holder));
         let now = self.mono();
         let known = self.watch.holders.values().any(|it| it.guid == wish.guid && it.expires > now);
         if !known && !self.watch.waiters.iter().any(|(guid, _)| *guid == wish.guid) {
@@ -431,6 +437,7 @@ impl World {
     }
 
     pub(super) fn watch_release(&mut self, guid: Uuid) {
+        self.note(|| format!("release {guid}"));
         self.watch.before_release = self.service.locks.clients().to_vec();
         self.watch.waiters.retain(|(waiter, _)| *waiter != guid);
         self.watch.holders.retain(|_, it| it.guid != guid);
@@ -449,6 +456,7 @@ impl World {
     }
 
     pub(super) fn watch_outcome(&mut self, outcome: &Outcome) {
+        self.note(|| format!("pool: {outcome:?}"));
         let now = self.mono();
         match outcome {
             Outcome::Granted(grant) => self.granted(grant, now),

@@ -774,7 +774,6 @@ impl World {
     }
 
     fn no_fences(&mut self, raise_barriers: bool) {
-        self.service.locks.refill_failed();
         let me = self.service.pool;
         self.inside(1_000, move |w| {
             if w.service.pool == me {
