@@ -98,6 +98,18 @@ pub async fn taking_a_lane_puts_its_open_intent_in_doubt(world: &mut World) {
     assert_eq!(world.reads.doubts(noc()).await.unwrap(), []);
 }
 
+/// There is one at most; but a lane that does not start would be worse than a second one.
+pub async fn a_lane_with_two_open_intents_can_be_taken(world: &mut World) {
+    let epoch = world.take_lane().await;
+    for id in ["a", "b"] {
+        let accepted = world.accepted(id).await;
+        world.intended(epoch, accepted.id).await;
+    }
+    world.take_lane().await;
+    assert_eq!(world.reads.doubts(noc()).await.unwrap().len(), 2);
+    assert_eq!(world.reads.unsent_events(0, 10).await.unwrap().len(), 2);
+}
+
 pub async fn a_pause_is_kept_until_a_person_ends_it(world: &mut World) {
     let epoch = world.take_lane().await;
     let pause = Pause { since: world.now(), reason: "401".into(), by: "ticketgate".into() };

@@ -43,6 +43,7 @@ macro_rules! every_case {
             lane_cases: a_whole_way_from_alarm_to_confirmed_event,
             lane_cases: news_from_an_older_epoch_is_refused,
             lane_cases: taking_a_lane_puts_its_open_intent_in_doubt,
+            lane_cases: a_lane_with_two_open_intents_can_be_taken,
             lane_cases: a_pause_is_kept_until_a_person_ends_it,
             lane_cases: a_request_that_waits_is_ready_in_its_time,
             lane_cases: a_level_that_moved_on_makes_no_intent,

@@ -5,6 +5,7 @@ use super::{Applied, Halt, Refusal};
 use crate::model::{BackendId, Epoch, EventId, State, TicketError, Timestamp};
 use crate::ports::{Pause, Tx};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A node takes a lane. Every intent that was open is in doubt from now on: nobody knows whether
 /// its call reached the backend before the old holder was gone.
@@ -31,7 +32,9 @@ pub(super) fn take(tx: &mut dyn Tx, it: &TakeLane, now: Timestamp) -> Result<App
     row.epoch = Epoch(row.epoch.0 + 1);
     tx.put_lane(&it.backend, &row)?;
     let open = tx.requests_in(&it.backend, State::Intent)?;
-    for request in open.into_iter().filter(|_| !mutant!(IntentsForgotten)) {
+    // One at most, by G3. Should there ever be more, the lane must start all the same.
+    for (n, request) in (0u128..).zip(open).filter(|_| !mutant!(IntentsForgotten)) {
+        let event_id = EventId(Uuid::from_u128(it.event_id.0.as_u128() ^ n));
         let conclude = Conclude {
             backend: it.backend.clone(),
             epoch: row.epoch,
@@ -43,7 +46,7 @@ pub(super) fn take(tx: &mut dyn Tx, it: &TakeLane, now: Timestamp) -> Result<App
                     "the service stopped while the call was under way: its answer is lost",
                 ),
             },
-            event_ids: [it.event_id, it.event_id],
+            event_ids: [event_id, event_id],
         };
         conclude_request(tx, request, &conclude, now)?;
     }
