@@ -2,7 +2,7 @@
 """A subscriber: hears ticket events and acts on each once.
 
     follow_events.py --queue subscriber.example --bind 'ticket.#'
-    follow_events.py --queue ticketgate.noc              (a queue of [[amqp.subscriptions]])
+    follow_events.py --queue ticketgate.noc              (a queue of [[subscriptions]])
 
 What to copy: a durable queue of one's own, so that events wait while the subscriber is away; every
 argument of the queue stated; the acknowledgement after the act; repeats dropped by event_id; unknown

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use ticketgate::simulate::faults::Faults;
 
 const CONFIG: &str = "
-[[amqp.subscriptions]]
+[[subscriptions]]
 queue = \"ticketgate.noc\"
 bindings = [\"ticket.#\"]
 [policy]
@@ -100,7 +100,7 @@ async fn the_examples_do_what_they_say_with_the_rights_of_their_roles() {
         );
         assert!(heard[0].contains(&format!("probe/{id}")), "{heard:?}");
 
-        // The queue of [[amqp.subscriptions]] kept all of it for one that comes later.
+        // The queue of [[subscriptions]] kept all of it for one that comes later.
         let late = ["--queue", "ticketgate.noc", "--count", "4"];
         let late = Example::start(&world, language, "follow_events", &role("subscriber"), &late);
         assert_eq!(late.ends(&world).await.1.len(), 4);
