@@ -36,6 +36,11 @@ const UNDER_WAY_MAX: usize = 4_096;
 const CLIENT_WITHIN: Duration = Duration::from_secs(30);
 /// A read waits so long for its turn in the lane and its answer.
 const READ_WITHIN: Duration = Duration::from_secs(60);
+/// A last answer that could not be published is tried so often in all, for 10 s.
+const REPLY_TRIES: u32 = 20;
+const REPLY_RETRY: Duration = Duration::from_millis(500);
+/// Answers that are being published at once; one more is tried once.
+const UNSAID_MAX: usize = 4_096;
 
 type Said = Result<Given, CommandError>;
 
@@ -47,6 +52,7 @@ pub struct Commands {
     gateway: Post<Gateway>,
     decode: Arc<dyn Decode>,
     room: Arc<Semaphore>,
+    unsaid: Arc<Semaphore>,
 }
 
 impl Commands {
@@ -58,8 +64,8 @@ impl Commands {
         gateway: Post<Gateway>,
         decode: Arc<dyn Decode>,
     ) -> Self {
-        let room = Arc::new(Semaphore::new(UNDER_WAY_MAX));
-        Self { outside, pool, clients, gateway, decode, room }
+        let [room, unsaid] = [UNDER_WAY_MAX, UNSAID_MAX].map(|most| Arc::new(Semaphore::new(most)));
+        Self { outside, pool, clients, gateway, decode, room, unsaid }
     }
 
     /// Does a command, and gives its first answer.
@@ -413,14 +419,26 @@ impl Commands {
         }
     }
 
-    /// Publishes an answer; a sender that misses one asks again.
+    /// Publishes an answer; a sender that misses one asks again. A last answer is tried for a while:
+    /// commands may be heard before the way out stands, and a lock that nobody was told of would
+    /// stand idle. Behind an `accepted` the final one comes from the outbox, whatever happens here.
     fn reply(&self, reply: &Reply, answer: CommandAnswer) {
+        let last = answer.stage == Stage::Final;
         let Some(message) = self.reply_to(reply, answer) else { return };
-        let published = self.outside.bus.publish(message);
+        let room = self.unsaid.clone().try_acquire_owned().ok();
+        let tries = if last && room.is_some() { REPLY_TRIES } else { 1 };
+        let bus = self.outside.bus.clone();
         tokio::spawn(async move {
-            if let Err(error) = published.await {
-                tracing::warn!(%error, "an answer to a command was not published");
+            for n in 1..=tries {
+                match bus.publish(message.clone()).await {
+                    Ok(()) => break,
+                    Err(error) if n == tries => {
+                        tracing::warn!(%error, "an answer to a command was not published");
+                    }
+                    Err(_) => actix::clock::sleep(REPLY_RETRY).await,
+                }
             }
+            drop(room);
         });
     }
 
