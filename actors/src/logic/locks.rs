@@ -116,7 +116,9 @@ impl Locks {
     /// two blocks that were asked for may come in any order, and fences only grow (L2).
     pub fn refill(&mut self, first: Fence, now: Mono) -> Vec<Outcome> {
         self.asked_for_fences = false;
-        if first.0 >= self.fences.end || mutant!(FencesInAnyOrder) {
+        let new_pool = self.fences.end == 0;
+        let first = if new_pool && mutant!(FencesBeginAgain) { Fence(1) } else { first };
+        if first.0 >= self.fences.end {
             self.fences = first.0..first.0 + FENCE_BLOCK;
         }
         self.serve(now)

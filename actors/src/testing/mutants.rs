@@ -47,8 +47,8 @@ mutants! {
     RejectionWakes by "T3",
     /// A client is granted again.
     TwoHolders by "L1",
-    /// A block of fences is used though it is older than the one before.
-    FencesInAnyOrder by "L2",
+    /// A new pool begins again with its first fences, whatever the store gave.
+    FencesBeginAgain by "L2",
     /// The journal does not look at the lock.
     LocksForEver by "L3",
     /// A new pool raises no barriers.
