@@ -22,8 +22,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use ticketgate_actors::actors::{
-    BackendSeat, Cast, CastSettings, CommandInlet, Notices, Outside, ParkedInlet, StoreLeases,
-    Views,
+    AnswerInlet, BackendSeat, Cast, CastSettings, CommandInlet, Notices, Outside, ParkedInlet,
+    StoreLeases, Views,
 };
 use ticketgate_actors::model::BackendId;
 use ticketgate_actors::ports::{
@@ -104,13 +104,15 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let token = config.http.required_token().map_err(|(key, what)| anyhow!("{key}: {what}"))?;
     let known: Vec<BackendId> = backend_ids(described);
 
-    let [alarms, commands, parked, heartbeats] = [(); 4].map(|()| Arc::new(LateInlet::default()));
+    let [alarms, commands, answers, parked, heartbeats] =
+        [(); 5].map(|()| Arc::new(LateInlet::default()));
     let (mut amqp, mut inproc) = (None, None);
     let bus: Arc<dyn Bus> = match &config.amqp {
         Some(settings) => {
             let inlets = Inlets {
                 alarms: alarms.clone(),
                 commands: commands.clone(),
+                answers: answers.clone(),
                 parked: parked.clone(),
                 heartbeats: heartbeats.clone(),
             };
@@ -157,6 +159,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     // These are set here and nowhere else.
     let _ = alarms.0.set(Arc::new(cast.intake.clone()));
     let _ = commands.0.set(Arc::new(CommandInlet(cast.commands.clone())));
+    let _ = answers.0.set(Arc::new(AnswerInlet(cast.answers.clone())));
     let _ = parked.0.set(Arc::new(ParkedInlet(cast.intake.clone())));
     let _ = heartbeats.0.set(match &cast.beats {
         Some(beats) => Arc::new(beats.clone()),

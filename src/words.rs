@@ -1,4 +1,5 @@
-//! Spans of time as people write them in a config file: `500ms`, `30s`, `5m`, `2h`, `1d`.
+//! Spans of time as people write them in a config file: `500ms`, `30s`, `5m`, `2h`, `1d`; and
+//! rates: `10/s`, `300/m`.
 //!
 //! One whole number and one unit. What is written reads back as the same span; spans are whole
 //! milliseconds.
@@ -33,6 +34,39 @@ pub fn format_duration(span: Duration) -> String {
     let exact = UNITS.iter().find(|(_, unit)| millis % unit == 0);
     let (name, unit) = exact.expect("every whole number of milliseconds divides by 1 ms");
     format!("{}{name}", millis / unit)
+}
+
+/// Why a text is not a rate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a rate: write a whole number, a slash and s, m, h or d, for example 10/s")]
+pub struct BadRate(pub String);
+
+/// Reads `10/s`: so many in so much time, neither of them none.
+pub fn parse_rate(text: &str) -> Result<(u32, Duration), BadRate> {
+    let bad = || BadRate(text.chars().take(64).collect());
+    let (calls, unit) = text.split_once('/').ok_or_else(bad)?;
+    let calls: u32 = calls.parse().map_err(|_| bad())?;
+    let (_, millis) =
+        UNITS.iter().find(|(name, _)| *name == unit && *name != "ms").ok_or_else(bad)?;
+    if calls == 0 {
+        return Err(bad());
+    }
+    Ok((calls, Duration::from_millis(*millis)))
+}
+
+/// For fields that may be absent: `#[serde(default, with = "words::optional_rate")]`.
+pub mod optional_rate {
+    use super::parse_rate;
+    use serde::{Deserialize, Deserializer, de::Error};
+    use std::time::Duration;
+
+    /// Reads a rate from a word, where there is one.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<(u32, Duration)>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| parse_rate(&text).map_err(D::Error::custom)).transpose()
+    }
 }
 
 /// For fields: `#[serde(with = "words::duration")]`.
@@ -98,6 +132,15 @@ mod tests {
     fn what_is_not_a_number_and_a_unit_is_refused() {
         for text in ["", "30", "s", "1.5s", "-1s", "30 s", "30S", "1h30m", "99999999999999999d"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_a_number_a_slash_and_a_unit() {
+        assert_eq!(parse_rate("10/s"), Ok((10, Duration::from_secs(1))));
+        assert_eq!(parse_rate("300/m"), Ok((300, Duration::from_secs(60))));
+        for text in ["", "10", "/s", "0/s", "1.5/s", "-1/s", "10/ms", "10 /s", "10/s/s"] {
+            assert!(parse_rate(text).is_err(), "{text}");
         }
     }
 

@@ -70,6 +70,12 @@ pub(super) async fn session(
         inlet: Arc::clone(&inlets.commands),
         arrive: arrival::intake,
     };
+    let answers = Source {
+        queue: topology::named(settings, topology::ANSWERS_INTAKE).into(),
+        prefetch: settings.prefetch,
+        inlet: Arc::clone(&inlets.answers),
+        arrive: arrival::intake,
+    };
     let parked = Source {
         queue: topology::named(settings, topology::PARKED).into(),
         prefetch: PARKED_PREFETCH,
@@ -82,14 +88,15 @@ pub(super) async fn session(
         inlet: Arc::clone(&inlets.heartbeats),
         arrive: arrival::beat,
     };
-    let (alarms, commands, parked, heartbeats) = tokio::try_join!(
+    let (alarms, commands, answers, parked, heartbeats) = tokio::try_join!(
         Intake::open(&connection, alarms, phase.clone()),
         Intake::open(&connection, commands, phase.clone()),
+        Intake::open(&connection, answers, phase.clone()),
         Intake::open(&connection, parked, phase.clone()),
         Intake::open(&connection, heartbeats, phase)
     )?;
     health.is_up("in");
-    tokio::try_join!(alarms.run(), commands.run(), parked.run(), heartbeats.run())?;
+    tokio::try_join!(alarms.run(), commands.run(), answers.run(), parked.run(), heartbeats.run())?;
     link::close(&connection).await;
     Ok(())
 }

@@ -29,16 +29,19 @@ const NO_DELIVERY_LIMIT: u32 = 1_000_000_000;
 /// Names behind the prefix.
 pub(super) const ALARMS_INTAKE: &str = "alarms.intake";
 pub(super) const COMMANDS_INTAKE: &str = "commands.intake";
+pub(super) const ANSWERS_INTAKE: &str = "answers.intake";
 pub(super) const PARKED: &str = "parked";
 pub(super) const TICKETS: &str = "tickets";
 pub(super) const OPS: &str = "ops";
 pub(super) const HEARTBEATS: &str = "heartbeats";
 const ALARMS: &str = "alarms";
 const COMMANDS: &str = "commands";
+const ANSWERS: &str = "answers";
 
 const EXCHANGES: &[(&str, ExchangeKind)] = &[
     (ALARMS, ExchangeKind::Topic),
     (COMMANDS, ExchangeKind::Direct),
+    (ANSWERS, ExchangeKind::Direct),
     (TICKETS, ExchangeKind::Topic),
     (OPS, ExchangeKind::Topic),
     (HEARTBEATS, ExchangeKind::Topic),
@@ -57,6 +60,7 @@ struct Intake {
 const INTAKES: &[Intake] = &[
     Intake { queue: ALARMS_INTAKE, exchange: ALARMS, binding: "alarm.#", parks: true },
     Intake { queue: COMMANDS_INTAKE, exchange: COMMANDS, binding: "command", parks: true },
+    Intake { queue: ANSWERS_INTAKE, exchange: ANSWERS, binding: "answer", parks: true },
     Intake { queue: PARKED, exchange: PARKED, binding: "", parks: false },
 ];
 

@@ -12,7 +12,8 @@ use crate::words;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
-use ticketgate_actors::logic::lane::{Capability, LaneSettings, ReadsFrom};
+use ticketgate_actors::changes::Admission;
+use ticketgate_actors::logic::lane::{Capability, LaneSettings, Rate, ReadsFrom};
 use ticketgate_actors::model::BackendId;
 use ticketgate_actors::ports::{Backend, Clock};
 
@@ -84,7 +85,14 @@ impl Description {
             retries: lane.retries,
             backoff: lane.backoff,
             backoff_max: lane.backoff_max,
+            rate: lane.rate.map(|(calls, per)| Rate { calls, per, burst: lane.burst }),
+            retry_burst: lane.retry_burst,
+            breaker_after: lane.breaker_after,
+            admission: Admission { creates_only_at: lane.creates_only_at, max_open: lane.max_open },
+            answers_later: false,
+            confirm_within: lane.confirm_within,
             max_in_doubt: lane.max_in_doubt,
+            sweep_every: lane.sweep_every,
             retry_may_duplicate: lane.retry_may_duplicate,
         }
     }
@@ -121,8 +129,33 @@ pub struct LaneDescription {
     /// The longest pause. Default 60s.
     #[serde(with = "words::duration")]
     pub backoff_max: Duration,
+    /// Calls that the backend may be asked for in a time, such as `10/s` or `300/m`. Default: one
+    /// after the other, as fast as they are answered.
+    #[serde(with = "words::optional_rate")]
+    pub rate: Option<(u32, Duration)>,
+    /// Calls that may follow each other at once after a quiet time, where there is a `rate`.
+    /// Default 1.
+    pub burst: u32,
+    /// Retries that may be made at once after a good time; later ones are a fifth of first calls, and
+    /// one in ten seconds. Default 10.
+    pub retry_burst: u32,
+    /// After so many failures in a row only probes are made, one after each pause. Default 5.
+    pub breaker_after: u32,
+    /// With so many un-ended requests only creates and reopens are admitted: commands are told
+    /// `busy`, alarms wait. Default 10,000.
+    pub creates_only_at: u64,
+    /// With so many un-ended requests nothing is admitted. Default 20,000.
+    pub max_open: u64,
+    /// Where writes are acknowledged now and answered later: how long the later answer may take
+    /// before the request is in doubt. Default 15m.
+    #[serde(with = "words::duration")]
+    pub confirm_within: Duration,
     /// With so many requests in doubt the lane pauses. Default 16.
     pub max_in_doubt: usize,
+    /// How often tickets whose create was in doubt are searched for duplicates, where the backend
+    /// can be searched. Default 5m.
+    #[serde(with = "words::duration")]
+    pub sweep_every: Duration,
     /// For how long the backend remembers an idempotency key. Default 24h.
     #[serde(with = "words::duration")]
     pub key_ttl: Duration,
@@ -144,7 +177,15 @@ pub(super) const LANE_KEYS: &[&str] = &[
     "retries",
     "backoff",
     "backoff_max",
+    "rate",
+    "burst",
+    "retry_burst",
+    "breaker_after",
+    "creates_only_at",
+    "max_open",
+    "confirm_within",
     "max_in_doubt",
+    "sweep_every",
     "key_ttl",
     "reads",
     "retry_may_duplicate",
@@ -162,7 +203,15 @@ impl Default for LaneDescription {
             retries: lane.retries,
             backoff: lane.backoff,
             backoff_max: lane.backoff_max,
+            rate: None,
+            burst: 1,
+            retry_burst: lane.retry_burst,
+            breaker_after: lane.breaker_after,
+            creates_only_at: lane.admission.creates_only_at,
+            max_open: lane.admission.max_open,
+            confirm_within: lane.confirm_within,
             max_in_doubt: lane.max_in_doubt,
+            sweep_every: lane.sweep_every,
             key_ttl: lane.key_ttl,
             reads: lane.reads,
             retry_may_duplicate: lane.retry_may_duplicate,

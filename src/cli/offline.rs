@@ -34,7 +34,7 @@ pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
             send_by: clock.now().mono.plus(seat.settings.send_within),
             timeout: seat.settings.timeout,
         };
-        let (reached, said) = match seat.port.call(call).await {
+        let (reached, said) = match seat.port.call(call).await.answer {
             Answer::Read(reading) if reading.tickets.is_empty() => {
                 ("yes", "signed in and searched".to_owned())
             }

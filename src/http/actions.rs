@@ -57,12 +57,15 @@ pub(super) async fn settle(
         _ => return Err(Problem::field("says", "says is found, absent or drop")),
     };
     let outside = &face.cast.outside;
+    let row = outside.reads.request(request).await?;
+    let seat = row.and_then(|row| outside.backends.get(&row.backend));
     let settle = Settle {
         request,
         says,
         who: SOMEBODY.to_owned(),
         reason: reason(&body.reason)?,
         event_id: EventId(outside.ids.uuid(outside.clock.now().wall)),
+        watch_looks: seat.map_or(0, |seat| seat.settings.watch_looks()),
     };
     match face.cast.gateway.ask(SettleRequest(settle)).await {
         Some(Ok(row)) => Ok(HttpResponse::Ok().json(shapes::request(&row))),

@@ -7,9 +7,10 @@ use super::alarm_in::{self, FIELDS};
 use super::beat;
 use super::codec::{self, Encoding};
 use super::command_in;
+use super::later_in;
 use ticketgate_actors::logic::correlation;
 use ticketgate_actors::model::{AlarmEvent, BackendId, Beat, Command, Identity};
-use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Malformed};
+use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Later, Malformed};
 
 /// Reads alarm events; knows which backends they may ask for.
 #[derive(Clone, Debug)]
@@ -28,6 +29,10 @@ impl Decode for Decoder {
 
     fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>> {
         command_in::from_bus(delivery)
+    }
+
+    fn later(&self, delivery: &Delivery) -> Result<Later, Malformed> {
+        later_in::from_bus(delivery, &self.known_backends)
     }
 
     fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed> {

@@ -14,6 +14,7 @@ mod codec;
 mod command_in;
 mod decoder;
 mod event_out;
+mod later_in;
 mod reader;
 mod tree;
 
@@ -23,3 +24,4 @@ pub use codec::{Encoding, MAX_BODY};
 pub use command_in::command_from_json;
 pub use decoder::Decoder;
 pub use event_out::{Encoded, Exchange, encode, ticket_json};
+pub use later_in::{later_from_fields, later_from_json};

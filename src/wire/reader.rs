@@ -53,6 +53,15 @@ impl Reader {
         }
     }
 
+    /// A string, if it is one; else it stays to be taken as something else.
+    pub fn clone_text(&mut self, name: &str, max: usize) -> Result<Option<String>, Malformed> {
+        match self.fields.get(name) {
+            Some(Value::Object(_)) => Err(self.fault(name, "is a map")),
+            Some(Value::String(_)) | None | Some(Value::Null) => self.text(name, max),
+            Some(_) => Err(self.fault(name, "must be a string or a map")),
+        }
+    }
+
     /// A string that must be there, and that says something.
     pub fn name(&mut self, name: &str, max: usize) -> Result<String, Malformed> {
         let text = self.text(name, max)?;

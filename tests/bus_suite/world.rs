@@ -80,6 +80,7 @@ impl World {
         let inlets = Inlets {
             alarms: Arc::clone(&alarms) as _,
             commands: Arc::new(Shelf::default()),
+            answers: Arc::new(Shelf::default()),
             parked: Arc::clone(&parked) as _,
             heartbeats: Arc::clone(&heartbeats) as _,
         };

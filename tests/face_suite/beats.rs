@@ -18,7 +18,7 @@ use ticketgate_actors::logic::lane::LaneSettings;
 use ticketgate_actors::logic::policy::Policy;
 use ticketgate_actors::model::{BackendId, Beat, BeatStatus, Fields};
 use ticketgate_actors::ports::{
-    Answer, Backend, Bus, Call, Clock, Delivery, Ids, Inlet, Outgoing, Soon, Verdict,
+    Backend, Bus, Call, Clock, Delivery, Heard, Ids, Inlet, Outgoing, Soon, Verdict,
 };
 use tokio::sync::mpsc::Receiver;
 use uuid::Uuid;
@@ -122,7 +122,7 @@ async fn operators_hear_of_parked_messages_once_a_second() {
 struct Hanging;
 
 impl Backend for Hanging {
-    fn call(&self, _: Call) -> Soon<Answer> {
+    fn call(&self, _: Call) -> Soon<Heard> {
         Box::pin(std::future::pending())
     }
 }

@@ -228,6 +228,7 @@ impl Pair {
             who: "ann".into(),
             reason: "I looked".into(),
             event_id: EventId(self.id(pick[2])),
+            watch_looks: 0,
         }))
     }
 

@@ -190,6 +190,7 @@ pub async fn a_person_settles_a_doubt(world: &mut World) {
             who: "ann".into(),
             reason: "asked the desk".into(),
             event_id: world.event_id(),
+            watch_looks: 0,
         }))
     };
     world.apply(settle(PersonSays::Found("INC9".into()))).await;

@@ -9,7 +9,7 @@ use super::gateway::{Ask, Submit};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
 use super::{BusyWith, Desk, Finished, Gateway, Outbox, Outside, Pool, Release, Response};
-use crate::changes::{Applied, Change, Decide, LockProof};
+use crate::changes::{Applied, Change, Decide, LockProof, Refusal};
 use crate::logic::flow::{Decided, Flow, Next};
 use crate::logic::lane::ReadsFrom;
 use crate::logic::locks::Grant;
@@ -222,6 +222,9 @@ impl Run {
     /// Commits the decision; true: the flow has to run again.
     async fn journal(&self, due: &DueAlarm, decided: Decided, lock: LockProof) -> bool {
         let now = self.outside.clock.now().wall;
+        let backend = due.alarm.backend.as_ref();
+        let seat = backend.and_then(|backend| self.outside.backends.get(backend));
+        let admission = seat.map(|seat| seat.settings.admission).unwrap_or_default();
         let decide = Decide {
             at: due.alarm.at.clone(),
             version: due.alarm.wanted_version,
@@ -231,6 +234,7 @@ impl Run {
             event_id: EventId(self.outside.ids.uuid(now)),
             decision: decided.decision,
             reason: decided.reason,
+            admission,
         };
         match self.outside.store.apply(Change::Decide(Box::new(decide)).into()).await {
             Ok(applied) => {
@@ -247,7 +251,8 @@ impl Run {
             }
             Err(StoreError::Refused(refusal)) => {
                 tracing::debug!(alarm = %due.alarm.at.alarm, %refusal, "a flow's turn is void");
-                true
+                // There is no room: it waits as a level until the dispatcher finds some.
+                refusal != Refusal::Full
             }
             Err(StoreError::Down(reason)) => {
                 tracing::warn!(alarm = %due.alarm.at.alarm, reason, "a decision was not stored");
@@ -334,7 +339,7 @@ impl Run {
                     send_by: now.plus(seat.settings.send_within),
                     timeout: seat.settings.timeout,
                 };
-                seat.port.call(call).await
+                seat.port.call(call).await.answer
             }
             ReadsFrom::Lane => {
                 let ask = Ask { backend: backend.clone(), work, deadline };

@@ -10,7 +10,8 @@ use super::gateway::Submit;
 use super::pool::{self, GiveBack, NoClient, Pool, Prove, Release, Renew};
 use super::{Gateway, Outside, Post};
 use crate::changes::{
-    Applied, Change, ChangeSet, CommandTaken, Guard, LockProof, Refusal, TakeCommand, Write,
+    Admission, Applied, Change, ChangeSet, CommandTaken, Guard, LockProof, Refusal, TakeCommand,
+    Write,
 };
 use crate::logic::locks::{Grant, Holder, Wish};
 use crate::logic::{answers, correlation};
@@ -170,6 +171,7 @@ impl Commands {
             // No row is made for a ticket that we know.
             Write::Change(_, TicketName::Key(_)) => (BackendId::new(""), Kind::default()),
         };
+        let admission = self.admission(&write).await?;
         let origin = Origin::Command { id: command.id.to_string() };
         let ids = &self.outside.ids;
         let now = self.outside.clock.now().wall;
@@ -188,7 +190,25 @@ impl Commands {
                 kind,
                 &origin,
             ),
+            admission,
         }))
+    }
+
+    /// How much the backend of a write may have open. Which that is never changes for a ticket.
+    async fn admission(&self, write: &Write) -> Result<Admission, CommandError> {
+        let backend = match write {
+            Write::Create { backend, .. } | Write::Change(_, TicketName::Theirs(backend, ..)) => {
+                Some(backend.clone())
+            }
+            Write::Change(_, TicketName::Key(key)) => {
+                let ticket = self.outside.reads.ticket(*key).await.map_err(|error| {
+                    CommandError::new(Code::Busy, format!("the store cannot be read: {error}"))
+                })?;
+                ticket.map(|ticket| ticket.backend)
+            }
+        };
+        let seat = backend.and_then(|backend| self.outside.backends.get(&backend));
+        Ok(seat.map(|seat| seat.settings.admission).unwrap_or_default())
     }
 
     fn known(&self, backend: &BackendId) -> Result<(), CommandError> {
@@ -490,9 +510,13 @@ fn refused(refusal: Refusal) -> CommandError {
         Refusal::NotFound | Refusal::NeverMade => (Code::NotFound, Some("key")),
         Refusal::UnknownAlarm => (Code::NotFound, Some("alarm")),
         Refusal::HasTicket => (Code::Invalid, Some("alarm")),
-        Refusal::StaleVersion | Refusal::StaleEpoch | Refusal::WrongState | Refusal::Conflict => {
-            (Code::Busy, None)
-        }
+        Refusal::Full => (Code::Busy, Some("backend")),
+        Refusal::StaleVersion
+        | Refusal::StaleEpoch
+        | Refusal::WrongState
+        | Refusal::NoBackendId
+        | Refusal::Astray
+        | Refusal::Conflict => (Code::Busy, None),
     };
     CommandError { code, message: refusal.to_string(), field: field.map(str::to_owned) }
 }
@@ -509,7 +533,7 @@ fn not_read(answer: Answer) -> CommandError {
         ),
         Answer::InDoubt(error) => CommandError::new(Code::Failed, error.reason),
         Answer::NotSent(reason) => CommandError::new(Code::Timeout, reason),
-        Answer::Done(_) | Answer::Read(_) => {
+        Answer::Done(_) | Answer::Acknowledged { .. } | Answer::Read(_) => {
             CommandError::new(Code::Failed, "the backend's answer is no list of tickets")
         }
     }

@@ -7,7 +7,7 @@
 use super::keeper::{Alive, Post};
 use super::{Carry, Outside, Pool, TicketClient, acquire};
 use crate::logic::locks::{Grant, Holder, Locks, Wish};
-use crate::model::{BackendId, OccurrenceRef};
+use crate::model::{BackendId, OccurrenceRef, Op};
 use crate::ports::{DueAlarm, StoreError};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -97,8 +97,7 @@ impl Dispatcher {
     }
 
     fn load(&self, backend: BackendId, ctx: &mut Context<Self>) {
-        let now = self.outside.clock.now().wall;
-        let rows = self.outside.reads.due_alarms(backend.clone(), now, QUEUE_MAX);
+        let rows = load(self.outside.clone(), backend.clone());
         ctx.spawn(rows.into_actor(self).map(move |rows, dispatcher, ctx| {
             dispatcher.loaded(&backend, rows);
             dispatcher.go_on(&backend, ctx);
@@ -150,6 +149,20 @@ impl Dispatcher {
             client.tell(carry);
         }
     }
+}
+
+/// What is due and may be admitted (rule G14): where a backend has too many open requests, its
+/// alarms wait as levels, and the clock looks again.
+async fn load(outside: Arc<Outside>, backend: BackendId) -> Result<Vec<DueAlarm>, StoreError> {
+    let now = outside.clock.now().wall;
+    let seat = outside.backends.get(&backend);
+    let admission = seat.map(|seat| seat.settings.admission).unwrap_or_default();
+    let open = outside.reads.open_requests(backend.clone()).await?;
+    let only_new = !admission.admits(Op::Update, open);
+    if only_new && !admission.admits(Op::Create, open) {
+        return Ok(Vec::new());
+    }
+    outside.reads.due_alarms(backend, now, only_new, QUEUE_MAX).await
 }
 
 impl Actor for Dispatcher {

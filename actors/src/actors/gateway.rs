@@ -7,8 +7,8 @@
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
 use super::{Dispatcher, Outbox, Outside, Wake, ops};
-use crate::changes::{Applied, Change, ChangeSet, Level, Settle};
-use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, Turn};
+use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Level, Settle};
+use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, SWEEP_PAGE, Turn};
 use crate::logic::policy::OnClear;
 use crate::logic::topic;
 use crate::model::{
@@ -61,6 +61,11 @@ pub struct Resume {
 #[derive(Message)]
 #[rtype(result = "Result<Request, StoreError>")]
 pub struct SettleRequest(pub Settle);
+
+/// A backend's later answer. The request that it moved; none: it said nothing new.
+#[derive(Message)]
+#[rtype(result = "Result<Option<Request>, StoreError>")]
+pub struct TakeAnswer(pub LaterAnswer);
 
 /// No more intents; answered when nothing is under way.
 #[derive(Message)]
@@ -145,6 +150,7 @@ impl Gateway {
         ctx: &mut Context<Self>,
     ) -> Option<Input> {
         match effect {
+            Effect::LoadWatched(after) => self.load_watched(backend.clone(), after, ctx),
             Effect::Load(class) => self.load(backend.clone(), class, now, ctx),
             Effect::Store(turn, set) => self.store(backend.clone(), turn, set, ctx),
             Effect::Call(turn, call) => self.call(backend.clone(), turn, call, ctx),
@@ -193,6 +199,13 @@ impl Gateway {
         }));
     }
 
+    fn load_watched(&self, backend: BackendId, after: u64, ctx: &mut Context<Self>) {
+        let rows = self.outside.reads.watched(backend.clone(), after, SWEEP_PAGE);
+        ctx.spawn(rows.into_actor(self).map(move |rows, gateway, ctx| {
+            gateway.feed(&backend, Input::Watched(rows.ok()), ctx);
+        }));
+    }
+
     fn store(&self, backend: BackendId, turn: Turn, set: ChangeSet, ctx: &mut Context<Self>) {
         let stored = self.outside.store.apply(set);
         ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
@@ -215,13 +228,13 @@ impl Gateway {
             ticket = call.work.ticket().map(tracing::field::display),
         );
         let answer = seat.port.call(call).instrument(span);
-        ctx.spawn(answer.into_actor(self).map(move |answer, gateway, ctx| {
-            if matches!(answer, Answer::Done(_) | Answer::Read(_))
+        ctx.spawn(answer.into_actor(self).map(move |heard, gateway, ctx| {
+            if matches!(heard.answer, Answer::Done(_) | Answer::Read(_))
                 && let Some(mut view) = gateway.outside.views.lanes.get_mut(&backend)
             {
                 view.last_success = Some(gateway.outside.clock.now().wall);
             }
-            gateway.feed(&backend, Input::Answered(turn, answer), ctx);
+            gateway.feed(&backend, Input::Answered(turn, heard), ctx);
         }));
     }
 
@@ -345,12 +358,15 @@ async fn take(
         |error: StoreError| LeaseLost { backend: backend.clone(), reason: error.to_string() };
     let (epoch, pause) = outside.leases.take(backend.clone(), settle).await?;
     let mut doubts: Vec<(Request, Ticket)> = Vec::new();
-    for request in outside.reads.doubts(backend.clone()).await.map_err(lost)? {
+    let in_doubt = outside.reads.requests_in(backend.clone(), State::InDoubt).await;
+    for request in in_doubt.map_err(lost)? {
         if let Some(ticket) = outside.reads.ticket(request.ticket).await.map_err(lost)? {
             doubts.push((request, ticket));
         }
     }
-    Ok(Input::Taken { epoch, pause, doubts })
+    let unconfirmed = outside.reads.requests_in(backend.clone(), State::Acknowledged).await;
+    let unconfirmed = unconfirmed.map_err(lost)?;
+    Ok(Input::Taken { epoch, pause, doubts, unconfirmed })
 }
 
 async fn load(reads: Arc<dyn Reads>, backend: BackendId, class: u8, now: Timestamp) -> Input {
@@ -431,35 +447,68 @@ impl Handler<Resume> for Gateway {
     }
 }
 
+impl Gateway {
+    /// Stores what another hand than the lane's says of a request, and tells the lane.
+    fn by_another_hand<T: 'static>(
+        &self,
+        change: Change,
+        ctx: &mut Context<Self>,
+        read: impl FnOnce(Option<Applied>) -> Result<(T, Option<Box<Concluded>>), StoreError> + 'static,
+    ) -> ResponseFuture<Result<T, StoreError>> {
+        let stored = self.outside.store.apply(change.into());
+        let (told, is_told) = oneshot::channel();
+        ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
+            gateway.tell_undecided(&result);
+            let answer = result.and_then(|mut applied| read(applied.pop()));
+            let answer = answer.map(|(answer, concluded)| {
+                if let Some(concluded) = concluded {
+                    gateway.moved(*concluded, ctx);
+                }
+                answer
+            });
+            // The asker may have gone away.
+            let _ = told.send(answer);
+        }));
+        Box::pin(async move {
+            let gone = || Err(StoreError::Down("the gateway went away".to_owned()));
+            is_told.await.unwrap_or_else(|_| gone())
+        })
+    }
+
+    fn moved(&mut self, concluded: Concluded, ctx: &mut Context<Self>) {
+        let Concluded { request, next, due, .. } = concluded;
+        self.outside.notices.moved(request.id);
+        self.outbox.tell(Woken);
+        if let Some(due) = due {
+            self.dispatcher.tell(Wake(due));
+        }
+        self.feed(&request.backend, Input::Moved(request.id), ctx);
+        if let Some(next) = next {
+            self.feed(&request.backend, Input::Submitted(Box::new(next)), ctx);
+        }
+    }
+}
+
 impl Handler<SettleRequest> for Gateway {
     type Result = ResponseFuture<Result<Request, StoreError>>;
 
     fn handle(&mut self, it: SettleRequest, ctx: &mut Self::Context) -> Self::Result {
         let SettleRequest(settle) = it;
-        let stored = self.outside.store.apply(Change::Settle(Box::new(settle)).into());
-        let (settled, is_settled) = oneshot::channel();
-        ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
-            let answer = result.and_then(|mut applied| match applied.pop() {
-                Some(Applied::Concluded(concluded)) => {
-                    let backend = concluded.request.backend.clone();
-                    gateway.outside.notices.moved(concluded.request.id);
-                    gateway.outbox.tell(Woken);
-                    if let Some(due) = concluded.due {
-                        gateway.dispatcher.tell(Wake(due));
-                    }
-                    if let Some(next) = concluded.next {
-                        gateway.feed(&backend, Input::Submitted(Box::new(next)), ctx);
-                    }
-                    Ok(concluded.request)
-                }
-                _ => Err(StoreError::Down("the store answered oddly".to_owned())),
-            });
-            // The asker may have gone away.
-            let _ = settled.send(answer);
-        }));
-        Box::pin(async move {
-            let gone = || Err(StoreError::Down("the gateway went away".to_owned()));
-            is_settled.await.unwrap_or_else(|_| gone())
+        self.by_another_hand(Change::Settle(Box::new(settle)), ctx, |applied| match applied {
+            Some(Applied::Concluded(it)) => Ok((it.request.clone(), Some(it))),
+            _ => Err(StoreError::Down("the store answered oddly".to_owned())),
+        })
+    }
+}
+
+impl Handler<TakeAnswer> for Gateway {
+    type Result = ResponseFuture<Result<Option<Request>, StoreError>>;
+
+    fn handle(&mut self, it: TakeAnswer, ctx: &mut Self::Context) -> Self::Result {
+        let TakeAnswer(later) = it;
+        self.by_another_hand(Change::LaterAnswer(Box::new(later)), ctx, |applied| match applied {
+            Some(Applied::Later(it)) => Ok((it.as_ref().map(|it| it.request.clone()), it)),
+            _ => Err(StoreError::Down("the store answered oddly".to_owned())),
         })
     }
 }

@@ -12,6 +12,7 @@
 //! heartbeat: looks at all of them through their snapshots, and hears other nodes
 //! ```
 
+mod answers;
 mod client;
 mod commands;
 mod dispatcher;
@@ -27,10 +28,11 @@ mod parked_bell;
 mod pool;
 mod views;
 
+pub use answers::{AnswerInlet, Answers};
 pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
-pub use gateway::{Ask, Drain, Gateway, Resume, SettleRequest, Submit};
+pub use gateway::{Ask, Drain, Gateway, Resume, SettleRequest, Submit, TakeAnswer};
 pub use heartbeat::{BeatInlet, Heard, Heartbeat, HeartbeatSettings, StopBeating};
 pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};
 pub use keeper::{Keeper, Post};
@@ -118,6 +120,8 @@ pub struct Cast {
     pub intake: Arc<Intake>,
     /// Where commands come in.
     pub commands: Arc<Commands>,
+    /// Where backends' later answers come in.
+    pub answers: Arc<Answers>,
     /// Grants locks.
     pub pool: Post<Pool>,
     /// Carry flows and reads, in order of their numbers.
@@ -170,8 +174,9 @@ impl Cast {
             pool.clone(),
             clients.clone(),
             gateway.clone(),
-            decode,
+            decode.clone(),
         ));
+        let answers = Arc::new(Answers::new(outside.clone(), gateway.clone(), decode));
 
         keeper.keep("outbox", &outbox, {
             let outside = outside.clone();
@@ -211,6 +216,7 @@ impl Cast {
             outside,
             intake,
             commands,
+            answers,
             pool,
             clients,
             dispatcher,

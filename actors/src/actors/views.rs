@@ -85,6 +85,7 @@ impl Desk {
                 (n, true) => format!("{n} tickets, and there are more"),
             },
             Ok(Answer::Done(_)) => "done".to_owned(),
+            Ok(Answer::Acknowledged { .. }) => "taken, answered later".to_owned(),
             Ok(Answer::NotSent(reason)) => format!("not sent: {reason}"),
             Ok(Answer::Busy { error, .. }) => format!("busy: {}", error.reason),
             Ok(

@@ -6,7 +6,7 @@
 //! again.
 
 use super::decide::{LockProof, check_lock};
-use super::{Applied, Context, Halt, Refusal};
+use super::{Admission, Applied, Context, Halt, Refusal, admission};
 use crate::model::{
     AlarmRef, BackendId, CommandId, CommandRecord, CorrelationKey, Fields, Kind, MadeBy, Op,
     Origin, Reply, Request, RequestId, State, Story, Ticket, TicketKey, TicketName, TicketStatus,
@@ -62,6 +62,8 @@ pub struct TakeCommand {
     pub ticket: TicketKey,
     /// That row's correlation key.
     pub correlation_key: CorrelationKey,
+    /// How much its backend may have open.
+    pub admission: Admission,
 }
 
 /// What became of a command.
@@ -102,6 +104,7 @@ pub(super) fn perform(
         }
         Write::Change(op, name) => (*op, intake.existing(tx, name)?),
     };
+    admission::check(tx, &it.admission, &ticket.backend, op)?;
     let mut request = intake.request(op, &ticket);
     request.n = tx.add_request(&request)?;
     tx.put_command(&CommandRecord {
@@ -199,6 +202,7 @@ impl Intake<'_> {
             fields: Fields::new(),
             sequence: 0,
             adopted,
+            answers_astray: false,
             accepted_at: self.now,
             changed_at: self.now,
             home_node: self.node.to_owned(),
@@ -223,6 +227,9 @@ impl Intake<'_> {
             refusals: 0,
             ready_at: self.now,
             doubt: None,
+            doubted: false,
+            taken: false,
+            backend_ref: None,
             error: None,
             accepted_at: self.now,
             ended_at: None,

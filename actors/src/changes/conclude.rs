@@ -1,7 +1,7 @@
 //! A lane knows more of a request: outcome, ticket, sequence, events and the alarm's settling in
 //! one transaction (docs/rules.md, "The way of an alarm", 5; rules T3, O1).
 
-use super::{Applied, Halt, Refusal, lane};
+use super::{Applied, Halt, Refusal, lane, watch};
 use crate::model::{
     Alarm, AlarmRef, BackendId, Doubt, Epoch, EventId, EventName, Found, MadeBy, Op, Request,
     RequestId, State, Ticket, TicketError, TicketEvent, TicketStatus, TicketView, Timestamp,
@@ -23,6 +23,11 @@ pub enum End {
     Cancelled(String),
     /// A newer level makes it unnecessary.
     Superseded(String),
+    /// The backend took it and answers later.
+    Acknowledged {
+        /// Under what the answer comes, where the backend says.
+        backend_ref: Option<String>,
+    },
     /// Not done for sure: once more, not before that time.
     Wait {
         /// The earliest next attempt.
@@ -63,6 +68,11 @@ pub struct Conclude {
     pub end: End,
     /// Ids for the events that it may make.
     pub event_ids: [EventId; 2],
+    /// It comes from the backend's later answer.
+    pub by_later_answer: bool,
+    /// How often its ticket is looked at again, should it be a create that was in doubt and has
+    /// succeeded: there may be two (rule G8).
+    pub watch_looks: u32,
 }
 
 /// What follows.
@@ -86,8 +96,15 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Conclude, now: Timestamp) -> Result<
     let expected = match &it.end {
         // Before its intent a request can only end as unnecessary.
         End::Superseded(_) => matches!(request.state, State::Accepted | State::Wait),
-        End::Done(_) | End::Adopted(_) | End::AbsentOnce { .. } | End::Undecided(_) => {
+        End::Done(_) | End::Adopted(_) | End::AbsentOnce { .. } => {
             matches!(request.state, State::Intent | State::InDoubt)
+        }
+        // What was acknowledged is a doubt like any other once its time to be confirmed is over.
+        End::InDoubt { .. } | End::Wait { .. } | End::Failed(_) => {
+            matches!(request.state, State::Intent | State::Acknowledged)
+        }
+        End::Undecided(_) => {
+            matches!(request.state, State::Intent | State::Acknowledged | State::InDoubt)
         }
         _ => request.state == State::Intent,
     };
@@ -120,6 +137,14 @@ pub(super) fn conclude_request(
     if let Some(event) = event {
         let linked = tx.alarms_of(ticket.key)?;
         announce(tx, &mut ticket, &request, event, it.event_ids[0], &linked, now)?;
+    }
+    if request.state.ended() && request.op == Op::Create && request.doubted {
+        watch::begin(tx, &request, it.watch_looks)?;
+    }
+    // Each call that may have been taken has an answer of its own.
+    let answered = it.by_later_answer && request.attempts == 1;
+    if request.state.ended() && (request.taken || request.doubted) && !answered {
+        ticket.answers_astray = true;
     }
     tx.put_request(&request)?;
     if event.is_some() || request.state.ended() {
@@ -164,6 +189,13 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
             story.add_because(now, "superseded by a newer level", why);
             (State::Superseded, None)
         }
+        End::Acknowledged { backend_ref } => {
+            let under = backend_ref.as_deref().unwrap_or("no reference");
+            story.add(now, format!("taken by the backend, which answers later ({under})"));
+            request.backend_ref.clone_from(backend_ref);
+            request.taken = true;
+            (State::Acknowledged, None)
+        }
         End::Wait { ready_at, counted, error } => {
             story.add_because(now, format!("not done; again at {ready_at}"), &error.reason);
             request.ready_at = *ready_at;
@@ -172,6 +204,7 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
         }
         End::InDoubt { look_at, error } => {
             story.add_because(now, format!("in doubt; found out from {look_at} on"), &error.reason);
+            request.doubted = true;
             request.doubt = Some(Doubt {
                 since: now,
                 reason: error.reason.clone(),
@@ -207,6 +240,7 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
         End::Wait { error, .. } | End::InDoubt { error, .. } => Some(error.clone()),
         End::Cancelled(why) => Some(TicketError::because(why)),
         End::AbsentOnce { .. } => request.error.take(),
+        End::Acknowledged { .. } => None,
         End::Done(_) | End::Adopted(_) | End::Superseded(_) => None,
     };
     if state.ended() {
@@ -279,13 +313,28 @@ pub(super) fn settle_alarm(alarm: &mut Alarm, request: &Request, version: u64, n
     });
 }
 
-/// Stores an event and takes the ticket's next sequence number for it.
+/// Stores an event of a request and takes the ticket's next sequence number for it.
 pub(super) fn announce(
     tx: &mut dyn Tx,
     ticket: &mut Ticket,
     request: &Request,
     event: EventName,
     event_id: EventId,
+    linked: &[Alarm],
+    now: Timestamp,
+) -> Result<(), Halt> {
+    let good = matches!(request.state, State::Done | State::Adopted | State::Superseded);
+    let error = request.error.clone().filter(|_| !good);
+    announce_of_ticket(tx, ticket, request, (event, event_id), error, linked, now)
+}
+
+/// Stores an event of a ticket that was made by this request.
+pub(super) fn announce_of_ticket(
+    tx: &mut dyn Tx,
+    ticket: &mut Ticket,
+    request: &Request,
+    (event, event_id): (EventName, EventId),
+    error: Option<TicketError>,
     linked: &[Alarm],
     now: Timestamp,
 ) -> Result<(), Halt> {
@@ -306,10 +355,7 @@ pub(super) fn announce(
         correlation_key: ticket.correlation_key.clone(),
         alarms,
         ticket: TicketView::from(&*ticket),
-        error: request
-            .error
-            .clone()
-            .filter(|_| !matches!(request.state, State::Done | State::Adopted | State::Superseded)),
+        error,
         command: match &request.made_by {
             MadeBy::Command { id, reply } => Some((*id, reply.clone())),
             MadeBy::Level { .. } => None,

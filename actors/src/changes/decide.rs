@@ -4,7 +4,7 @@
 //! Otherwise nothing is written and the flow runs again: its turn is void.
 
 use super::conclude::announce;
-use super::{Applied, Context, Halt, Refusal};
+use super::{Admission, Applied, Context, Halt, Refusal, admission};
 use crate::model::{
     Alarm, ClientNumber, CorrelationKey, EventId, EventName, Fence, Fields, Found, MadeBy, Mono,
     OccurrenceRef, Op, Origin, Request, RequestId, State, Story, Ticket, TicketKey, TicketStatus,
@@ -98,6 +98,8 @@ pub struct Decide {
     pub decision: Decision,
     /// Why, for `explain`.
     pub reason: String,
+    /// How much its backend may have open.
+    pub admission: Admission,
 }
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &Decide, context: Context<'_>) -> Result<Applied, Halt> {
@@ -196,6 +198,7 @@ impl Journal<'_> {
             tx.put_alarm(&alarm)?;
             return Ok(None);
         };
+        admission::check(tx, &self.it.admission, &request.backend, request.op)?;
         request.n = tx.add_request(&request)?;
         alarm.ticket = Some(request.ticket);
         alarm.request = Some(request.id);
@@ -230,6 +233,9 @@ impl Journal<'_> {
             refusals: 0,
             ready_at: self.now,
             doubt: None,
+            doubted: false,
+            taken: false,
+            backend_ref: None,
             error: None,
             accepted_at: self.now,
             ended_at: None,
@@ -251,6 +257,7 @@ impl Journal<'_> {
             fields: Fields::new(),
             sequence: 0,
             adopted: false,
+            answers_astray: false,
             accepted_at: self.now,
             changed_at: self.now,
             home_node: self.node.to_owned(),

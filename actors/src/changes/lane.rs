@@ -47,6 +47,8 @@ pub(super) fn take(tx: &mut dyn Tx, it: &TakeLane, now: Timestamp) -> Result<App
                 ),
             },
             event_ids: [event_id, event_id],
+            by_later_answer: false,
+            watch_looks: 0,
         };
         conclude_request(tx, request, &conclude, now)?;
     }

@@ -4,23 +4,29 @@
 //! they are when it is *applied*, and a refused change leaves no trace. A [`ChangeSet`] is atomic.
 //! Nothing here calls out, waits or logs; ids and times are arguments.
 
+mod admission;
 mod command;
 mod conclude;
 mod decide;
 mod intend;
 mod lane;
+mod later;
 mod locks;
 mod settle;
 mod take_in;
+mod watch;
 
+pub use admission::Admission;
 pub use command::{CommandTaken, Guard, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
 pub use intend::{Intend, Level};
 pub use lane::TakeLane;
+pub use later::{Asked, LaterAnswer, Outcome};
 pub use locks::ForceUnlock;
 pub use settle::{PersonSays, Settle};
 pub use take_in::{TakeIn, TakenIn};
+pub use watch::Swept;
 
 use crate::model::{
     Alarm, BackendId, ClientNumber, Epoch, Fence, KeptLock, Moment, Parked, Request, Ticket,
@@ -46,6 +52,10 @@ pub enum Change {
     Conclude(Box<Conclude>),
     /// The broker confirmed these events.
     Sent(Vec<u64>),
+    /// A backend's later answer to a write that it took.
+    LaterAnswer(Box<LaterAnswer>),
+    /// A ticket that may exist twice was looked at.
+    Swept(Box<Swept>),
     /// A node takes a lane over.
     TakeLane(TakeLane),
     /// A lane stops calling, with a reason that people see.
@@ -123,6 +133,13 @@ pub enum Applied {
     Skipped,
     /// Of [`Change::Conclude`] and [`Change::Settle`].
     Concluded(Box<Concluded>),
+    /// Of [`Change::LaterAnswer`]; none: it said nothing new.
+    Later(Option<Box<Concluded>>),
+    /// Of [`Change::Swept`].
+    Swept {
+        /// Events were stored.
+        events: bool,
+    },
     /// Of [`Change::TakeLane`].
     LaneTaken(Epoch, Option<Pause>),
     /// Of [`Change::TakeFences`]: the first of the block.
@@ -163,6 +180,15 @@ pub enum Refusal {
     /// The ticket's create has ended without a ticket.
     #[error("the ticket was never made at the backend")]
     NeverMade,
+    /// A later answer names a ticket of which more than one request may be meant.
+    #[error("it names only the ticket, and more than one of its requests may be meant")]
+    Astray,
+    /// A later answer says that a ticket was made, and not which.
+    #[error("it says that a ticket was made and gives no backend_id")]
+    NoBackendId,
+    /// The backend has too many un-ended requests (G14).
+    #[error("the backend has too many open requests")]
+    Full,
     /// A unique rule (T1, T4) says no.
     #[error("another row holds that place")]
     Conflict,
@@ -223,6 +249,8 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
             numbers.iter().try_for_each(|n| tx.mark_sent(*n, now))?;
             Ok(Applied::Done)
         }
+        Change::LaterAnswer(it) => later::perform(tx, it, now),
+        Change::Swept(it) => watch::perform(tx, it, now),
         Change::TakeLane(it) => lane::take(tx, it, now),
         Change::PauseLane(backend, epoch, pause) => lane::pause(tx, backend, *epoch, pause),
         Change::ResumeLane { backend, who, reason } => lane::resume(tx, backend, who, reason, now),

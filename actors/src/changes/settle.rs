@@ -32,6 +32,8 @@ pub struct Settle {
     pub reason: String,
     /// For the event that follows.
     pub event_id: EventId,
+    /// As in [`Conclude`].
+    pub watch_looks: u32,
 }
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &Settle, now: Timestamp) -> Result<Applied, Halt> {
@@ -72,6 +74,8 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Settle, now: Timestamp) -> Result<Ap
         attempt: request.attempts,
         end,
         event_ids: [it.event_id, it.event_id],
+        by_later_answer: false,
+        watch_looks: it.watch_looks,
     };
     conclude_request(tx, request, &conclude, now)
         .map(|concluded| Applied::Concluded(Box::new(concluded)))

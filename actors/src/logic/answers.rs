@@ -43,7 +43,9 @@ pub fn of_request(
 ) -> CommandAnswer {
     let error = request.error.as_ref();
     let (stage, said) = match request.state {
-        State::Accepted | State::Intent | State::Wait => (Stage::Accepted, waiting(request, front)),
+        State::Accepted | State::Intent | State::Acknowledged | State::Wait => {
+            (Stage::Accepted, waiting(request, front))
+        }
         State::InDoubt => (Stage::Accepted, failed(Code::InDoubt, error)),
         State::Undecided => (Stage::Accepted, failed(Code::Undecided, error)),
         State::Done | State::Adopted if request.op == Op::Create => (
@@ -111,6 +113,7 @@ mod tests {
             fields: Fields::new(),
             sequence: 1,
             adopted: false,
+            answers_astray: false,
             accepted_at: at(0),
             changed_at: at(0),
             home_node: "node-1".into(),
@@ -133,6 +136,9 @@ mod tests {
             refusals: 0,
             ready_at: at(0),
             doubt: None,
+            doubted: false,
+            taken: false,
+            backend_ref: None,
             error: Some(TicketError::because("why")),
             accepted_at: at(0),
             ended_at: None,

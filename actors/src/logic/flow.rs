@@ -198,6 +198,8 @@ fn said(answer: &Answer) -> String {
         | Answer::Refused(error)
         | Answer::Unauthorised(error)
         | Answer::InDoubt(error) => error.reason.clone(),
-        Answer::Done(_) | Answer::Read(_) => "an answer of another kind".to_owned(),
+        Answer::Done(_) | Answer::Acknowledged { .. } | Answer::Read(_) => {
+            "an answer of another kind".to_owned()
+        }
     }
 }

@@ -15,6 +15,7 @@ mod request;
 mod story;
 mod ticket;
 mod time;
+mod watched;
 
 pub use alarm::{
     Alarm, AlarmEvent, AlarmRef, AlarmState, Details, Identity, OccurrenceRef, Severity, Wishes,
@@ -34,6 +35,7 @@ pub use request::{Doubt, MadeBy, Op, Request, State};
 pub use story::{Step, Story};
 pub use ticket::{Found, Kind, Origin, Ticket, TicketStatus};
 pub use time::{BadTime, MONO_BEGINS, Moment, Mono, Timestamp};
+pub use watched::Watched;
 
 /// The business fields of a ticket: name to JSON value.
 pub type Fields = serde_json::Map<String, serde_json::Value>;

@@ -61,6 +61,8 @@ pub enum State {
     Accepted,
     /// The next call is about to be made, or is being made.
     Intent,
+    /// The backend took it and answers later; holds its ticket, not its lane.
+    Acknowledged,
     /// Not done for sure; waits for its next attempt.
     Wait,
     /// Nobody knows whether it was done; being found out.
@@ -83,9 +85,10 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of the picture.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Accepted,
         Self::Intent,
+        Self::Acknowledged,
         Self::Wait,
         Self::InDoubt,
         Self::Undecided,
@@ -101,6 +104,7 @@ impl State {
         match self {
             Self::Accepted => "accepted",
             Self::Intent => "intent",
+            Self::Acknowledged => "acknowledged",
             Self::Wait => "wait",
             Self::InDoubt => "in_doubt",
             Self::Undecided => "undecided",
@@ -174,6 +178,15 @@ pub struct Request {
     /// Set while in doubt or undecided, and while a create is sent again of which an earlier call
     /// may have been done.
     pub doubt: Option<Doubt>,
+    /// It was in doubt at least once: a create may then have been done twice.
+    #[serde(default)]
+    pub doubted: bool,
+    /// The backend took it at least once: a later answer is to come, or has come.
+    #[serde(default)]
+    pub taken: bool,
+    /// Theirs, under which the later answer comes.
+    #[serde(default)]
+    pub backend_ref: Option<String>,
     /// The last error, for people and for the failure event.
     pub error: Option<TicketError>,
     /// When.

@@ -116,6 +116,10 @@ pub struct Ticket {
     pub sequence: u64,
     /// Found at the backend, not made by us.
     pub adopted: bool,
+    /// A later answer of a request that has ended may yet come: what names only this ticket's key
+    /// may mean that one.
+    #[serde(default)]
+    pub answers_astray: bool,
     /// When its first request was accepted.
     pub accepted_at: Timestamp,
     /// When it last changed here.

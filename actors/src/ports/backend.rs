@@ -121,6 +121,11 @@ pub struct Reading {
 pub enum Answer {
     /// A write was done; what the answer shows of the ticket.
     Done(Found),
+    /// A write was taken; what became of it is said later (CONTRACT 1.5).
+    Acknowledged {
+        /// Theirs, under which the later answer comes, where they give one.
+        backend_ref: Option<String>,
+    },
     /// A read was answered. `Get` of a ticket that is not there: no tickets.
     Read(Reading),
     /// Nothing left this machine: connect, DNS or TLS failed, or `send_by` had passed.
@@ -147,9 +152,24 @@ pub enum Answer {
     InDoubt(TicketError),
 }
 
+/// An answer, and what came with it of calls to come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// The answer.
+    pub answer: Answer,
+    /// The backend wants no further call for so long (X-RateLimit), whatever it answered.
+    pub quiet: Option<Duration>,
+}
+
+impl From<Answer> for Heard {
+    fn from(answer: Answer) -> Self {
+        Self { answer, quiet: None }
+    }
+}
+
 /// A ticketing system.
 pub trait Backend: Send + Sync {
     /// Makes one call, and only one: no redirects, no retries of its own (rule G10). Dropping
     /// the future closes the connection.
-    fn call(&self, call: Call) -> Soon<Answer>;
+    fn call(&self, call: Call) -> Soon<Heard>;
 }

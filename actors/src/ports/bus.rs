@@ -4,9 +4,10 @@
 //! [`Verdict`] says. Outward, the outbox calls [`Bus::publish`].
 
 use super::Soon;
+use crate::changes::{Asked, Outcome};
 use crate::model::{
-    AlarmEvent, Beat, Command, CommandAnswer, CommandError, CommandId, EventId, Identity, Reply,
-    Route, TicketEvent, Timestamp, WriteBack,
+    AlarmEvent, BackendId, Beat, Command, CommandAnswer, CommandError, CommandId, EventId,
+    Identity, Reply, Route, TicketEvent, Timestamp, WriteBack,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -44,12 +45,27 @@ pub struct Malformed {
     pub reason: String,
 }
 
+/// A backend's later answer to a write that it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Later {
+    /// Names the delivery: a known one changes nothing.
+    pub identity: Identity,
+    /// Who answers.
+    pub backend: BackendId,
+    /// What is answered.
+    pub asked: Asked,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
 /// Reads a delivery. The wire's formats live in one module of the root package.
 pub trait Decode: Send + Sync {
     /// The event in it and its identity; or what is wrong with it.
     fn decode(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed>;
     /// The command in it; or what is wrong with it, and who can be told.
     fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>>;
+    /// The later answer in it; or what is wrong with it.
+    fn later(&self, delivery: &Delivery) -> Result<Later, Malformed>;
     /// The beat in it; or what is wrong with it.
     fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed>;
 }

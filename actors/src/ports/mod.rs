@@ -8,9 +8,9 @@ mod leases;
 mod store;
 mod tripwire;
 
-pub use backend::{Answer, Backend, Call, Reading, SearchBy, TicketTarget, Work};
+pub use backend::{Answer, Backend, Call, Heard, Reading, SearchBy, TicketTarget, Work};
 pub use bus::{
-    BadCommand, Bus, Decode, Delivery, Inlet, Malformed, Outgoing, PublishFailed, Verdict,
+    BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, Verdict,
 };
 pub use clock::{Clock, Ids};
 pub use leases::{LeaseLost, Leases};

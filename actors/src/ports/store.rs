@@ -8,9 +8,9 @@
 use super::Soon;
 use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
-    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, Epoch, EventId, Fence,
-    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent,
-    TicketKey, Timestamp,
+    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Epoch,
+    EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket,
+    TicketEvent, TicketKey, Timestamp, Watched,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -81,6 +81,25 @@ pub trait Tx {
     fn put_request(&mut self, request: &Request) -> Result<(), TxError>;
     /// The un-ended request of a ticket that was accepted first.
     fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError>;
+    /// How many un-ended requests a backend has. Told from a count that is kept, not by counting.
+    fn open_requests(&mut self, backend: &BackendId) -> Result<u64, TxError>;
+    /// The request that a backend named so when it took it; the newest, should there be more.
+    fn request_by_reference(
+        &mut self,
+        backend: &BackendId,
+        reference: &str,
+    ) -> Result<Option<Request>, TxError>;
+    /// A ticket by its correlation key.
+    fn ticket_by_correlation_key(
+        &mut self,
+        key: &CorrelationKey,
+    ) -> Result<Option<Ticket>, TxError>;
+    /// A ticket that may exist twice.
+    fn watched(&mut self, ticket: TicketKey) -> Result<Option<Watched>, TxError>;
+    /// Watches a ticket; one that is watched is replaced.
+    fn put_watched(&mut self, watched: &Watched) -> Result<(), TxError>;
+    /// Watches a ticket no more.
+    fn drop_watched(&mut self, ticket: TicketKey) -> Result<(), TxError>;
     /// Requests of a backend in that state, oldest first.
     fn requests_in(&mut self, backend: &BackendId, state: State) -> Result<Vec<Request>, TxError>;
     /// Adds an event to the outbox and gives its `n`, which grows.
@@ -194,6 +213,8 @@ pub struct LaneCounts {
     pub pending: u64,
     /// A call is under way.
     pub intent: u64,
+    /// Taken by the backend, which answers later.
+    pub acknowledged: u64,
     /// Being found out.
     pub in_doubt: u64,
     /// Waiting for a person.
@@ -224,9 +245,17 @@ pub type Answered<T> = Soon<Result<T, StoreError>>;
 
 /// Committed rows, read beside the writer.
 pub trait Reads: Send + Sync {
-    /// Alarms of a backend that are due, the longest due first.
-    fn due_alarms(&self, backend: BackendId, now: Timestamp, limit: u32)
-    -> Answered<Vec<DueAlarm>>;
+    /// Alarms of a backend that are due, the longest due first. `only_new`: only those that have no
+    /// ticket.
+    fn due_alarms(
+        &self,
+        backend: BackendId,
+        now: Timestamp,
+        only_new: bool,
+        limit: u32,
+    ) -> Answered<Vec<DueAlarm>>;
+    /// How many un-ended requests a backend has; cheap.
+    fn open_requests(&self, backend: BackendId) -> Answered<u64>;
     /// Requests of a lane that may go now: first in line of their ticket, in state `accepted` or
     /// `wait`, ready at `now`, of one priority class, in order of acceptance.
     fn ready_requests(
@@ -240,8 +269,15 @@ pub trait Reads: Send + Sync {
     /// Those that are ready at `now` are not counted, or a lane with a backlog would wake at once
     /// for ever.
     fn next_ready(&self, backend: BackendId, now: Timestamp) -> Answered<Option<Timestamp>>;
-    /// Requests of a lane that are in doubt, oldest first.
-    fn doubts(&self, backend: BackendId) -> Answered<Vec<Request>>;
+    /// Requests of a lane in that state, oldest first. For states of which a lane bounds the number.
+    fn requests_in(&self, backend: BackendId, state: State) -> Answered<Vec<Request>>;
+    /// Tickets of a backend that may exist twice, each with its place; from after `after`.
+    fn watched(
+        &self,
+        backend: BackendId,
+        after: u64,
+        limit: u32,
+    ) -> Answered<Vec<(u64, Watched, Ticket)>>;
     /// Events that are not confirmed, in order, from after `after`.
     fn unsent_events(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>>;
     /// How many events are not confirmed; counted up to `most`, so that it stays cheap.

@@ -91,16 +91,30 @@ mutants! {
     MoreIsAbsent by "G9",
     /// A backend that is away is called at once again.
     NoPause by "G10",
+    /// A backend that fails again and again is called as if nothing were wrong.
+    OpenCalls by "G11",
+    /// Retries have no budget.
+    NoBudget by "G10",
+    /// A backend's pace is not kept.
+    NoPace by "G10",
     /// Retries are not counted.
     RetriesForEver by "G10",
     /// Any epoch may write.
     AnyEpoch by "G13",
     /// All ready requests are kept in memory.
     NoWindow by "G14",
+    /// A backend's open requests are not limited.
+    NoAdmission by "G14",
     /// Nothing is ever old enough to go first.
     NoAging by "G17",
     /// A repeat counts like the first.
     RepeatsCount by "I1",
+    /// What a backend took and never answers waits for ever.
+    NeverOverdue by "G1",
+    /// A later answer that names only a ticket is given to whatever request is open.
+    AnswersMixed by "T3",
+    /// Sweeps report nothing.
+    NoSweep by "G8",
     /// The last arrival wins.
     OlderWins by "I2",
     /// Events of a ticket are published side by side.

@@ -35,6 +35,8 @@ pub(super) enum Exchange {
 pub(super) struct Answered {
     pub status: u16,
     pub retry_after: Option<Duration>,
+    /// Its limit of calls is used up for so long.
+    pub quiet: Option<Duration>,
     pub html: bool,
     pub body: Vec<u8>,
 }
@@ -75,6 +77,7 @@ pub(super) async fn exchange(
 async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Exchange {
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers(), clock.now().wall);
+    let quiet = quiet(response.headers(), clock.now().wall);
     let html = is_html(response.headers());
     let mut body = Vec::new();
     loop {
@@ -85,7 +88,9 @@ async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Excha
                 ));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Exchange::Answered(Answered { status, retry_after, html, body }),
+            Ok(None) => {
+                return Exchange::Answered(Answered { status, retry_after, quiet, html, body });
+            }
             Err(error) => return Exchange::Lost(format!("the answer was cut: {}", causes(&error))),
         }
     }
@@ -109,9 +114,50 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(span.min(RETRY_AFTER_MAX))
 }
 
+/// What is left of a limit of calls, and when it begins anew: seconds from now, or since 1970. The
+/// names are those of most systems, and of the draft for a standard.
+fn quiet(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    const EPOCH_FROM: u64 = 1_000_000_000;
+    let number = |names: [&str; 2]| -> Option<u64> {
+        let value = names.iter().find_map(|name| headers.get(*name))?;
+        value.to_str().ok()?.trim().parse().ok()
+    };
+    if number(["x-ratelimit-remaining", "ratelimit-remaining"])? > 0 {
+        return None;
+    }
+    let span = match number(["x-ratelimit-reset", "ratelimit-reset"])? {
+        at @ EPOCH_FROM.. => {
+            let at = i64::try_from(at).unwrap_or(i64::MAX).saturating_mul(1_000);
+            Timestamp::from_millis(at).since(now)
+        }
+        seconds => Duration::from_secs(seconds),
+    };
+    Some(span.min(RETRY_AFTER_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_used_up_limit_is_kept_until_it_begins_anew() {
+        let now = Timestamp::parse("2026-11-21T10:00:00Z").unwrap();
+        for (remaining, reset, seconds) in [
+            ("0", "7", Some(7)),
+            ("0", "1795255230", Some(30)),
+            ("0", "1795255100", Some(0)),
+            ("0", "99999999", Some(3600)),
+            ("0", "soon", None),
+            ("1", "7", None),
+        ] {
+            let headers = [("x-ratelimit-remaining", remaining), ("x-ratelimit-reset", reset)];
+            let headers =
+                headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let headers = HeaderMap::from_iter(headers);
+            assert_eq!(quiet(&headers, now), seconds.map(Duration::from_secs), "{reset}");
+        }
+        assert_eq!(quiet(&HeaderMap::new(), now), None);
+    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date_and_bounded() {

@@ -29,7 +29,7 @@ use reqwest::{Client, Url};
 use std::error::Error;
 use std::sync::Arc;
 use ticketgate_actors::model::TicketError;
-use ticketgate_actors::ports::{Answer, Backend, Call, Clock, Soon};
+use ticketgate_actors::ports::{Answer, Backend, Call, Clock, Heard, Soon};
 use variables::Variables;
 
 /// The longest text about a failed connection.
@@ -71,16 +71,16 @@ impl RestBackend {
 }
 
 impl Backend for RestBackend {
-    fn call(&self, call: Call) -> Soon<Answer> {
+    fn call(&self, call: Call) -> Soon<Heard> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move { inner.call(call).await })
     }
 }
 
 impl Inner {
-    async fn call(&self, call: Call) -> Answer {
+    async fn call(&self, call: Call) -> Heard {
         let operation = Operation::of(&call.work);
-        let refused = |reason: String| Answer::Refused(TicketError::because(reason));
+        let refused = |reason: String| Heard::from(Answer::Refused(TicketError::because(reason)));
         let Some(plan) = self.plan.calls.get(&operation) else {
             return refused(format!("this backend's description has no {}", operation.name()));
         };
@@ -93,7 +93,7 @@ impl Inner {
         if let Some(credential) = &self.plan.credential {
             request = match credential.put_into(request).await {
                 Ok(request) => request,
-                Err(problem) => return Answer::NotSent(problem),
+                Err(problem) => return Answer::NotSent(problem).into(),
             };
         }
         let request = match request.build() {
@@ -106,10 +106,11 @@ impl Inner {
             answer_bytes: self.answer_bytes,
         };
         match exchange(&self.client, request, &limits, &*self.clock).await {
-            Exchange::NotSent(reason) => Answer::NotSent(reason),
-            Exchange::Lost(reason) => Answer::InDoubt(TicketError::because(reason)),
+            Exchange::NotSent(reason) => Answer::NotSent(reason).into(),
+            Exchange::Lost(reason) => Answer::InDoubt(TicketError::because(reason)).into(),
             Exchange::Answered(answered) => {
-                Case { plan: &self.plan, call: plan, work: &call.work, operation }.judge(&answered)
+                let case = Case { plan: &self.plan, call: plan, work: &call.work, operation };
+                Heard { answer: case.judge(&answered), quiet: answered.quiet }
             }
         }
     }

@@ -6,12 +6,14 @@
 
 use super::SqliteStore;
 use super::rows::{self, int};
-use super::tx::{COMMAND, FIRST_OPEN, LANE, REQUEST, REQUESTS_IN, TICKET, TICKET_BY_BACKEND_ID};
+use super::tx::{
+    COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, TICKET, TICKET_BY_BACKEND_ID,
+};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use ticketgate_actors::model::{
     Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, KeptLock, Parked, Request,
-    RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+    RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use ticketgate_actors::ports::{
     AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
@@ -20,6 +22,8 @@ use ticketgate_actors::ports::{
 
 pub(super) const DUE_ALARMS: &str = "SELECT body FROM alarms
     WHERE backend = ?1 AND due_at <= ?2 ORDER BY due_at, n LIMIT ?3";
+pub(super) const DUE_NEW: &str = "SELECT body FROM alarms INDEXED BY alarms_due_new
+    WHERE backend = ?1 AND due_at <= ?2 AND ticket IS NULL ORDER BY due_at, n LIMIT ?3";
 /// The ticket of the newest earlier occurrence that has one.
 pub(super) const TICKET_BEFORE: &str = "SELECT body FROM tickets WHERE key =
     (SELECT ticket FROM alarms WHERE source = ?1 AND id = ?2 AND occurrence < ?3
@@ -50,13 +54,14 @@ pub(super) const OCCURRENCES: &str =
     "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 ORDER BY occurrence";
 pub(super) const EVENTS_OF: &str =
     "SELECT n, body, sent_at FROM events WHERE ticket = ?1 ORDER BY sequence";
-pub(super) const LANE_STATES: &str = "SELECT state, count(*) FROM requests
-    WHERE backend = ?1 AND state IN ('accepted', 'wait', 'intent', 'in_doubt', 'undecided')
-    GROUP BY state";
+pub(super) const WATCHED: &str = "SELECT w.n, w.body, t.body FROM watched w
+    JOIN tickets t ON t.key = w.ticket
+    WHERE w.backend = ?1 AND w.n > ?2 ORDER BY w.n LIMIT ?3";
+pub(super) const LANE_STATES: &str = "SELECT state, n FROM request_counts WHERE backend = ?1";
 pub(super) const LANE_DUE: &str =
     "SELECT count(*) FROM alarms WHERE backend = ?1 AND due_at IS NOT NULL";
 const PARKED: &str = "SELECT n, body, raw FROM parked WHERE n < ?1 ORDER BY n DESC LIMIT ?2";
-const FIGURE_STATES: &str = "SELECT backend, state, count(*) FROM requests GROUP BY backend, state";
+const FIGURE_STATES: &str = "SELECT backend, state, n FROM request_counts WHERE n > 0";
 
 fn one<T>(
     connection: &Connection,
@@ -161,12 +166,30 @@ impl Reads for SqliteStore {
         &self,
         backend: BackendId,
         now: Timestamp,
+        only_new: bool,
         limit: u32,
     ) -> Answered<Vec<DueAlarm>> {
         self.readers.read(move |it| {
             let params = params![backend.as_str(), now.as_nanos(), limit];
-            let due = all(it, DUE_ALARMS, params, rows::value)?;
+            let due = all(it, if only_new { DUE_NEW } else { DUE_ALARMS }, params, rows::value)?;
             due.into_iter().map(|alarm| due_alarm(it, alarm)).collect()
+        })
+    }
+
+    fn open_requests(&self, backend: BackendId) -> Answered<u64> {
+        self.readers.read(move |it| count(it, OPEN_REQUESTS, params![backend.as_str()]))
+    }
+
+    fn watched(
+        &self,
+        backend: BackendId,
+        after: u64,
+        limit: u32,
+    ) -> Answered<Vec<(u64, Watched, Ticket)>> {
+        self.readers.read(move |it| {
+            all(it, WATCHED, params![backend.as_str(), int(after), limit], |row| {
+                Ok((rows::number(row, 0)?, rows::body(row, 1)?, rows::body(row, 2)?))
+            })
         })
     }
 
@@ -190,9 +213,9 @@ impl Reads for SqliteStore {
         })
     }
 
-    fn doubts(&self, backend: BackendId) -> Answered<Vec<Request>> {
+    fn requests_in(&self, backend: BackendId, state: State) -> Answered<Vec<Request>> {
         self.readers.read(move |it| {
-            let params = params![backend.as_str(), State::InDoubt.as_str()];
+            let params = params![backend.as_str(), state.as_str()];
             all(it, REQUESTS_IN, params, rows::request)
         })
     }
@@ -296,6 +319,7 @@ impl Reads for SqliteStore {
                 match state {
                     State::Accepted | State::Wait => counts.pending += n,
                     State::Intent => counts.intent += n,
+                    State::Acknowledged => counts.acknowledged += n,
                     State::InDoubt => counts.in_doubt += n,
                     State::Undecided => counts.undecided += n,
                     State::Done

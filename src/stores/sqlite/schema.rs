@@ -141,8 +141,51 @@ CREATE TABLE locks (
 ) STRICT, WITHOUT ROWID;
 ";
 
+const STEP_3: &str = "
+-- Requests of each backend by state, kept by the triggers: admission (G14) and metrics ask often,
+-- and there may be a million.
+CREATE TABLE request_counts (
+    backend TEXT    NOT NULL,
+    state   TEXT    NOT NULL,
+    n       INTEGER NOT NULL,
+    PRIMARY KEY (backend, state)
+) STRICT, WITHOUT ROWID;
+INSERT INTO request_counts SELECT backend, state, count(*) FROM requests GROUP BY backend, state;
+CREATE TRIGGER requests_added AFTER INSERT ON requests BEGIN
+    INSERT INTO request_counts VALUES (NEW.backend, NEW.state, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER requests_moved AFTER UPDATE OF state ON requests WHEN OLD.state <> NEW.state BEGIN
+    UPDATE request_counts SET n = n - 1 WHERE backend = OLD.backend AND state = OLD.state;
+    INSERT INTO request_counts VALUES (NEW.backend, NEW.state, 1)
+        ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER requests_gone AFTER DELETE ON requests BEGIN
+    UPDATE request_counts SET n = n - 1 WHERE backend = OLD.backend AND state = OLD.state;
+END;
+
+-- Where only creates are admitted, a million updates that wait must not stand before them.
+CREATE INDEX alarms_due_new ON alarms (backend, due_at)
+    WHERE due_at IS NOT NULL AND ticket IS NULL;
+
+-- Later answers (CONTRACT 1.5).
+ALTER TABLE requests ADD COLUMN backend_ref TEXT;
+CREATE INDEX requests_backend_ref ON requests (backend, backend_ref)
+    WHERE backend_ref IS NOT NULL;
+
+-- Tickets that may exist twice (G8).
+CREATE TABLE watched (
+    n       INTEGER PRIMARY KEY,
+    ticket  BLOB    NOT NULL,
+    backend TEXT    NOT NULL,
+    body    TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX watched_ticket ON watched (ticket);
+CREATE INDEX watched_backend ON watched (backend);
+";
+
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 2] = [STEP_1, STEP_2];
+const STEPS: [&str; 3] = [STEP_1, STEP_2, STEP_3];
 
 /// The newest schema that this version knows.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;

@@ -14,8 +14,9 @@ use super::schema;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
 use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{
-    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, Fence, Identity, KeptLock,
-    OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
+    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent,
+    TicketKey, Timestamp, Watched,
 };
 use ticketgate_actors::ports::{LaneRow, Tx, TxError};
 use uuid::Uuid;
@@ -34,6 +35,15 @@ pub(super) const FIRST_OPEN: &str = "SELECT n, body FROM requests INDEXED BY req
     WHERE ticket = ?1 AND ended = 0 ORDER BY n LIMIT 1";
 pub(super) const REQUESTS_IN: &str =
     "SELECT n, body FROM requests WHERE backend = ?1 AND state = ?2 ORDER BY n";
+/// Sums what the triggers count; a state that is not named here has ended.
+pub(super) const OPEN_REQUESTS: &str = "SELECT coalesce(sum(n), 0) FROM request_counts
+    WHERE backend = ?1
+    AND state IN ('accepted', 'intent', 'acknowledged', 'wait', 'in_doubt', 'undecided')";
+pub(super) const BY_REFERENCE: &str = "SELECT n, body FROM requests
+    INDEXED BY requests_backend_ref
+    WHERE backend = ?1 AND backend_ref = ?2 ORDER BY n DESC LIMIT 1";
+pub(super) const TICKET_BY_CORRELATION: &str =
+    "SELECT body FROM tickets WHERE correlation_key = ?1";
 pub(super) const FORGET: &str = "DELETE FROM identities WHERE hash IN
     (SELECT hash FROM identities WHERE at < ?1 ORDER BY at LIMIT ?2)";
 pub(super) const COMMAND: &str = "SELECT body FROM commands WHERE id = ?1";
@@ -56,6 +66,9 @@ const ADD_REQUEST: &str = "INSERT INTO requests
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 const PUT_REQUEST: &str =
     "UPDATE requests SET state = ?2, ended = ?3, ready_at = ?4, body = ?5 WHERE id = ?1";
+// Apart, since almost no request has one, and an index would be rewritten for it each time.
+const PUT_REFERENCE: &str =
+    "UPDATE requests SET backend_ref = ?2 WHERE id = ?1 AND backend_ref IS NOT ?2";
 const TAKE_FENCES: &str = "INSERT INTO meta (key, value) VALUES ('fence', ?1)
     ON CONFLICT (key) DO UPDATE SET value = value + ?1 RETURNING value";
 const RAISE_BARRIER: &str = "INSERT INTO barriers (client, fence) VALUES (?1, ?2)
@@ -219,14 +232,54 @@ impl Tx for SqliteTx<'_> {
             request.ready_at.as_nanos(),
             rows::to_body(request),
         ];
-        match self.run(PUT_REQUEST, params)? {
-            0 => Err(TxError::Broken(format!("request {} was never added", request.id))),
-            _ => Ok(()),
+        if self.run(PUT_REQUEST, params)? == 0 {
+            return Err(TxError::Broken(format!("request {} was never added", request.id)));
         }
+        if let Some(reference) = &request.backend_ref {
+            self.run(PUT_REFERENCE, params![rows::id(&request.id.0), reference])?;
+        }
+        Ok(())
     }
 
     fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError> {
         self.one(FIRST_OPEN, params![rows::id(&ticket.0)], rows::request)
+    }
+
+    fn open_requests(&mut self, backend: &BackendId) -> Result<u64, TxError> {
+        let open =
+            self.one(OPEN_REQUESTS, params![backend.as_str()], |row| rows::number(row, 0))?;
+        Ok(open.unwrap_or(0))
+    }
+
+    fn request_by_reference(
+        &mut self,
+        backend: &BackendId,
+        reference: &str,
+    ) -> Result<Option<Request>, TxError> {
+        self.one(BY_REFERENCE, params![backend.as_str(), reference], rows::request)
+    }
+
+    fn ticket_by_correlation_key(
+        &mut self,
+        key: &CorrelationKey,
+    ) -> Result<Option<Ticket>, TxError> {
+        self.one(TICKET_BY_CORRELATION, params![key.0], rows::value)
+    }
+
+    fn watched(&mut self, ticket: TicketKey) -> Result<Option<Watched>, TxError> {
+        let sql = "SELECT body FROM watched WHERE ticket = ?1";
+        self.one(sql, params![rows::id(&ticket.0)], rows::value)
+    }
+
+    fn put_watched(&mut self, watched: &Watched) -> Result<(), TxError> {
+        let sql = "INSERT INTO watched (ticket, backend, body) VALUES (?1, ?2, ?3)
+            ON CONFLICT (ticket) DO UPDATE SET body = ?3";
+        let ticket = rows::id(&watched.ticket.0);
+        self.run(sql, params![ticket, watched.backend.as_str(), rows::to_body(watched)]).map(drop)
+    }
+
+    fn drop_watched(&mut self, ticket: TicketKey) -> Result<(), TxError> {
+        self.run("DELETE FROM watched WHERE ticket = ?1", params![rows::id(&ticket.0)]).map(drop)
     }
 
     fn requests_in(&mut self, backend: &BackendId, state: State) -> Result<Vec<Request>, TxError> {

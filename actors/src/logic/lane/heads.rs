@@ -123,18 +123,25 @@ impl Heads {
         self.windows[usize::from(class)].loading = false;
     }
 
-    /// The first of each class.
-    pub fn firsts(&self) -> impl Iterator<Item = (u8, &Head)> {
-        (0u8..).zip(&self.windows).filter_map(|(class, window)| {
-            window.ready.first_key_value().map(|(_, head)| (class, head))
-        })
+    /// The first that may go, by class and order of acceptance.
+    pub fn first(&self, may: impl Fn(&Head) -> bool) -> Option<(u8, &Head)> {
+        self.all().find(|(_, head)| may(head))
     }
 
     /// The one that has waited longest.
-    pub fn oldest(&self) -> Option<(u8, &Head)> {
-        let all = (0u8..).zip(&self.windows);
-        let all = all.flat_map(|(class, of)| of.ready.values().map(move |head| (class, head)));
-        all.min_by_key(|(_, head)| head.ready_since)
+    pub fn oldest(&self, may: impl Fn(&Head) -> bool) -> Option<(u8, &Head)> {
+        self.all().filter(|(_, head)| may(head)).min_by_key(|(_, head)| head.ready_since)
+    }
+
+    /// The one that was sent least often, of those the one that has waited longest.
+    pub fn least_tried(&self, may: impl Fn(&Head) -> bool) -> Option<(u8, &Head)> {
+        let tried = |head: &Head| (head.request.attempts, head.ready_since);
+        self.all().filter(|(_, head)| may(head)).min_by_key(|(_, head)| tried(head))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (u8, &Head)> {
+        let classes = (0u8..).zip(&self.windows);
+        classes.flat_map(|(class, of)| of.ready.values().map(move |head| (class, head)))
     }
 
     /// Takes one out.

@@ -1,5 +1,6 @@
 //! The table of doubt: what an answer, or a look, means for its request.
 
+use super::gate::{ASKED_PAUSE_MAX, Health};
 use super::settings::{Capability, LaneSettings};
 use crate::changes::End;
 use crate::model::{Found, Moment, Op, Request, Ticket, TicketError};
@@ -8,48 +9,77 @@ use std::time::Duration;
 
 /// The least pause between two looks, where the backend's index has no lag.
 const LOOKS_APART_AT_LEAST: Duration = Duration::from_secs(1);
-/// A look that is not answered is repeated; after so many in a row a person must say.
+/// A look that is not answered is repeated; after so many a person must say. Those that are made
+/// while nothing is answered say little of their ticket, and there may be twelve for one of others.
 pub(super) const UNANSWERED_LOOKS_MAX: u32 = 5;
+const PROBES_FOR_A_LOOK: u32 = 12;
+
+/// What an unanswered look costs of a doubt's patience, and what that is.
+pub(super) fn impatience(probe: bool) -> (u32, u32) {
+    let cost = if probe { 1 } else { PROBES_FOR_A_LOOK };
+    (cost, UNANSWERED_LOOKS_MAX * PROBES_FOR_A_LOOK)
+}
 
 /// What an answer to a write means.
 #[derive(Debug, PartialEq)]
 pub(super) enum Judged {
     /// It goes on, or ends.
     End(End),
-    /// Nothing was done, and nothing will be until the backend is back: the lane holds.
-    Hold(End, Option<Duration>),
     /// Our credentials were refused: the lane pauses.
     Pause(End, TicketError),
 }
 
-/// Judges the answer to a write.
+/// What an answer says of its backend: its health, a reason if it is bad, and the pause that it
+/// asked for.
+pub(super) fn health(answer: &Answer) -> (Health, &str, Option<Duration>) {
+    match answer {
+        // Credentials that are refused pause the lane; the breaker has no say in it.
+        Answer::Done(_)
+        | Answer::Acknowledged { .. }
+        | Answer::Read(_)
+        | Answer::Refused(_)
+        | Answer::Unauthorised(_) => (Health::Works, "", None),
+        Answer::NotSent(reason) => (Health::Away, reason, None),
+        Answer::Busy { error, retry_after } => (Health::Busy, &error.reason, *retry_after),
+        // Its pause is the request's own.
+        Answer::Retryable { error, .. } | Answer::InDoubt(error) => {
+            (Health::Fails, &error.reason, None)
+        }
+    }
+}
+
+/// Judges the answer to a write. `probe`: it was called though everything failed before, which
+/// costs no attempt.
 pub(super) fn answer(
     settings: &LaneSettings,
     request: &Request,
     answer: Answer,
+    probe: bool,
     now: Moment,
     chance: f64,
 ) -> Judged {
     let wall = now.wall;
-    if request.doubt.is_some() && !matches!(answer, Answer::Done(_)) {
+    let taken = matches!(answer, Answer::Done(_) | Answer::Acknowledged { .. });
+    if request.doubt.is_some() && !taken {
         return answer_in_doubt(settings, request, answer, now, chance);
     }
     let again = |error: TicketError| End::Wait { ready_at: wall, counted: false, error };
     match answer {
         Answer::Done(found) => Judged::End(End::Done(found)),
+        Answer::Acknowledged { backend_ref } => Judged::End(End::Acknowledged { backend_ref }),
         Answer::Refused(error) => Judged::End(End::Rejected(error)),
-        Answer::NotSent(reason) => Judged::Hold(again(TicketError::because(reason)), None),
-        Answer::Busy { error, retry_after } => Judged::Hold(again(error), retry_after),
+        Answer::NotSent(reason) => Judged::End(again(TicketError::because(reason))),
+        Answer::Busy { error, .. } => Judged::End(again(error)),
         Answer::Unauthorised(error) => Judged::Pause(again(error.clone()), error),
         Answer::Retryable { error, .. }
-            if request.refusals >= settings.retries && !mutant!(RetriesForEver) =>
+            if request.refusals >= settings.retries && !probe && !mutant!(RetriesForEver) =>
         {
             Judged::End(End::Failed(error))
         }
         Answer::Retryable { error, retry_after } => {
-            let pause =
-                retry_after.unwrap_or_else(|| settings.pause_after(request.refusals + 1, chance));
-            Judged::End(End::Wait { ready_at: wall.plus(pause), counted: true, error })
+            let own = settings.pause_after(request.refusals + 1, chance);
+            let pause = retry_after.unwrap_or(own).min(ASKED_PAUSE_MAX);
+            Judged::End(End::Wait { ready_at: wall.plus(pause), counted: !probe, error })
         }
         Answer::InDoubt(error) if mutant!(DoubtIsWait) => Judged::End(again(error)),
         Answer::InDoubt(_) if mutant!(DoubtIsDone) && request.op != Op::Create => {
@@ -78,8 +108,8 @@ fn answer_in_doubt(
 ) -> Judged {
     let still = |error| doubt(settings, request, error, now, chance);
     match answer {
-        Answer::NotSent(reason) => Judged::Hold(still(TicketError::because(reason)), None),
-        Answer::Busy { error, retry_after } => Judged::Hold(still(error), retry_after),
+        Answer::NotSent(reason) => Judged::End(still(TicketError::because(reason))),
+        Answer::Busy { error, .. } => Judged::End(still(error)),
         Answer::Unauthorised(error) => Judged::Pause(still(error.clone()), error),
         Answer::Refused(error) => Judged::End(End::Undecided(TicketError {
             reason: format!("refused, but an earlier call may have been done: {}", error.reason),
@@ -88,16 +118,31 @@ fn answer_in_doubt(
         Answer::Retryable { error, retry_after } => {
             Judged::End(match (still(error), retry_after) {
                 (End::InDoubt { look_at, error }, Some(span)) => {
-                    End::InDoubt { look_at: look_at.max(now.wall.plus(span)), error }
+                    let asked = now.wall.plus(span.min(ASKED_PAUSE_MAX));
+                    End::InDoubt { look_at: look_at.max(asked), error }
                 }
                 (end, _) => end,
             })
         }
         Answer::InDoubt(error) => Judged::End(still(error)),
-        Answer::Done(_) | Answer::Read(_) => Judged::End(still(TicketError::because(
-            "the adapter answered a write as if it were a read",
-        ))),
+        Answer::Done(_) | Answer::Acknowledged { .. } | Answer::Read(_) => Judged::End(still(
+            TicketError::because("the adapter answered a write as if it were a read"),
+        )),
     }
+}
+
+/// What becomes of an acknowledged write whose later answer did not come in time.
+pub(super) fn unconfirmed(
+    settings: &LaneSettings,
+    request: &Request,
+    now: Moment,
+    chance: f64,
+) -> End {
+    let error = TicketError::because(format!(
+        "the backend took it and did not say within {} s what became of it (confirm_within)",
+        settings.confirm_within.as_secs()
+    ));
+    doubt(settings, request, error, now, chance)
 }
 
 fn doubt(
@@ -162,7 +207,7 @@ pub(super) fn look(
     match settings.capability {
         Capability::IdempotencyKey => {
             // The last moment at which the backend may come to do it, not that of the first byte.
-            let done_by = settings.send_within + settings.timeout * 2;
+            let done_by = settings.send_within + settings.done_within();
             if now.wall.since(request.accepted_at) + done_by < settings.key_ttl
                 || mutant!(KeyForEver)
             {
@@ -193,7 +238,7 @@ pub(super) enum Seen {
     /// It is not there: send it again.
     SendAgain,
     /// The backend is away or busy: the lane holds, and looks again.
-    Away(TicketError, Option<Duration>),
+    Away,
     /// The look was sent and not answered: look again, a few times.
     Unanswered(TicketError),
     /// Our credentials were refused: the lane pauses.
@@ -217,17 +262,16 @@ pub(super) fn seen(
             seen_create(settings, request, ticket, reading, now)
         }
         Answer::Read(reading) => seen_write(request, reading),
-        Answer::NotSent(reason) => Seen::Away(TicketError::because(reason), None),
-        Answer::Busy { error, retry_after } => Seen::Away(error, retry_after),
+        Answer::NotSent(_) | Answer::Busy { .. } => Seen::Away,
         Answer::Retryable { error, .. } | Answer::InDoubt(error) => Seen::Unanswered(error),
         Answer::Unauthorised(error) => Seen::Pause(error),
         Answer::Refused(error) => Seen::End(End::Undecided(TicketError {
             reason: format!("the look was refused: {}", error.reason),
             ..error
         })),
-        Answer::Done(_) => Seen::End(End::Undecided(TicketError::because(
-            "the adapter answered a look as if it were a write",
-        ))),
+        Answer::Done(_) | Answer::Acknowledged { .. } => Seen::End(End::Undecided(
+            TicketError::because("the adapter answered a look as if it were a write"),
+        )),
     }
 }
 
@@ -289,6 +333,26 @@ fn already_done(request: &Request, found: &Found) -> bool {
         Op::Reopen => fields_equal && found.status.is_some_and(|status| !status.ended()),
         Op::Create | Op::Update => fields_equal && !comparable.is_empty(),
     }
+}
+
+/// Tickets of one key that a sweep asks for: enough to name them all, should something be wrong.
+const SWEEP_LIMIT: u32 = 16;
+
+/// The sweep's look at a ticket.
+pub(super) fn sweep(ticket: &Ticket) -> Work {
+    Work::Search {
+        by: SearchBy::CorrelationKey(ticket.correlation_key.clone()),
+        kind: ticket.kind,
+        limit: SWEEP_LIMIT,
+    }
+}
+
+/// Backend ids of the tickets that carry a ticket's key; one that shows another key does not.
+pub(super) fn carriers(ticket: &Ticket, reading: Reading) -> Vec<String> {
+    let ours = |found: &Found| {
+        found.correlation_key.as_ref().is_none_or(|key| *key == ticket.correlation_key.0)
+    };
+    reading.tickets.into_iter().filter(ours).map(|found| found.backend_id).collect()
 }
 
 /// The call that a request stands for.

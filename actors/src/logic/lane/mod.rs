@@ -10,23 +10,32 @@
 //! Looks go first, since they free tickets and there are at most `max_in_doubt` of them; then
 //! creates, closes, updates and the flows' searches; whatever waited over a minute goes before all.
 
+mod gate;
 mod heads;
 mod judge;
 mod settings;
+mod sweep;
+mod unconfirmed;
 
+pub use gate::ASKED_PAUSE_MAX;
 pub use heads::{CLASSES, HEADS_MAX, class_of};
-pub use settings::{Capability, LaneSettings, ReadsFrom};
+pub use settings::{Capability, LaneSettings, Rate, ReadsFrom};
+pub use sweep::{SWEEP_PAGE, WATCH_LOOKS};
+pub use unconfirmed::UNCONFIRMED_MAX;
 
-use crate::changes::{Applied, Change, ChangeSet, Conclude, Concluded, End, Intend, Level};
+use crate::changes::{Applied, Change, ChangeSet, Conclude, Concluded, End, Intend, Level, Swept};
 use crate::model::{
     Alarm, BackendId, Epoch, EventId, MadeBy, Moment, Mono, Op, Request, RequestId, State, Ticket,
-    TicketError,
+    TicketError, Watched,
 };
-use crate::ports::{Answer, Call, Pause, StoreError, Work};
+use crate::ports::{Answer, Call, Heard, Pause, StoreError, Work};
+use gate::{Gate, Switched};
 use heads::Heads;
-use judge::{Judged, Look, Seen, UNANSWERED_LOOKS_MAX};
+use judge::{Judged, Look, Seen};
 use std::collections::VecDeque;
 use std::time::Duration;
+use sweep::Sweep;
+use unconfirmed::Unconfirmed;
 
 /// What has waited longer than this goes before everything else (rule G17).
 pub const AGED_AFTER: Duration = Duration::from_secs(60);
@@ -61,6 +70,8 @@ pub enum Input {
         pause: Option<Pause>,
         /// What is in doubt.
         doubts: Vec<(Request, Ticket)>,
+        /// What the backend took and has yet to answer.
+        unconfirmed: Vec<Request>,
     },
     /// A request was journaled and is first in line of its ticket.
     Submitted(Box<Request>),
@@ -77,12 +88,16 @@ pub enum Input {
         /// When the next row that waits becomes ready, from now.
         next_ready: Option<Duration>,
     },
+    /// A page of the watched tickets; none: it could not be read.
+    Watched(Option<Vec<(u64, Watched, Ticket)>>),
+    /// Another hand has moved this request: a later answer came.
+    Moved(RequestId),
     /// A change set was applied, or not.
     Stored(Turn, Result<Vec<Applied>, StoreError>),
     /// Policy has rendered a newer level; none: the request is no longer needed.
     Rendered(Turn, Option<Level>),
     /// A call came back.
-    Answered(Turn, Answer),
+    Answered(Turn, Heard),
     /// A person resumed the lane.
     Resumed,
     /// No more intents: the service is stopping.
@@ -96,6 +111,8 @@ pub enum Input {
 pub enum Effect {
     /// Read one class's ready rows.
     Load(u8),
+    /// Read watched tickets from after that place, then say [`Input::Watched`].
+    LoadWatched(u64),
     /// Apply this, then say [`Input::Stored`].
     Store(Turn, ChangeSet),
     /// Make this call, then say [`Input::Answered`].
@@ -140,6 +157,8 @@ struct DoubtHead {
     ticket: Box<Ticket>,
     look_at: Mono,
     unanswered: u32,
+    /// It is not there: to be sent again, when a call may be made.
+    absent: bool,
 }
 
 impl DoubtHead {
@@ -169,6 +188,7 @@ enum InFlight {
     Write(Box<Request>),
     Look(DoubtHead),
     Read(u64),
+    Sweep(Box<(Watched, Ticket)>),
 }
 
 /// What a lane is doing, for faces.
@@ -178,6 +198,8 @@ pub struct LaneGlance {
     pub heads: usize,
     /// In doubt.
     pub in_doubt: usize,
+    /// Taken by the backend, which has yet to answer.
+    pub unconfirmed: usize,
     /// Searches that wait.
     pub reads: usize,
     /// What is in flight.
@@ -188,6 +210,8 @@ pub struct LaneGlance {
     pub held: Option<String>,
     /// When that ends by itself.
     pub held_until: Option<Mono>,
+    /// So many calls in a row failed that only probes are made.
+    pub breaker_open: bool,
     /// It is leased to this node.
     pub taken: bool,
     /// A change set of it is at the store, or a level at policy.
@@ -207,16 +231,15 @@ pub struct Lane {
     doing: Doing,
     heads: Heads,
     doubts: Vec<DoubtHead>,
+    unconfirmed: Unconfirmed,
+    sweep: Sweep,
     reads: VecDeque<(Read, Mono)>,
     pause: Option<Pause>,
     /// A person let the lane go on while it was being taken: the pause that the take-over read may
     /// be older than that.
     resumed: bool,
     draining: bool,
-    /// No call before this time: the backend is away or asked us to wait.
-    hold_until: Option<(Mono, String)>,
-    /// Failures in a row that made the lane hold.
-    holds_in_a_row: u32,
+    gate: Gate,
     /// When the outcome that is being stored was judged: its times were said by this wall clock,
     /// which may have jumped by the time it is stored (rule L4).
     judged: Moment,
@@ -238,6 +261,7 @@ enum Choice {
     Look(usize),
     Write(u8, u64),
     Read,
+    Sweep,
 }
 
 impl Lane {
@@ -245,18 +269,19 @@ impl Lane {
     pub fn new(backend: BackendId, settings: LaneSettings) -> Self {
         Self {
             backend,
+            gate: Gate::new(&settings),
             settings,
             epoch: Epoch::default(),
             turn: Turn::default(),
             doing: Doing::Out,
             heads: Heads::default(),
             doubts: Vec::new(),
+            unconfirmed: Unconfirmed::default(),
+            sweep: Sweep::default(),
             reads: VecDeque::new(),
             pause: None,
             resumed: false,
             draining: false,
-            hold_until: None,
-            holds_in_a_row: 0,
             judged: Moment::default(),
             reload_at: None,
             calling_since: Mono::default(),
@@ -276,6 +301,9 @@ impl Lane {
             }
             effects.push(Effect::Load(class));
         }
+        if let Some(after) = self.sweep.wants_load(now.mono) {
+            effects.push(Effect::LoadWatched(after));
+        }
         if let Some(at) = self.next_wake(now) {
             effects.push(Effect::WakeAt(at));
         }
@@ -284,11 +312,12 @@ impl Lane {
 
     /// For faces.
     pub fn glance(&self, now: Moment) -> LaneGlance {
-        let hold = self.hold_until.as_ref().filter(|(until, _)| *until > now.mono);
+        let hold = self.gate.held(now.mono);
         let calling = matches!(self.doing, Doing::Calling(_));
         LaneGlance {
             heads: self.heads.len(),
             in_doubt: self.doubts.len(),
+            unconfirmed: self.unconfirmed.len(),
             reads: self.reads.len(),
             in_flight: match &self.doing {
                 Doing::Calling(InFlight::Write(request)) => {
@@ -296,20 +325,25 @@ impl Lane {
                 }
                 Doing::Calling(InFlight::Look(doubt)) => Some(format!("look {}", doubt.request.id)),
                 Doing::Calling(InFlight::Read(_)) => Some("search".to_owned()),
+                Doing::Calling(InFlight::Sweep(of)) => Some(format!("sweep {}", of.0.ticket)),
                 _ => None,
             },
             calling_since: calling.then_some(self.calling_since),
             held: match (&self.pause, hold) {
                 (Some(pause), _) => Some(format!("paused: {}", pause.reason)),
                 (None, _) if self.draining => Some("the service is stopping".to_owned()),
-                (None, Some((_, why))) => Some(why.clone()),
+                (None, Some((_, why))) => Some(why.to_owned()),
                 _ if self.too_many_doubts() => Some("too many requests in doubt".to_owned()),
+                _ if self.too_many_unconfirmed() => {
+                    Some("too many writes wait for a later answer".to_owned())
+                }
                 _ => None,
             },
             held_until: match &self.pause {
-                None if !self.draining => hold.map(|(until, _)| *until),
+                None if !self.draining => hold.map(|(until, _)| until),
                 _ => None,
             },
+            breaker_open: self.gate.is_open(),
             taken: self.ours(),
             storing: matches!(self.doing, Doing::Storing { .. } | Doing::Rendering(_)),
             progress: self.progress,
@@ -341,6 +375,10 @@ impl Lane {
         self.doubts.len() >= self.settings.max_in_doubt
     }
 
+    fn too_many_unconfirmed(&self) -> bool {
+        self.unconfirmed.len() >= UNCONFIRMED_MAX
+    }
+
     fn next_turn(&mut self) -> Turn {
         self.turn.0 += 1;
         self.turn
@@ -348,7 +386,15 @@ impl Lane {
 
     fn take(&mut self, input: Input, now: Moment, dice: &mut dyn Dice, effects: &mut Vec<Effect>) {
         match input {
-            Input::Taken { epoch, pause, doubts } => self.taken(epoch, pause, doubts, now),
+            Input::Taken { epoch, pause, doubts, unconfirmed } => {
+                self.taken(epoch, pause, doubts, now);
+                self.unconfirmed.begin(unconfirmed, self.settings.confirm_within, now.mono);
+            }
+            Input::Watched(rows) => self.sweep.loaded(rows, now.mono),
+            Input::Moved(id) => {
+                self.unconfirmed.forget(id);
+                self.doubts.retain(|doubt| doubt.request.id != id);
+            }
             Input::Submitted(request) => self.heads.put(request, now),
             Input::Asked(read) if self.reads.len() >= READS_MAX => effects.push(
                 Effect::AnswerRead(read.id, Answer::NotSent("the lane's searches are full".into())),
@@ -362,7 +408,7 @@ impl Lane {
             }
             Input::Loaded { class, requests: None, .. } => {
                 self.heads.load_failed(class);
-                self.hold("the store cannot be read", STORE_RETRY, now);
+                self.gate.hold("the store cannot be read", STORE_RETRY, now.mono);
             }
             Input::Stored(turn, result) if turn == self.turn => {
                 self.stored(result, now, dice, effects);
@@ -377,8 +423,7 @@ impl Lane {
             Input::Resumed => {
                 self.resumed = !self.ours();
                 self.pause = None;
-                self.hold_until = None;
-                self.holds_in_a_row = 0;
+                self.gate.reset();
             }
             Input::Drain => self.draining = true,
             Input::Tick => self.tick(now, effects),
@@ -397,6 +442,9 @@ impl Lane {
         self.doing = Doing::Idle;
         self.next_turn();
         self.heads.forget();
+        if self.settings.capability == Capability::Searchable {
+            self.sweep.begin(self.settings.sweep_every, now.mono);
+        }
         // Wall times of another life say nothing sure about how long a doubt has settled: anew.
         let look_at = now.mono.plus(self.settings.settle());
         self.doubts = doubts
@@ -406,11 +454,13 @@ impl Lane {
                 ticket: Box::new(ticket),
                 look_at,
                 unanswered: 0,
+                absent: false,
             })
             .collect();
     }
 
     fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.gate.tick(now.mono);
         if self.reload_at.is_some_and(|at| at <= now.mono) {
             self.reload_at = None;
             self.heads.reload();
@@ -435,8 +485,24 @@ impl Lane {
         if !matches!(self.doing, Doing::Idle) && !calling {
             return;
         }
+        if let Some(request) = self.unconfirmed.take_overdue(now.mono)
+            && !mutant!(NeverOverdue)
+        {
+            self.judged = now;
+            let end = judge::unconfirmed(&self.settings, &request, now, dice.chance());
+            note(&request, &end, effects);
+            let change = self.conclude(&request, end, dice);
+            return self.store(vec![change], effects);
+        }
         match self.choose(now) {
             None => {}
+            Some(Choice::Sweep) => {
+                if let Some(of) = self.sweep.take() {
+                    let work = judge::sweep(&of.1);
+                    let call = self.call(None, work, now);
+                    self.begin_call(InFlight::Sweep(Box::new(of)), call, now, effects);
+                }
+            }
             Some(Choice::Write(class, n)) => {
                 if let Some(change) = self.intend_head(class, n) {
                     self.store(vec![change], effects);
@@ -453,8 +519,8 @@ impl Lane {
     }
 
     fn choose(&self, now: Moment) -> Option<Choice> {
-        let held = self.hold_until.as_ref().is_some_and(|(until, _)| *until > now.mono);
-        if self.draining || held || self.pause.is_some() {
+        let open = self.gate.lets_through(&self.settings, now.mono);
+        if self.draining || !open || self.pause.is_some() {
             return None;
         }
         let look = self
@@ -469,12 +535,20 @@ impl Lane {
         let write = |(class, head): (u8, &heads::Head)| {
             (head.ready_since, Choice::Write(class, head.request.n))
         };
-        let may_write = !self.too_many_doubts();
-        let first = self.heads.firsts().next().filter(|_| may_write).map(write);
+        let may_write = !self.too_many_doubts() && !self.too_many_unconfirmed();
+        let may_retry = self.gate.may_retry();
+        let may = |head: &heads::Head| may_write && (may_retry || head.request.refusals == 0);
+        let first = match self.gate.is_open() {
+            false => self.heads.first(may).map(write),
+            // What failed already is a poor probe: one poisoned request must not keep all closed.
+            true => self.heads.least_tried(may).map(write),
+        };
         // Not only among the firsts: one that is tried again and again must hide nobody.
-        let oldest = self.heads.oldest().filter(|_| may_write).map(write);
+        let oldest = self.heads.oldest(may).map(write).filter(|_| !self.gate.is_open());
         let read = self.reads.front().map(|(_, since)| (*since, Choice::Read));
-        let candidates: Vec<_> = look.into_iter().chain(first).chain(read).chain(oldest).collect();
+        let sweep = self.sweep.waits_since().map(|since| (since, Choice::Sweep));
+        let candidates: Vec<_> =
+            look.into_iter().chain(first).chain(read).chain(sweep).chain(oldest).collect();
         let oldest = candidates.iter().enumerate().min_by_key(|(_, (since, _))| *since)?;
         let aged = now.mono.since(oldest.1.0) > AGED_AFTER && !mutant!(NoAging);
         let place = if aged { oldest.0 } else { 0 };
@@ -504,6 +578,8 @@ impl Lane {
             attempt: request.attempts,
             end,
             event_ids: [dice.event_id(), dice.event_id()],
+            by_later_answer: false,
+            watch_looks: self.settings.watch_looks(),
         }))
     }
 
@@ -526,6 +602,8 @@ impl Lane {
 
     fn begin_call(&mut self, flight: InFlight, call: Call, now: Moment, effects: &mut Vec<Effect>) {
         let turn = self.next_turn();
+        let retry = matches!(&flight, InFlight::Write(request) if request.refusals > 0);
+        self.gate.called(&self.settings, retry, now.mono);
         self.calling_since = now.mono;
         self.doing = Doing::Calling(flight);
         effects.push(Effect::Call(turn, call));
@@ -539,6 +617,10 @@ impl Lane {
         effects: &mut Vec<Effect>,
     ) {
         let doubt = self.doubts.swap_remove(at);
+        if doubt.absent {
+            let change = self.intend(&doubt.request, None);
+            return self.store(vec![change], effects);
+        }
         match judge::look(&self.settings, &doubt.request, &doubt.ticket, now) {
             Look::Ask(work) => {
                 let call = self.call(Some(&doubt.request), work, now);
@@ -557,7 +639,7 @@ impl Lane {
 
     fn answered(
         &mut self,
-        answer: Answer,
+        heard: Heard,
         now: Moment,
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
@@ -566,23 +648,37 @@ impl Lane {
             return;
         };
         self.progress += 1;
+        // As it was when the call was made: a probe that fails counts against nobody.
+        let probe = self.gate.is_open();
+        self.learn(&heard, now, dice, effects);
+        let answer = heard.answer;
         match flight {
-            InFlight::Read(id) => {
-                self.after_read(&answer, now);
-                effects.push(Effect::AnswerRead(id, answer));
-            }
-            InFlight::Write(request) => self.wrote(&request, answer, now, dice, effects),
-            InFlight::Look(doubt) => self.looked(doubt, answer, now, dice, effects),
+            InFlight::Read(id) => effects.push(Effect::AnswerRead(id, answer)),
+            InFlight::Sweep(of) => self.swept(&of.1, answer, now, dice, effects),
+            InFlight::Write(request) => self.wrote(&request, answer, probe, now, dice, effects),
+            InFlight::Look(doubt) => self.looked(doubt, answer, probe, now, dice, effects),
         }
     }
 
-    fn after_read(&mut self, answer: &Answer, now: Moment) {
-        match answer {
-            Answer::NotSent(reason) => self.hold_after_failure(reason, None, now, 0.5),
-            Answer::Busy { error, retry_after } => {
-                self.hold_after_failure(&error.reason, *retry_after, now, 0.5);
+    /// What the answer says of the backend's health.
+    fn learn(
+        &mut self,
+        heard: &Heard,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (health, reason, retry_after) = judge::health(&heard.answer);
+        let asked = (retry_after, heard.quiet);
+        let chance = dice.chance();
+        let switched = self.gate.heard(&self.settings, health, reason, asked, now.mono, chance);
+        match switched {
+            None => {}
+            Some(Switched::Opened(why)) => effects.push(Effect::Ops("breaker_open", why)),
+            Some(Switched::Closed) => {
+                let why = "a probe was answered".to_owned();
+                effects.push(Effect::Ops("breaker_closed", why));
             }
-            _ => self.holds_in_a_row = 0,
         }
     }
 
@@ -590,26 +686,16 @@ impl Lane {
         &mut self,
         request: &Request,
         answer: Answer,
+        probe: bool,
         now: Moment,
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
         self.judged = now;
-        let judged = judge::answer(&self.settings, request, answer, now, dice.chance());
+        let judged = judge::answer(&self.settings, request, answer, probe, now, dice.chance());
         let mut changes = Vec::with_capacity(2);
         let end = match judged {
-            Judged::End(end) => {
-                self.holds_in_a_row = 0;
-                end
-            }
-            Judged::Hold(end, retry_after) => {
-                let reason = match &end {
-                    End::Wait { error, .. } | End::InDoubt { error, .. } => error.reason.clone(),
-                    _ => String::new(),
-                };
-                self.hold_after_failure(&reason, retry_after, now, dice.chance());
-                end
-            }
+            Judged::End(end) => end,
             Judged::Pause(end, error) => {
                 changes.push(self.pause_for(&error, now, effects));
                 end
@@ -632,6 +718,7 @@ impl Lane {
         &mut self,
         mut doubt: DoubtHead,
         answer: Answer,
+        probe: bool,
         now: Moment,
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
@@ -639,6 +726,12 @@ impl Lane {
         self.judged = now;
         let seen = judge::seen(&self.settings, &doubt.request, &doubt.ticket, answer, now);
         let change = match seen {
+            Seen::SendAgain if !self.gate.lets_through(&self.settings, now.mono) => {
+                doubt.absent = true;
+                doubt.look_at = now.mono;
+                self.doubts.push(doubt);
+                return;
+            }
             Seen::SendAgain => self.intend(&doubt.request, None),
             Seen::End(end) => {
                 note(&doubt.request, &end, effects);
@@ -649,15 +742,16 @@ impl Lane {
                 self.doubts.push(doubt);
                 change
             }
-            Seen::Away(error, retry_after) => {
-                self.hold_after_failure(&error.reason, retry_after, now, dice.chance());
+            Seen::Away => {
                 self.doubts.push(doubt);
                 return;
             }
             Seen::Unanswered(error) => {
-                doubt.unanswered += 1;
-                if doubt.unanswered < UNANSWERED_LOOKS_MAX {
-                    let pause = self.settings.pause_after(doubt.unanswered, dice.chance());
+                let (cost, patience) = judge::impatience(probe);
+                doubt.unanswered += cost;
+                if doubt.unanswered < patience {
+                    let looks = doubt.unanswered.div_ceil(cost);
+                    let pause = self.settings.pause_after(looks, dice.chance());
                     doubt.look_at = now.mono.plus(pause);
                     self.doubts.push(doubt);
                     return;
@@ -673,6 +767,29 @@ impl Lane {
         self.store(vec![change], effects);
     }
 
+    fn swept(
+        &mut self,
+        ticket: &Ticket,
+        answer: Answer,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let change = match answer {
+            Answer::Read(reading) => Change::Swept(Box::new(Swept {
+                backend: self.backend.clone(),
+                epoch: self.epoch,
+                ticket: ticket.key,
+                found: judge::carriers(ticket, reading),
+                event_id: dice.event_id(),
+            })),
+            Answer::Unauthorised(error) => self.pause_for(&error, now, effects),
+            // It says nothing; the next sweep asks again.
+            _ => return,
+        };
+        self.store(vec![change], effects);
+    }
+
     fn pause_for(&mut self, error: &TicketError, now: Moment, effects: &mut Vec<Effect>) -> Change {
         let pause = Pause {
             since: now.wall,
@@ -682,29 +799,6 @@ impl Lane {
         self.pause = Some(pause.clone());
         effects.push(Effect::Ops("paused", pause.reason.clone()));
         Change::PauseLane(self.backend.clone(), self.epoch, pause)
-    }
-
-    fn hold_after_failure(
-        &mut self,
-        reason: &str,
-        retry_after: Option<Duration>,
-        now: Moment,
-        chance: f64,
-    ) {
-        self.holds_in_a_row += 1;
-        let pause = retry_after
-            .unwrap_or_else(|| self.settings.pause_after(self.holds_in_a_row, chance))
-            .min(self.settings.backoff_max);
-        let pause = if mutant!(NoPause) { Duration::ZERO } else { pause };
-        self.hold(reason, pause, now);
-    }
-
-    fn hold(&mut self, reason: &str, pause: Duration, now: Moment) {
-        // Never shorter than what was asked for before, for example by a Retry-After.
-        let until = now.mono.plus(pause);
-        if self.hold_until.as_ref().is_none_or(|(before, _)| *before < until) {
-            self.hold_until = Some((until, reason.to_owned()));
-        }
     }
 
     fn stored(
@@ -733,6 +827,8 @@ impl Lane {
                 self.doing = Doing::Out;
                 self.heads.forget();
                 self.doubts.clear();
+                self.unconfirmed.clear();
+                self.sweep.stop();
                 effects.push(Effect::Lost);
             }
             Err(StoreError::Refused(crate::changes::Refusal::Conflict))
@@ -760,7 +856,7 @@ impl Lane {
             {
                 // Its create ended without a ticket while this one waited in line behind it.
                 let error = TicketError::because("the ticket was never made at the backend");
-                self.wrote(&request, Answer::Refused(error), now, dice, effects);
+                self.wrote(&request, Answer::Refused(error), false, now, dice, effects);
             }
             Applied::Intended(request, ticket) => {
                 let work = judge::work(&request, &ticket);
@@ -773,6 +869,11 @@ impl Lane {
                 effects.push(Effect::Render(turn, request, alarm));
             }
             Applied::Concluded(concluded) => self.concluded(*concluded, now, dice, effects),
+            Applied::Swept { events: true } => {
+                let why = "a ticket exists twice at the backend; its story says which".to_owned();
+                effects.push(Effect::Ops("duplicate", why));
+                effects.push(Effect::WakeOutbox);
+            }
             // What was here was an old copy; a newer one may have been pushed aside by it.
             Applied::Skipped => self.heads.reload(),
             _ => {}
@@ -790,7 +891,8 @@ impl Lane {
         self.heads.touch(request.id);
         match request.state {
             State::Wait => {
-                let wait = request.ready_at.since(self.judged.wall).min(self.settings.backoff_max);
+                let longest = ASKED_PAUSE_MAX.max(self.settings.backoff_max);
+                let wait = request.ready_at.since(self.judged.wall).min(longest);
                 let ready_at = self.judged.mono.plus(wait);
                 if ready_at <= now.mono {
                     self.heads.put(Box::new(request), now);
@@ -798,9 +900,12 @@ impl Lane {
                     self.reload_at = earliest(self.reload_at, Some(ready_at));
                 }
             }
+            State::Acknowledged => {
+                self.unconfirmed.put(request, self.settings.confirm_within, now.mono);
+            }
             State::InDoubt if mutant!(ForgetsDoubt) => {}
             State::InDoubt => {
-                let longest = self.settings.settle().max(self.settings.backoff_max);
+                let longest = ASKED_PAUSE_MAX.max(self.settings.settle());
                 let judged = self.judged;
                 let look_at = request.doubt.as_ref().map_or(judged.wall, |doubt| doubt.look_at);
                 self.doubts.push(DoubtHead {
@@ -808,6 +913,7 @@ impl Lane {
                     request: Box::new(request),
                     ticket: Box::new(ticket),
                     unanswered: 0,
+                    absent: false,
                 });
             }
             _ => {}
@@ -844,19 +950,26 @@ impl Lane {
         let later = |at: Mono| at.max(Mono(now.mono.0 + 1));
         // While something is under way, or while no call may be made, its end wakes the lane.
         let waits = matches!(self.doing, Doing::Idle) && !self.draining && self.pause.is_none();
-        let hold = self.hold_until.as_ref().map(|(at, _)| *at).filter(|at| *at > now.mono);
+        let hold = self.gate.opens_at(&self.settings, now.mono);
         let looks = self.doubts.iter().map(|doubt| doubt.look_at).min();
         let (hold, looks) = match (waits, hold) {
             (false, _) => (None, None),
             (true, Some(hold)) => (Some(hold), None),
-            (true, None) => (None, looks),
+            (true, None) => (None, earliest(looks, self.gate.retry_at())),
         };
         let reads = self.reads.iter().map(|(read, _)| read.deadline).min();
         let retry = match &self.doing {
             Doing::Storing { retry_at, .. } => *retry_at,
             _ => None,
         };
-        [hold, looks, reads, retry, self.reload_at].into_iter().flatten().min().map(later)
+        let idle = matches!(self.doing, Doing::Idle);
+        let overdue = self.unconfirmed.next().filter(|_| idle);
+        let sweep = self.sweep.next();
+        [hold, looks, reads, retry, overdue, sweep, self.reload_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(later)
     }
 }
 
@@ -890,7 +1003,11 @@ fn note(request: &Request, end: &End, effects: &mut Vec<Effect>) {
         End::InDoubt { error, .. } => ("in_doubt", error.reason.clone()),
         End::Undecided(error) => ("undecided", error.reason.clone()),
         End::AbsentOnce { .. } => ("in_doubt", "a look did not find it".to_owned()),
-        End::Done(_) | End::Adopted(_) | End::Cancelled(_) | End::Superseded(_) => return,
+        End::Done(_)
+        | End::Adopted(_)
+        | End::Acknowledged { .. }
+        | End::Cancelled(_)
+        | End::Superseded(_) => return,
     };
     effects.push(Effect::Note(Note {
         request: request.id,

@@ -1,5 +1,7 @@
 //! What a lane needs to know of its backend.
 
+use super::sweep::WATCH_LOOKS;
+use crate::changes::Admission;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -29,6 +31,24 @@ pub enum ReadsFrom {
     Client,
 }
 
+/// A backend's pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// So many calls, at least 1,
+    pub calls: u32,
+    /// in so much time, more than none.
+    pub per: Duration,
+    /// Calls that may follow each other at once after a quiet time.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// From one call to the next.
+    pub fn every(&self) -> Duration {
+        self.per / self.calls.max(1)
+    }
+}
+
 /// A lane's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneSettings {
@@ -45,7 +65,7 @@ pub struct LaneSettings {
     /// How long after a create a search may still not find it.
     pub index_lag: Duration,
     /// The least time between a lost answer and the first look; never less than
-    /// 2 x `timeout` + `index_lag` (see [`LaneSettings::settle`]).
+    /// 2 x `timeout` + `index_lag`, and `confirm_within` where it answers later (see [`LaneSettings::settle`]).
     pub settle_at_least: Duration,
     /// For how long the backend remembers an idempotency key.
     pub key_ttl: Duration,
@@ -55,8 +75,25 @@ pub struct LaneSettings {
     pub backoff: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
+    /// Calls that it may be asked for in a time, looks and searches included; none: one after the
+    /// other, as fast as they are answered.
+    pub rate: Option<Rate>,
+    /// Retries that may be made at once after a good time; later ones are a fifth of first calls, and
+    /// one in ten seconds (rule G10).
+    pub retry_burst: u32,
+    /// After so many failures in a row the breaker opens (rule G11).
+    pub breaker_after: u32,
+    /// How much may be open.
+    pub admission: Admission,
+    /// The backend takes writes and answers them later (CONTRACT 1.5).
+    pub answers_later: bool,
+    /// How long an acknowledged write may stay unconfirmed; then it is in doubt. What the backend
+    /// takes, it does within this time.
+    pub confirm_within: Duration,
     /// With so many requests in doubt the lane makes no further writes.
     pub max_in_doubt: usize,
+    /// From one duplicate sweep to the next (rule G8).
+    pub sweep_every: Duration,
     /// Send again what may have been done. Only by explicit config: it can make duplicates.
     pub retry_may_duplicate: bool,
 }
@@ -75,7 +112,14 @@ impl Default for LaneSettings {
             retries: 3,
             backoff: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),
+            rate: None,
+            retry_burst: 10,
+            breaker_after: 5,
+            admission: Admission::default(),
+            answers_later: false,
+            confirm_within: Duration::from_secs(15 * 60),
             max_in_doubt: 16,
+            sweep_every: Duration::from_secs(300),
             retry_may_duplicate: false,
         }
     }
@@ -88,7 +132,23 @@ impl LaneSettings {
         if mutant!(NoSettle) {
             return Duration::ZERO;
         }
-        self.settle_at_least.max(self.timeout * 2 + self.index_lag)
+        self.settle_at_least.max(self.done_within() + self.index_lag)
+    }
+
+    /// How often a ticket is looked at again whose create may have been done twice; 0: it cannot be
+    /// found out.
+    pub fn watch_looks(&self) -> u32 {
+        match self.capability {
+            Capability::Searchable => WATCH_LOOKS,
+            _ => 0,
+        }
+    }
+
+    /// The last moment, from its first byte, at which the backend may come to do a call. What was
+    /// taken, and whose acknowledgement was lost, is done as late as any other.
+    pub fn done_within(&self) -> Duration {
+        let taken = if self.answers_later { self.confirm_within } else { Duration::ZERO };
+        self.timeout * 2 + taken
     }
 
     /// The pause after the nth failure in a row (from 1), with jitter from half to all of it.

@@ -45,6 +45,7 @@ fn ticket(n: u64) -> Ticket {
         fields: Fields::new(),
         sequence: 0,
         adopted: false,
+        answers_astray: false,
         accepted_at: at(0),
         changed_at: at(0),
         home_node: "n".into(),
@@ -68,6 +69,9 @@ fn request(n: u64, op: Op) -> Request {
         refusals: 0,
         ready_at: at(1_000_000),
         doubt: None,
+        doubted: false,
+        taken: false,
+        backend_ref: None,
         error: None,
         accepted_at: at(1_000_000),
         ended_at: None,
@@ -99,7 +103,12 @@ impl Bench {
             others: vec![],
             store_down: false,
         };
-        bench.feed(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] });
+        bench.feed(Input::Taken {
+            epoch: Epoch(1),
+            pause: None,
+            doubts: vec![],
+            unconfirmed: vec![],
+        });
         bench
     }
 
@@ -175,6 +184,7 @@ impl Bench {
                         doubt.absent_looks += 1;
                         doubt.look_at = *look_at;
                     }
+                    End::Acknowledged { .. } => request.state = State::Acknowledged,
                     End::Done(_) => request.state = State::Done,
                     End::Adopted(_) => request.state = State::Adopted,
                     End::Rejected(_) => request.state = State::Rejected,
@@ -215,7 +225,7 @@ impl Bench {
 
     fn answer(&mut self, answer: Answer) {
         let (turn, _) = self.call();
-        self.feed(Input::Answered(turn, answer));
+        self.feed(Input::Answered(turn, answer.into()));
     }
 
     fn state(&self, n: u64) -> State {
@@ -262,7 +272,7 @@ fn creates_go_before_closes_before_updates_and_what_is_aged_before_all() {
     for _ in 0..4 {
         let (turn, call) = bench.call();
         order.push(call.request.unwrap().0.as_u128() - 1_000);
-        bench.feed(Input::Answered(turn, done("x")));
+        bench.feed(Input::Answered(turn, done("x").into()));
     }
     assert_eq!(order, [1, 4, 3, 2]);
 
@@ -372,8 +382,27 @@ fn unanswered_looks_are_repeated_and_end_undecided_but_an_outage_is_waited_out()
         bench.pass(Duration::from_secs(61));
     }
     assert_eq!(bench.state(1), State::InDoubt);
-    for _ in 0..UNANSWERED_LOOKS_MAX {
+    // Nothing was answered since: these are the breaker's probes, and there is more patience.
+    for _ in 0..59 {
         bench.answer(lost());
+        bench.pass(Duration::from_secs(61));
+    }
+    assert_eq!(bench.state(1), State::InDoubt);
+    bench.answer(lost());
+    assert_eq!(bench.state(1), State::Undecided);
+}
+
+#[test]
+fn looks_that_are_not_answered_while_others_are_end_undecided_sooner() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    bench.answer(lost());
+    bench.pass(SETTLE);
+    for n in 2..2 + u64::from(judge::UNANSWERED_LOOKS_MAX) {
+        assert_eq!(bench.state(1), State::InDoubt);
+        bench.answer(lost());
+        bench.submit(n, Op::Create);
+        bench.answer(done("x"));
         bench.pass(Duration::from_secs(61));
     }
     assert_eq!(bench.state(1), State::Undecided);
@@ -446,9 +475,9 @@ fn an_answer_of_an_old_turn_changes_nothing() {
     let mut bench = Bench::new(settings());
     bench.submit(1, Op::Create);
     let (turn, _) = bench.call();
-    bench.feed(Input::Answered(turn, done("INC1")));
+    bench.feed(Input::Answered(turn, done("INC1").into()));
     let sets = bench.sets.len();
-    bench.feed(Input::Answered(turn, lost()));
+    bench.feed(Input::Answered(turn, lost().into()));
     assert_eq!(bench.sets.len(), sets);
     assert_eq!(bench.state(1), State::Done);
 }
@@ -490,7 +519,11 @@ fn a_level_that_moved_on_is_rendered_again_or_superseded() {
         let mut lane = Lane::new(BackendId::new("crm"), settings());
         let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
         let mut dice = Dull(0);
-        lane.step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] }, now, &mut dice);
+        lane.step(
+            Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] },
+            now,
+            &mut dice,
+        );
         let moved = Box::new(request(1, Op::Update));
         let effects = lane.step(Input::Submitted(moved.clone()), now, &mut dice);
         let Some(Effect::Store(turn, _)) =
@@ -541,7 +574,7 @@ fn after_a_take_over_old_doubts_settle_anew_and_nothing_is_called_before() {
     });
     bench.requests.push(doubtful.clone());
     let doubts = vec![(doubtful, ticket(1))];
-    bench.feed(Input::Taken { epoch: Epoch(2), pause: None, doubts });
+    bench.feed(Input::Taken { epoch: Epoch(2), pause: None, doubts, unconfirmed: vec![] });
     bench.pass(SETTLE - Duration::from_millis(1));
     assert!(bench.calls.is_empty());
     bench.pass(Duration::from_millis(1));
@@ -591,7 +624,7 @@ fn a_load_that_overtakes_an_intent_does_not_bring_its_request_back() {
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
     let mut lane = Lane::new(BackendId::new("crm"), settings());
     let mut step = |input| lane.step(input, now, &mut Dull(0));
-    step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] });
+    step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] });
     let loaded = |class, requests: &[Request], all| Input::Loaded {
         class,
         requests: Some(requests.to_vec()),
@@ -626,7 +659,7 @@ fn a_load_that_overtakes_an_intent_does_not_bring_its_request_back() {
         }
         effects = step(Input::Stored(turn, Ok(applied)));
         if let Some(Effect::Call(turn, _)) = effects.first() {
-            effects = step(Input::Answered(*turn, done("x")));
+            effects = step(Input::Answered(*turn, done("x").into()));
         }
     }
     let expected: Vec<_> = rows.iter().map(|row| row.id).collect();
@@ -637,7 +670,11 @@ fn a_load_that_overtakes_an_intent_does_not_bring_its_request_back() {
 fn a_row_that_turned_out_to_be_old_makes_the_lane_look_at_the_store_again() {
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
     let mut lane = Lane::new(BackendId::new("crm"), settings());
-    lane.step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] }, now, &mut Dull(0));
+    lane.step(
+        Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] },
+        now,
+        &mut Dull(0),
+    );
     for class in 0..3 {
         let none = Input::Loaded { class, requests: Some(vec![]), all: true, next_ready: None };
         lane.step(none, now, &mut Dull(0));
@@ -660,7 +697,7 @@ fn a_glance_shows_whether_the_lane_gets_on() {
     assert_eq!(calling.calling_since, Some(bench.now.mono));
     assert!(calling.progress > start.progress, "its intent was stored");
     let (turn, _) = bench.calls.pop().unwrap();
-    bench.feed(Input::Answered(turn, Answer::NotSent("refused".into())));
+    bench.feed(Input::Answered(turn, Answer::NotSent("refused".into()).into()));
     let held = bench.lane.glance(bench.now);
     assert!(held.progress > calling.progress, "the call came back and was stored");
     assert!(held.calling_since.is_none() && held.held_until.is_some());
@@ -704,10 +741,16 @@ fn a_lane_that_was_resumed_while_it_was_being_taken_is_not_paused() {
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
     let pause = Pause { since: at(0), reason: "401".into(), by: "ticketgate".into() };
     lane.step(Input::Resumed, now, &mut Dull(0));
-    let taken = Input::Taken { epoch: Epoch(1), pause: Some(pause.clone()), doubts: vec![] };
+    let taken = Input::Taken {
+        epoch: Epoch(1),
+        pause: Some(pause.clone()),
+        doubts: vec![],
+        unconfirmed: vec![],
+    };
     lane.step(taken, now, &mut Dull(0));
     assert_eq!(lane.glance(now).held, None);
-    let again = Input::Taken { epoch: Epoch(2), pause: Some(pause), doubts: vec![] };
+    let again =
+        Input::Taken { epoch: Epoch(2), pause: Some(pause), doubts: vec![], unconfirmed: vec![] };
     lane.step(again, now, &mut Dull(0));
     assert!(lane.glance(now).held.is_some(), "a later pause counts");
 }
@@ -716,7 +759,11 @@ fn a_lane_that_was_resumed_while_it_was_being_taken_is_not_paused() {
 fn an_intent_that_was_skipped_makes_the_lane_look_at_the_rows_again() {
     let mut lane = Lane::new(BackendId::new("crm"), settings());
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
-    lane.step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] }, now, &mut Dull(0));
+    lane.step(
+        Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] },
+        now,
+        &mut Dull(0),
+    );
     for class in 0..3 {
         let nothing = Input::Loaded { class, requests: Some(vec![]), all: true, next_ready: None };
         lane.step(nothing, now, &mut Dull(0));
@@ -745,8 +792,8 @@ fn a_create_that_is_sent_again_by_its_key_stays_in_doubt_until_it_is_known() {
         (Answer::InDoubt(no()), false),
         (Answer::Refused(no()), true),
     ] {
-        let judged = judge::answer(&keyed, &sent_again, answer.clone(), now, 1.0);
-        let (Judged::End(end) | Judged::Hold(end, _) | Judged::Pause(end, _)) = judged;
+        let judged = judge::answer(&keyed, &sent_again, answer.clone(), false, now, 1.0);
+        let (Judged::End(end) | Judged::Pause(end, _)) = judged;
         let fits = match end {
             End::InDoubt { .. } => !undecided,
             End::Undecided(_) => undecided,
@@ -795,7 +842,7 @@ fn an_answer_that_names_another_ticket_of_ours_is_for_a_person() {
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
     let mut lane = Lane::new(BackendId::new("crm"), settings());
     let mut step = |input| lane.step(input, now, &mut Dull(0));
-    step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![] });
+    step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] });
     let effects = step(Input::Submitted(Box::new(request(1, Op::Create))));
     let Some(Effect::Store(turn, _)) = effects.first() else { panic!("{effects:?}") };
     let mut row = request(1, Op::Create);
@@ -803,7 +850,7 @@ fn an_answer_that_names_another_ticket_of_ours_is_for_a_person() {
     let intended = Applied::Intended(Box::new(row), Box::new(ticket(1)));
     let effects = step(Input::Stored(*turn, Ok(vec![intended])));
     let Some(Effect::Call(turn, _)) = effects.first() else { panic!("{effects:?}") };
-    let effects = step(Input::Answered(*turn, done("INC1")));
+    let effects = step(Input::Answered(*turn, done("INC1").into()));
     let Some(Effect::Store(turn, _)) = effects.first() else { panic!("{effects:?}") };
     let refused = StoreError::Refused(crate::changes::Refusal::Conflict);
     let effects = step(Input::Stored(*turn, Err(refused)));

@@ -5,7 +5,7 @@ use super::rows::Rows;
 use crate::logic::lane::class_of;
 use crate::model::{
     Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, Identity, KeptLock, Parked,
-    Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+    Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use crate::ports::{
     AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
@@ -20,9 +20,17 @@ impl Rows {
     }
 
     /// Alarms of a backend that are due, the longest due first.
-    pub fn due_alarms(&self, backend: &BackendId, now: Timestamp, limit: u32) -> Vec<DueAlarm> {
+    pub fn due_alarms(
+        &self,
+        backend: &BackendId,
+        now: Timestamp,
+        only_new: bool,
+        limit: u32,
+    ) -> Vec<DueAlarm> {
         let due = self.alarms.iter().filter(|(_, alarm)| {
-            alarm.backend.as_ref() == Some(backend) && alarm.due_at.is_some_and(|at| at <= now)
+            alarm.backend.as_ref() == Some(backend)
+                && alarm.due_at.is_some_and(|at| at <= now)
+                && !(only_new && alarm.ticket.is_some())
         });
         let mut due: Vec<_> = due.map(|(n, alarm)| (alarm.due_at, *n)).collect();
         due.sort_unstable();
@@ -118,6 +126,35 @@ impl Rows {
         self.all_requests().filter(of).cloned().collect()
     }
 
+    /// How many un-ended requests a backend has.
+    pub fn open_of(&self, backend: &BackendId) -> u64 {
+        let of = |request: &&Request| request.backend == *backend && !request.state.ended();
+        self.all_requests().filter(of).count() as u64
+    }
+
+    /// Every ticket that may exist twice.
+    pub fn all_watched(&self) -> impl Iterator<Item = &Watched> {
+        self.watched.values()
+    }
+
+    /// Tickets of a backend that may exist twice, by their place.
+    pub fn watched_of(
+        &self,
+        backend: &BackendId,
+        after: u64,
+        limit: u32,
+    ) -> Vec<(u64, Watched, Ticket)> {
+        let with = |it: &Watched| {
+            let n = *self.ticket_n.get(&it.ticket)?;
+            Some((n, it.clone(), (*self.tickets[&n]).clone()))
+        };
+        let mut of: Vec<_> = self.watched.values().filter_map(with).collect();
+        of.retain(|(n, it, _)| *n > after && it.backend == *backend);
+        of.sort_by_key(|(n, ..)| *n);
+        of.truncate(limit as usize);
+        of
+    }
+
     /// Events that are not confirmed, in order, from after `after`.
     pub fn unsent_events(&self, after: u64, limit: u32) -> Vec<TicketEvent> {
         let after = self.unsent.range(after.saturating_add(1)..).take(limit as usize);
@@ -138,6 +175,7 @@ impl Rows {
             match request.state {
                 State::Accepted | State::Wait => counts.pending += 1,
                 State::Intent => counts.intent += 1,
+                State::Acknowledged => counts.acknowledged += 1,
                 State::InDoubt => counts.in_doubt += 1,
                 State::Undecided => counts.undecided += 1,
                 _ => {}
@@ -192,8 +230,27 @@ fn fits<T: PartialEq>(wanted: Option<&T>, is: &T) -> bool {
 }
 
 impl Reads for MemoryStore {
-    fn due_alarms(&self, backend: BackendId, at: Timestamp, limit: u32) -> Answered<Vec<DueAlarm>> {
-        now(self.rows().due_alarms(&backend, at, limit))
+    fn due_alarms(
+        &self,
+        backend: BackendId,
+        at: Timestamp,
+        only_new: bool,
+        limit: u32,
+    ) -> Answered<Vec<DueAlarm>> {
+        now(self.rows().due_alarms(&backend, at, only_new, limit))
+    }
+
+    fn open_requests(&self, backend: BackendId) -> Answered<u64> {
+        now(self.rows().open_of(&backend))
+    }
+
+    fn watched(
+        &self,
+        backend: BackendId,
+        after: u64,
+        limit: u32,
+    ) -> Answered<Vec<(u64, Watched, Ticket)>> {
+        now(self.rows().watched_of(&backend, after, limit))
     }
 
     fn ready_requests(
@@ -210,8 +267,8 @@ impl Reads for MemoryStore {
         now(self.rows().next_ready(&backend, at))
     }
 
-    fn doubts(&self, backend: BackendId) -> Answered<Vec<Request>> {
-        now(self.rows().in_state(&backend, State::InDoubt))
+    fn requests_in(&self, backend: BackendId, state: State) -> Answered<Vec<Request>> {
+        now(self.rows().in_state(&backend, state))
     }
 
     fn unsent_events(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {

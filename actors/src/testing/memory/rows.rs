@@ -7,7 +7,7 @@ use crate::changes::{Applied, ChangeSet, Context, Halt, perform};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, EventId,
     Fence, Identity, KeptLock, MadeBy, Parked, Request, RequestId, Ticket, TicketEvent, TicketKey,
-    Timestamp,
+    Timestamp, Watched,
 };
 use crate::ports::{LaneRow, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -29,6 +29,7 @@ enum Undo {
     Barrier(ClientNumber, Option<Fence>),
     Command(CommandId, Option<CommandRecord>),
     Lock(Uuid, Option<KeptLock>),
+    Watched(TicketKey, Option<Watched>),
     Parked,
     Audit,
 }
@@ -58,6 +59,7 @@ pub struct Rows {
     pub(super) barriers: BTreeMap<ClientNumber, Fence>,
     pub(super) commands: BTreeMap<CommandId, CommandRecord>,
     pub(super) locks: BTreeMap<Uuid, KeptLock>,
+    pub(super) watched: BTreeMap<TicketKey, Watched>,
     pub(super) parked: Vec<Parked>,
     pub(super) audit: Vec<AuditRow>,
     undo: Vec<Undo>,
@@ -114,6 +116,7 @@ impl Rows {
                 Undo::Barrier(client, before) => self.set_barrier(client, before),
                 Undo::Command(id, before) => self.set_command(id, before),
                 Undo::Lock(guid, before) => self.set_lock(guid, before),
+                Undo::Watched(ticket, before) => self.set_watched(ticket, before),
                 Undo::Parked => drop(self.parked.pop()),
                 Undo::Audit => drop(self.audit.pop()),
             }
@@ -229,6 +232,14 @@ impl Rows {
             None => self.locks.remove(&guid),
         };
         self.undo.push(Undo::Lock(guid, before));
+    }
+
+    pub(super) fn set_watched(&mut self, ticket: TicketKey, watched: Option<Watched>) {
+        let before = match watched {
+            Some(watched) => self.watched.insert(ticket, watched),
+            None => self.watched.remove(&ticket),
+        };
+        self.undo.push(Undo::Watched(ticket, before));
     }
 
     pub(super) fn add_parked(&mut self, message: Parked) {

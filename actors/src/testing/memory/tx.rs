@@ -2,8 +2,9 @@
 
 use super::rows::{Rows, level_made};
 use crate::model::{
-    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, Fence, Identity, KeptLock,
-    OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp,
+    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
+    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent,
+    TicketKey, Timestamp, Watched,
 };
 use crate::ports::{LaneRow, Tx, TxError};
 use uuid::Uuid;
@@ -109,6 +110,41 @@ impl Tx for Rows {
 
     fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError> {
         Ok(self.first_open(ticket).cloned())
+    }
+
+    fn open_requests(&mut self, backend: &BackendId) -> Result<u64, TxError> {
+        Ok(self.open_of(backend))
+    }
+
+    fn request_by_reference(
+        &mut self,
+        backend: &BackendId,
+        reference: &str,
+    ) -> Result<Option<Request>, TxError> {
+        let named =
+            |it: &&Request| it.backend == *backend && it.backend_ref.as_deref() == Some(reference);
+        Ok(self.all_requests().filter(named).last().cloned())
+    }
+
+    fn ticket_by_correlation_key(
+        &mut self,
+        key: &CorrelationKey,
+    ) -> Result<Option<Ticket>, TxError> {
+        Ok(self.ticket_by_correlation.get(key).map(|n| (*self.tickets[n]).clone()))
+    }
+
+    fn watched(&mut self, ticket: TicketKey) -> Result<Option<Watched>, TxError> {
+        Ok(self.watched.get(&ticket).cloned())
+    }
+
+    fn put_watched(&mut self, watched: &Watched) -> Result<(), TxError> {
+        self.set_watched(watched.ticket, Some(watched.clone()));
+        Ok(())
+    }
+
+    fn drop_watched(&mut self, ticket: TicketKey) -> Result<(), TxError> {
+        self.set_watched(ticket, None);
+        Ok(())
     }
 
     fn requests_in(&mut self, backend: &BackendId, state: State) -> Result<Vec<Request>, TxError> {

@@ -2,9 +2,10 @@
 //! its ticket.
 
 use super::World;
+use super::system::Made;
 use super::truth::Occurrence;
 use crate::logic::policy::{ClearedFirst, OnClear, RaisedAgain};
-use crate::model::{Alarm, AlarmRef, BackendId, MadeBy, Op, Request, State, Ticket};
+use crate::model::{Alarm, AlarmRef, BackendId, EventName, MadeBy, Op, Request, State, Ticket};
 use std::collections::{BTreeMap, HashMap};
 
 impl World {
@@ -23,6 +24,9 @@ impl World {
         let unsent = self.rows.all_events().find(|it| it.1.is_none());
         if let Some((event, _)) = unsent {
             return Some(("O3", format!("event {} of {} is not sent", event.n, event.ticket.key)));
+        }
+        if let Some(watched) = self.rows.all_watched().next() {
+            return Some(("G8", format!("{} is still watched", watched.ticket)));
         }
         let pending = self.systems.values().find(|it| !it.pending.is_empty())?;
         Some(("G1", format!("{} has not done what it was asked for", pending.id)))
@@ -101,6 +105,10 @@ impl World {
     fn check_ticket(&mut self, row: &Alarm, ticket: &Ticket) {
         let alarm = &row.at.alarm;
         let system = &self.systems[&ticket.backend];
+        if system.too_late.contains(&ticket.key) {
+            // Its backend broke its promise; that it is reported is checked at the ledger.
+            return;
+        }
         let made = system.tickets.iter().find(|made| made.key == ticket.key);
         let Some(create) = self.last_request(ticket, Some(Op::Create)) else {
             return self.fail("T5", format!("the create of {alarm} is gone"));
@@ -165,7 +173,8 @@ impl World {
         for system in self.systems.values() {
             for made in &system.tickets {
                 let ours = self.rows.ticket_row(made.key);
-                if ours.and_then(|it| it.backend_id.as_ref()) != Some(&made.id) {
+                let known = ours.and_then(|it| it.backend_id.as_ref()) == Some(&made.id);
+                if !known && !(system.too_late.contains(&made.key) && self.reported(made)) {
                     lost.insert(system.id.clone(), made.id.clone());
                 }
             }
@@ -173,6 +182,13 @@ impl World {
         if let Some((backend, id)) = lost.pop_first() {
             self.fail("G8", format!("{backend} has {id}, and nobody here knows it"));
         }
+    }
+
+    /// Do subscribers know that there is another ticket?
+    fn reported(&self, made: &Made) -> bool {
+        let of = self.rows.all_events().map(|row| &row.0).filter(|it| it.ticket.key == made.key);
+        of.filter(|it| it.event == EventName::DuplicateDetected)
+            .any(|it| it.error.as_ref().is_some_and(|error| error.reason.contains(&made.id)))
     }
 
     fn check_events(&mut self) {

@@ -22,15 +22,16 @@
 //! | G4 | first bytes and ledgers follow the order of acceptance | |
 //! | G6 | the intent is durable at the first byte (rule of *run*, free to check here) | |
 //! | G7 G9 | every create whose fate was unknown is held against the table of doubt | |
-//! | G8 | the ledgers hold one ticket a correlation key | |
-//! | G10 | retries are counted and timed at the ledgers | |
+//! | G8 | the ledgers hold one ticket a correlation key; what a backend did later than it promised is reported | |
+//! | G10 | retries are counted and timed at the ledgers, and so are pauses, paces and the budget | |
+//! | G11 | after so many failures in a row: one call after each pause | |
 //! | G13 | the epoch of every change that was applied | |
-//! | G14 | heads and searches in memory | in part: no admission yet |
+//! | G14 | heads and searches in memory; un-ended requests of each backend | |
 //! | G17 | nobody waits over a minute while a younger one goes | |
 //! | I1 | acknowledged is durable; arrivals are counted once | |
 //! | I2 | the level at the end is that of the newest event | |
 //! | O3 | publishes in flight and sequences, by a subscriber | |
-//! | L5 L7 L10 L11 G11 S1–S8 H1–H3 | | not yet: no code for them here |
+//! | L5 L7 L10 L11 S1–S8 H1–H3 | | not yet: no code for them here |
 
 mod ends;
 mod outside;
@@ -152,11 +153,10 @@ impl World {
     fn new(plan: &Plan, tracing: Trace) -> Self {
         let mut chance = Chance::new(plan.seed);
         let policy = plan::policy(&mut chance.rng);
-        let jumps = plan.faults.contains(&Fault::Jump);
         let systems: BTreeMap<_, _> = (0..plan.backends)
             .map(|n| {
                 let id = BackendId::new(["crm", "noc", "lab"][n as usize % 3]);
-                (id.clone(), System::new(id, plan::lane_settings(&mut chance.rng, jumps)))
+                (id.clone(), System::new(id, plan::lane_settings(&mut chance.rng, &plan.faults)))
             })
             .collect();
         let clients = chance.rng.usize(1..6);

@@ -2,13 +2,15 @@
 
 use super::World;
 use super::plan::Fault;
-use crate::changes::{Applied, Change, PersonSays, Settle, TakeIn};
+use super::system::{Later, written};
+use crate::changes::{Applied, Asked, Change, LaterAnswer, Outcome, PersonSays, Settle, TakeIn};
 use crate::logic::correlation::identity_by_id;
 use crate::logic::locks::{Holder, Wish};
 use crate::model::{
-    AlarmEvent, AlarmState, BackendId, Identity, Op, Severity, State, TicketEvent, TicketKey,
-    Timestamp,
+    AlarmEvent, AlarmState, BackendId, Found, Identity, Op, Severity, State, TicketEvent,
+    TicketKey, Timestamp,
 };
+use crate::ports::Call;
 use crate::testing::alarm_event;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub(super) struct Bus {
     messages: Vec<Message>,
     /// What the sources have yet to publish.
     to_come: usize,
+    /// Later answers that are on their way.
+    pub answers: usize,
     /// Event ids that arrived.
     heard: HashSet<uuid::Uuid>,
     /// The last sequence that a subscriber heard of each ticket.
@@ -241,6 +245,48 @@ impl World {
     }
 }
 
+/// Backends that answer later.
+impl World {
+    pub(super) fn answers_later(&mut self, backend: &BackendId, call: &Call, later: Later) {
+        let (Some(request), Some(ticket)) = (call.request, written(&call.work).cloned()) else {
+            return;
+        };
+        let asked = match (later.reference, self.chance.rng.u8(..3)) {
+            (Some(reference), 0) => Asked::Reference(reference),
+            (_, 1) => Asked::Correlation(ticket.correlation_key),
+            _ => Asked::Request(request),
+        };
+        let copies = if self.plan.faults.contains(&Fault::Repeat) { 2 } else { 1 };
+        let identity = identity_by_id(backend.as_str(), &self.chance.uuid().to_string());
+        for copy in 0..copies {
+            let (backend, asked, refused) = (backend.clone(), asked.clone(), later.refused.clone());
+            let late = self.chance.ms(0, 20_000) * copy;
+            self.bus.answers += 1;
+            self.outside(later.after + late, move |w| {
+                w.bus.answers -= 1;
+                w.meet("later answers");
+                let made = w.systems[&backend].tickets.iter().find(|it| it.key == ticket.key);
+                let found =
+                    made.map(|made| Found { backend_id: made.id.clone(), ..Found::default() });
+                let outcome = match refused {
+                    Some(error) => Outcome::Rejected(error),
+                    None => Outcome::Done(found.unwrap_or_default()),
+                };
+                let event_id = w.chance.event_id();
+                let watch_looks = w.systems[&backend].settings.watch_looks();
+                w.take_answer(LaterAnswer {
+                    identity,
+                    backend,
+                    asked,
+                    outcome,
+                    event_id,
+                    watch_looks,
+                });
+            });
+        }
+    }
+}
+
 /// People: settle what nobody can know, truthfully, and put credentials right.
 impl World {
     fn people_look(&mut self) {
@@ -293,6 +339,7 @@ impl World {
             who: "ann".into(),
             reason: "I looked".into(),
             event_id: self.chance.event_id(),
+            watch_looks: self.systems[&request.backend].settings.watch_looks(),
         };
         self.settle(settle);
     }

@@ -1,7 +1,8 @@
 //! What one seed plays: how many alarms, which faults, how long. Everything else follows from the
 //! seed by chance; a plan can be made smaller while it still fails.
 
-use crate::logic::lane::{Capability, LaneSettings};
+use crate::changes::Admission;
+use crate::logic::lane::{Capability, LaneSettings, Rate};
 use crate::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain};
 use fastrand::Rng;
 use std::time::Duration;
@@ -59,11 +60,15 @@ pub enum Fault {
     Drop,
     /// Scripts take ticket clients.
     Scripts,
+    /// A backend takes writes and answers later.
+    Later,
+    /// A create is done later than its backend promised.
+    TooLate,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Crash,
         Self::Replace,
         Self::Freeze,
@@ -89,6 +94,8 @@ impl Fault {
         Self::Skew,
         Self::Drop,
         Self::Scripts,
+        Self::Later,
+        Self::TooLate,
     ];
 }
 
@@ -162,8 +169,9 @@ pub(super) fn policy(rng: &mut Rng) -> Policy {
     }
 }
 
-/// `jumps`: a key's age is told by the wall clock, which must not jump further than the key lives.
-pub(super) fn lane_settings(rng: &mut Rng, jumps: bool) -> LaneSettings {
+pub(super) fn lane_settings(rng: &mut Rng, faults: &[Fault]) -> LaneSettings {
+    // A key's age is told by the wall clock, which must not jump further than the key lives.
+    let jumps = faults.contains(&Fault::Jump);
     let capability = [
         Capability::IdempotencyKey,
         Capability::ClientId,
@@ -182,6 +190,23 @@ pub(super) fn lane_settings(rng: &mut Rng, jumps: bool) -> LaneSettings {
         backoff: Duration::from_secs(1),
         backoff_max: Duration::from_secs(20),
         max_in_doubt: [2, 4, 16][rng.usize(..3)],
+        rate: (rng.u8(..4) == 0).then(|| Rate {
+            calls: rng.u32(1..5),
+            per: Duration::from_secs(rng.u64(1..10)),
+            burst: rng.u32(1..5),
+        }),
+        sweep_every: Duration::from_secs(20),
+        retry_burst: rng.u32(1..4),
+        breaker_after: rng.u32(2..7),
+        admission: match rng.u8(..4) {
+            0 => {
+                let creates_only_at = rng.u64(1..6);
+                Admission { creates_only_at, max_open: creates_only_at + rng.u64(1..6) }
+            }
+            _ => Admission::default(),
+        },
+        answers_later: faults.contains(&Fault::Later) && rng.u8(..2) == 0,
+        confirm_within: Duration::from_secs(rng.u64(20..90)),
         ..LaneSettings::default()
     }
 }

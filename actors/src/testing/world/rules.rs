@@ -7,7 +7,7 @@ use crate::changes::{Applied, Change, ChangeSet, End, PersonSays};
 use crate::logic::lane::{CLASSES, Capability, HEADS_MAX, READS_MAX, class_of};
 use crate::logic::locks::{Grant, Holder, Locks, Outcome, Wish};
 use crate::model::{
-    BackendId, ClientNumber, Epoch, Fence, MadeBy, Mono, Request, RequestId, State, TicketKey,
+    BackendId, ClientNumber, Epoch, Fence, MadeBy, Mono, Op, Request, RequestId, State, TicketKey,
 };
 use crate::ports::{Answer, Call, StoreError, Work};
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +32,13 @@ struct Door {
     /// Failures in a row that leave no doubt that nothing was done, and the last one's time.
     failed: (u32, u64),
     not_before: u64,
+    /// Calls in a row that failed, and until when its breaker keeps it closed for that.
+    failures: u32,
+    closed_until: u64,
+    /// When calls were begun.
+    begun: Vec<u64>,
+    first_calls: u64,
+    retries: u64,
 }
 
 /// What the rules remember.
@@ -59,11 +66,31 @@ impl World {
     }
 
     pub(super) fn watch_call_begun(&mut self, backend: &BackendId) {
+        let now = self.now;
+        let rate = self.systems[backend].settings.rate;
         let door = self.door(backend);
         door.in_flight += 1;
+        door.begun.push(now);
+        let fast = rate.and_then(|rate| {
+            let begun = door.begun.iter().rev().take(30);
+            (1..).zip(begun).find(|(calls, since)| {
+                let span = (now - **since) * u64::from(rate.calls);
+                *calls > u64::from(rate.burst) + span / millis(rate.per) + 1
+            })
+        });
+        let fast = fast.map(|(calls, since)| (calls, now - since));
         if door.in_flight > 1 {
             self.fail("G3", format!("{backend}: a second call while one is in flight"));
         }
+        if let Some((calls, span)) = fast {
+            self.fail("G10", format!("{backend}: {calls} calls within {span} ms, not {rate:?}"));
+        }
+    }
+
+    pub(super) fn watch_quiet(&mut self, backend: &BackendId, quiet: Duration) {
+        let until = self.now + millis(quiet);
+        let door = self.door(backend);
+        door.not_before = door.not_before.max(until);
     }
 
     /// The process, or the gateway in it, is gone: its connections are closed.
@@ -81,6 +108,8 @@ impl World {
         let door = self.door(backend);
         door.not_before = 0;
         door.failed = (0, 0);
+        door.failures = 0;
+        door.closed_until = 0;
     }
 
     pub(super) fn watch_not_sent(&mut self, _: &BackendId) {
@@ -107,6 +136,11 @@ impl World {
             let early = door.not_before - now;
             self.fail("G10", format!("{backend} was called {early} ms before it asked to be"));
         }
+        let door = self.door(backend);
+        if now < door.closed_until {
+            let early = door.closed_until - now;
+            self.fail("G11", format!("{backend} was called {early} ms before its next probe"));
+        }
         let Some(target) = written(&call.work) else { return };
         let Some(id) = call.request else {
             return self.fail("G6", "a write without a request".to_owned());
@@ -128,6 +162,19 @@ impl World {
         if clear && self.watch.retry_not_before.get(&id).is_some_and(|at| now < *at) {
             self.fail("G10", format!("{id} is sent again before its pause was over"));
         }
+        let elapsed = now - self.born;
+        let burst = u64::from(self.systems[backend].settings.retry_burst);
+        let door = self.door(backend);
+        if request.refusals > 0 {
+            door.retries += 1
+        } else {
+            door.first_calls += 1
+        }
+        // Two at most while the budget is read and written.
+        if door.retries > burst + 2 + door.first_calls / 5 + elapsed / 10_000 {
+            let (retries, first) = (door.retries, door.first_calls);
+            self.fail("G10", format!("{backend}: {retries} retries beside {first} first calls"));
+        }
         if let Work::Create { .. } = call.work {
             let key = target.key;
             self.check_create(backend, key);
@@ -141,7 +188,8 @@ impl World {
         let Some(unknown) = self.watch.unknown.get(&key) else { return };
         let settings = &self.systems[backend].settings;
         let now = self.now;
-        let settle = 2 * millis(settings.timeout) + millis(settings.index_lag);
+        let taken = if settings.answers_later { millis(settings.confirm_within) } else { 0 };
+        let settle = 2 * millis(settings.timeout) + taken + millis(settings.index_lag);
         let apart = millis(settings.index_lag.max(Duration::from_secs(1)));
         let jumped = self.watch.jumped_at.is_some_and(|at| at >= unknown.since);
         let broken = match settings.capability {
@@ -228,7 +276,23 @@ impl World {
             }
             _ => door.failed = (0, now),
         }
-        if let (Some((key, first_sent)), Answer::InDoubt(_)) = (sent, answer) {
+        match answer {
+            Answer::NotSent(_) | Answer::Retryable { .. } | Answer::InDoubt(_) => {
+                door.failures += 1;
+                if door.failures >= settings.breaker_after {
+                    door.closed_until = now + shortest(door.failures - settings.breaker_after + 1);
+                }
+            }
+            Answer::Busy { .. } => {}
+            _ => door.failures = 0,
+        }
+        let probe = door.failures > settings.breaker_after;
+        // Its later answer may have come before.
+        let ended = call.request.and_then(|id| self.rows.request_row(id));
+        let ended = ended.is_some_and(|request| request.state.ended());
+        if let (Some((key, first_sent)), Answer::InDoubt(_) | Answer::Acknowledged { .. }) =
+            (sent.filter(|_| !ended), answer)
+        {
             self.meet("creates in doubt");
             self.unknown_from(key, first_sent, now);
         }
@@ -241,7 +305,7 @@ impl World {
             self.watch.retry_not_before.insert(id, now + pause);
             // What is sent again by its key is bounded by the key's age, not by a count.
             let known = !sent.is_some_and(|(key, _)| self.watch.unknown.contains_key(&key));
-            if times > settings.retries + 1 && known {
+            if times > settings.retries + 1 && known && !probe {
                 self.fail("G10", format!("{id} was tried {times} times"));
             }
         }
@@ -272,6 +336,9 @@ impl World {
                 || Some(&made.id) == target.backend_id.as_ref()
         });
         let (first, second) = (of.next(), of.next());
+        if self.systems[backend].too_late.contains(&target.key) {
+            return;
+        }
         if let (Some(first), Some(second)) = (first, second) {
             let what = format!("{} and {} carry {}", first.id, second.id, first.correlation);
             return self.fail("G8", what);
@@ -348,7 +415,10 @@ impl World {
         }
         for (change, applied) in set.0.iter().zip(applied) {
             match (change, applied) {
-                (Change::Decide(it), Applied::Decided { .. }) => {
+                (Change::Decide(it), Applied::Decided { request, .. }) => {
+                    if let Some(request) = request {
+                        self.check_room(request);
+                    }
                     if before.version != Some(it.version)
                         || before.asked_for.is_some()
                         || it.ticket.map(|(_, sequence)| sequence) != before.sequence
@@ -362,6 +432,12 @@ impl World {
                 {
                     self.fail("I1", format!("a repeat counted for {}", it.event.alarm));
                 }
+                (_, Applied::Later(Some(it))) => {
+                    self.meet("requests ended by a later answer");
+                    if it.request.state == State::Rejected {
+                        self.watch.unknown.remove(&it.ticket.key);
+                    }
+                }
                 (Change::Conclude(_) | Change::Settle(_), Applied::Concluded(it)) => {
                     self.meet(it.request.state.as_str());
                 }
@@ -369,6 +445,26 @@ impl World {
                 (Change::Intend(_), Applied::Skipped) => self.meet("intents skipped"),
                 _ => {}
             }
+        }
+    }
+
+    /// G14: how much a backend has open.
+    fn check_room(&mut self, request: &Request) {
+        let admission = self.systems[&request.backend].settings.admission;
+        let open = self.rows.open_of(&request.backend);
+        let most = match request.op {
+            Op::Create | Op::Reopen => admission.max_open,
+            Op::Update | Op::Close => admission.creates_only_at,
+        };
+        if open >= most {
+            self.meet("backends full");
+        }
+        if open > most {
+            let what = format!(
+                "{} has {open} open requests, and {most} are admitted",
+                request.op.as_str()
+            );
+            self.fail("G14", what);
         }
     }
 

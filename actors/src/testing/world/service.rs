@@ -8,17 +8,18 @@ use super::plan::Fault;
 use super::system::System;
 use super::{INSTANCE, World};
 use crate::changes::{
-    Applied, Change, ChangeSet, Context, Decide, Level, LockProof, Settle, TakeLane,
+    Applied, Change, ChangeSet, Concluded, Context, Decide, LaterAnswer, Level, LockProof, Refusal,
+    Settle, TakeLane,
 };
 use crate::logic::flow::{Decided, Flow, Next};
-use crate::logic::lane::{Effect, HEADS_MAX, Input, Lane, Read, Turn};
+use crate::logic::lane::{Effect, HEADS_MAX, Input, Lane, Read, SWEEP_PAGE, Turn};
 use crate::logic::locks::{FENCE_BLOCK, Grant, Holder, Locks, Outcome, Wish};
 use crate::logic::outbox::{Effect as Out, Input as In, Outbox};
 use crate::logic::policy::OnClear;
 use crate::model::{
     Alarm, BackendId, ClientNumber, Fence, Mono, OccurrenceRef, Op, Request, RequestId, TicketKey,
 };
-use crate::ports::{Answer, Call, DueAlarm, StoreError, Work};
+use crate::ports::{Answer, Call, DueAlarm, Heard, StoreError, Work};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -322,15 +323,17 @@ impl World {
                     let with = |request: Request| {
                         w.rows.ticket_row(request.ticket).map(|ticket| (request, ticket.clone()))
                     };
-                    doubts.into_iter().filter_map(with).collect::<Vec<_>>()
+                    let doubts = doubts.into_iter().filter_map(with).collect::<Vec<_>>();
+                    (doubts, w.rows.in_state(&of, crate::model::State::Acknowledged))
                 },
-                move |w, doubts| {
+                move |w, rows| {
                     if w.service.gateway != me {
                         return;
                     }
-                    match doubts {
-                        Some(doubts) => {
-                            w.feed(&backend, Input::Taken { epoch, pause, doubts });
+                    match rows {
+                        Some((doubts, unconfirmed)) => {
+                            let taken = Input::Taken { epoch, pause, doubts, unconfirmed };
+                            w.feed(&backend, taken);
                             w.wake_outbox();
                         }
                         None => w.gateway(1_000, move |w| w.take_lane(backend)),
@@ -359,6 +362,7 @@ impl World {
 
     fn perform(&mut self, backend: &BackendId, effect: Effect) -> Option<Input> {
         match effect {
+            Effect::LoadWatched(after) => self.load_watched(backend.clone(), after),
             Effect::Load(class) => self.load(backend.clone(), class),
             Effect::Store(turn, set) => self.store(backend.clone(), turn, set),
             Effect::Call(turn, call) => self.call(backend.clone(), turn, call),
@@ -409,6 +413,19 @@ impl World {
                     None => Input::Loaded { class, all: false, requests: None, next_ready: None },
                 };
                 w.feed(&backend, input);
+            },
+        );
+    }
+
+    fn load_watched(&mut self, backend: BackendId, after: u64) {
+        let me = self.service.gateway;
+        let of = backend.clone();
+        self.read(
+            move |w| w.rows.watched_of(&of, after, SWEEP_PAGE),
+            move |w, rows| {
+                if w.service.gateway == me {
+                    w.feed(&backend, Input::Watched(rows));
+                }
             },
         );
     }
@@ -471,18 +488,47 @@ impl World {
     /// `Handler<SettleRequest>`.
     pub(super) fn settle(&mut self, settle: Settle) {
         self.apply(Change::Settle(Box::new(settle)), move |w, answer| {
-            let Some(Applied::Concluded(concluded)) = answer.ok().and_then(|mut it| it.pop())
-            else {
-                return;
-            };
-            w.wake_outbox();
-            if let Some(due) = &concluded.due {
-                w.wake_flows(due);
-            }
-            if let Some(next) = concluded.next {
-                w.submit(next);
+            if let Some(Applied::Concluded(it)) = answer.ok().and_then(|mut it| it.pop()) {
+                w.moved(*it);
             }
         });
+    }
+
+    /// `Handler<TakeAnswer>`; the bus brings it again until it is stored.
+    pub(super) fn take_answer(&mut self, answer: LaterAnswer) {
+        if !self.up || self.now < self.frozen_until {
+            return self.outside(1_000, move |w| w.take_answer(answer));
+        }
+        let life = self.life;
+        let again = answer.clone();
+        // Should the process die before it is stored, nobody is told: it comes again.
+        self.outside(60_000, move |w| {
+            if w.life != life && !w.rows.knows(&again.identity) {
+                w.take_answer(again);
+            }
+        });
+        let again = answer.clone();
+        self.apply(Change::LaterAnswer(Box::new(answer)), move |w, applied| match applied {
+            Ok(mut applied) => {
+                if let Some(Applied::Later(Some(it))) = applied.pop() {
+                    w.moved(*it);
+                }
+            }
+            Err(StoreError::Refused(_)) => w.meet("later answers parked"),
+            Err(StoreError::Down(_)) => w.inside(1_000, move |w| w.take_answer(again)),
+        });
+    }
+
+    fn moved(&mut self, concluded: Concluded) {
+        self.wake_outbox();
+        if let Some(due) = &concluded.due {
+            self.wake_flows(due);
+        }
+        let backend = concluded.request.backend.clone();
+        self.feed(&backend, Input::Moved(concluded.request.id));
+        if let Some(next) = concluded.next {
+            self.submit(next);
+        }
     }
 }
 
@@ -525,6 +571,9 @@ impl World {
             let hear = move |w: &mut World| w.heard_by(me, backend, turn, &call, answer);
             self.push(at, Some(life), Box::new(hear));
         }
+        if let Some(later) = fate.later {
+            self.answers_later(&backend, &call, later);
+        }
         let Some(done_after) = fate.done_after else { return };
         let key = super::system::written(&call.work).map(|ticket| ticket.key);
         self.system(&backend).pending.extend(key);
@@ -555,7 +604,12 @@ impl World {
         }
         self.note(|| format!("<- {backend} {}: {}", super::rules::told_call(call), told(&answer)));
         self.watch_heard(&backend, call, &answer);
-        self.feed(&backend, Input::Answered(turn, answer));
+        let quiet = self.strikes(Fault::Busy, 25).then(|| {
+            let span = Duration::from_secs(self.chance.rng.u64(1..15));
+            self.watch_quiet(&backend, span);
+            span
+        });
+        self.feed(&backend, Input::Answered(turn, Heard { answer, quiet }));
     }
 }
 
@@ -609,7 +663,15 @@ impl World {
             let (now, me) = (self.clocks().wall, self.service.dispatcher);
             let (of, backend) = (backend.clone(), backend.clone());
             self.read(
-                move |w| w.rows.due_alarms(&of, now, DUE_MAX),
+                move |w| {
+                    let admission = w.systems[&of].settings.admission;
+                    let open = w.rows.open_of(&of);
+                    let only_new = !admission.admits(Op::Update, open);
+                    match only_new && !admission.admits(Op::Create, open) {
+                        true => Vec::new(),
+                        false => w.rows.due_alarms(&of, now, only_new, DUE_MAX),
+                    }
+                },
                 move |w, rows| {
                     if w.service.dispatcher == me {
                         w.due(&backend, rows);
@@ -716,11 +778,13 @@ impl World {
             event_id: self.chance.event_id(),
             decision: decided.decision,
             reason: decided.reason,
+            admission: self.systems[&backend].settings.admission,
         };
         let stall = self.stall();
         self.inside(stall, move |w| {
             w.apply(Change::Decide(Box::new(decide)), move |w, answer| {
-                let again = answer.is_err();
+                let full = StoreError::Refused(Refusal::Full);
+                let again = answer.as_ref().is_err_and(|error| *error != full);
                 for one in answer.into_iter().flatten() {
                     let Applied::Decided { request, first, events } = one else { continue };
                     if let Some(request) = request.filter(|_| first) {

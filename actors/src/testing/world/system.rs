@@ -36,6 +36,9 @@ pub(super) struct System {
     /// Requests that it said no to, or said that it did not do.
     pub refused: Vec<RequestId>,
     pub not_done: Vec<RequestId>,
+    /// Creates that were done later than promised: there may be two.
+    pub too_late: Vec<TicketKey>,
+    references: u64,
 }
 
 /// What becomes of a call, in milliseconds from its first byte.
@@ -46,6 +49,17 @@ pub(super) struct Fate {
     pub heard_after: u64,
     /// What is heard; none: what was truly done or read.
     pub heard: Option<Answer>,
+    /// What is said of it later.
+    pub later: Option<Later>,
+}
+
+/// A later answer.
+pub(super) struct Later {
+    /// From the first byte.
+    pub after: u64,
+    pub reference: Option<String>,
+    /// None: it was done; else why it was refused.
+    pub refused: Option<TicketError>,
 }
 
 fn millis(span: Duration) -> u64 {
@@ -68,6 +82,8 @@ impl System {
             calls: 0,
             refused: Vec::new(),
             not_done: Vec::new(),
+            too_late: Vec::new(),
+            references: 0,
         }
     }
 
@@ -76,7 +92,12 @@ impl System {
         self.calls += 1;
         let time_out = millis(self.settings.timeout);
         let slow = if chance.one_in(5) { time_out * 3 / 4 } else { 60 };
-        let heard = |heard_after, heard| Fate { done_after: None, heard_after, heard: Some(heard) };
+        let heard = |heard_after, heard| Fate {
+            done_after: None,
+            heard_after,
+            heard: Some(heard),
+            later: None,
+        };
         if self.away_until > now {
             return heard(1, Answer::NotSent("connection refused".into()));
         }
@@ -86,8 +107,16 @@ impl System {
         let request = call.request;
         let is_read = matches!(call.work, Work::Get { .. } | Work::Search { .. });
         let done_after = chance.ms(5, slow.max(6));
-        let good = Fate { done_after: Some(done_after), heard_after: done_after + 5, heard: None };
         let has = |fault: Fault| faults.contains(&fault);
+        if self.settings.answers_later && !is_read && !chance.one_in(4) {
+            return self.take(call, faults, chance);
+        }
+        let good = Fate {
+            done_after: Some(done_after),
+            heard_after: done_after + 5,
+            heard: None,
+            later: None,
+        };
         if faults.is_empty() || !chance.one_in(3) {
             return good;
         }
@@ -102,17 +131,34 @@ impl System {
                 done_after: Some(chance.ms(1, when_lost)),
                 heard_after: when_lost,
                 heard: Some(lost),
+                later: None,
             },
+            Fault::TooLate
+                if matches!(call.work, Work::Create { .. })
+                    && self.settings.capability == Capability::Searchable =>
+            {
+                self.too_late.extend(written(&call.work).map(|ticket| ticket.key));
+                let settle = millis(self.settings.settle());
+                Fate {
+                    // Within the time in which its ticket is watched.
+                    done_after: Some(settle + chance.ms(1, 120_000)),
+                    heard_after: when_lost,
+                    heard: Some(lost),
+                    later: None,
+                }
+            }
             Fault::LateApply if !is_read => Fate {
                 done_after: Some(chance.ms(time_out / 2, 2 * time_out - 1)),
                 heard_after: when_lost,
                 heard: Some(lost),
+                later: None,
             },
             Fault::LostCall => heard(when_lost, lost),
             Fault::Gibberish => Fate {
                 done_after: (!is_read && chance.one_in(2)).then(|| chance.ms(1, 50)),
                 heard_after: 60,
                 heard: Some(Answer::InDoubt(error("200 with HTML"))),
+                later: None,
             },
             Fault::Busy => heard(30, Answer::Busy { error: error("429"), retry_after }),
             Fault::Retryable => {
@@ -125,6 +171,37 @@ impl System {
             }
             Fault::LyingSearch => heard(30, self.lie(call, chance)),
             _ => good,
+        }
+    }
+
+    /// The write is taken: it is done, or refused, within `confirm_within`. Its acknowledgement may
+    /// be lost, and its later answer may overtake it.
+    fn take(&mut self, call: &Call, faults: &[Fault], chance: &mut Chance) -> Fate {
+        let has = |fault: Fault| faults.contains(&fault);
+        self.references += 1;
+        let reference = chance.one_in(2).then(|| format!("{}-ref-{}", self.id, self.references));
+        let time_out = millis(self.settings.timeout);
+        let soon = if chance.one_in(2) { 200 } else { millis(self.settings.confirm_within) - 1 };
+        let done_after = chance.ms(5, soon);
+        let refused = (has(Fault::Refuse) && chance.one_in(5)).then(|| error("refused later"));
+        if refused.is_some() {
+            self.refused.extend(call.request);
+        }
+        let late = if chance.one_in(5) { 300_000 } else { 500 };
+        let said = !(has(Fault::BusLoss) && chance.one_in(5));
+        let heard = match has(Fault::LostAnswer) && chance.one_in(6) {
+            true => Answer::InDoubt(error("the acknowledgement was lost")),
+            false => Answer::Acknowledged { backend_ref: reference.clone() },
+        };
+        Fate {
+            done_after: refused.is_none().then_some(done_after),
+            heard_after: chance.ms(5, time_out.min(400)),
+            heard: Some(heard),
+            later: said.then(|| Later {
+                after: done_after + chance.ms(0, late),
+                reference,
+                refused,
+            }),
         }
     }
 

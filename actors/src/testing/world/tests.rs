@@ -2,14 +2,35 @@
 
 use super::*;
 use crate::testing::mutants::{self, Mutant};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Seeds within which a break must be caught.
 const CAUGHT_WITHIN: u64 = 4_000;
 
+/// Does each of them, on all cores.
+fn on_all_cores<T: Send>(of: usize, each: impl Fn(usize) -> Option<T> + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= of {
+                return found;
+            }
+            found.extend(each(n));
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
 #[test]
 fn every_mutant_is_caught_by_its_rule() {
-    let mut missed = Vec::new();
-    for mutant in Mutant::ALL.iter().copied() {
+    let missed = on_all_cores(Mutant::ALL.len(), |n| {
+        let mutant = Mutant::ALL[n];
         let broken = |seed| mutants::with(mutant, || play(&Plan::of(seed), Trace::Off)).broken;
         // Many a break shows first by its consequences; it must also be seen by its own rule.
         let own = |rule: &str| mutant.caught_by().contains(&rule);
@@ -19,24 +40,24 @@ fn every_mutant_is_caught_by_its_rule() {
             first.get_or_insert((rule, seed + 1));
             own(rule).then_some((rule, seed + 1))
         });
-        match (caught, first) {
-            (Some((rule, seeds)), Some((at_first, after))) => {
-                println!("{mutant:?}: {rule} after {seeds} seeds ({at_first} after {after})");
-            }
-            _ => missed.push((mutant, first)),
+        if let (Some((rule, seeds)), Some((at_first, after))) = (caught, first) {
+            println!("{mutant:?}: {rule} after {seeds} seeds ({at_first} after {after})");
+            return None;
         }
-    }
+        Some((mutant, first))
+    });
     assert!(missed.is_empty(), "not caught, with what was seen instead: {missed:#?}");
 }
 
 #[test]
 fn every_rule_holds_over_two_thousand_seeds() {
-    for seed in 0..2_000 {
-        let plan = Plan::of(seed);
-        if let Some(broken) = play(&plan, Trace::Off).broken {
-            let last = play(&plan, Trace::Last).trace;
-            let lines: Vec<_> = last.into_iter().collect();
-            panic!("seed {seed} broke {broken:?}\n{}", lines.join("\n"));
-        }
+    let broken = on_all_cores(2_000, |seed| {
+        let plan = Plan::of(seed as u64);
+        let broken = play(&plan, Trace::Off).broken?;
+        let lines: Vec<_> = play(&plan, Trace::Last).trace.into_iter().collect();
+        Some(format!("seed {seed} broke {broken:?}\n{}", lines.join("\n")))
+    });
+    if let Some(first) = broken.first() {
+        panic!("{} seeds, the first:\n{first}", broken.len());
     }
 }
