@@ -17,6 +17,7 @@ const ONE_OF: &[&[&str]] = &[
     &["password", "password_file"],
     &["token", "token_file"],
     &["value", "value_file"],
+    &["client_secret", "client_secret_file"],
 ];
 
 /// A preset's text (TOML), to be read and copied from.

@@ -1,8 +1,8 @@
 //! Descriptions: what is read, what is refused and how that is told.
 
 use super::connection::{CONNECTION_KEYS, ConnectionDescription};
+use super::described::wire::{WIRE_KEYS, WireDescription};
 use super::description::{LANE_KEYS, LaneDescription};
-use super::rest::wire::{REST_KEYS, RestDescription};
 use super::*;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn every_key_of_a_part_is_dealt_out_to_it() {
     for (keys, known) in [
         (LANE_KEYS, keys_of::<LaneDescription>()),
         (CONNECTION_KEYS, keys_of::<ConnectionDescription>()),
-        (REST_KEYS, keys_of::<RestDescription>()),
+        (WIRE_KEYS, keys_of::<WireDescription>()),
     ] {
         let mut keys = keys.to_vec();
         keys.sort();
@@ -84,7 +84,7 @@ fn every_mistake_is_told_with_its_key() {
         "search = { method = 'GET', path = '/t', query = [['q', '{{ correlation_key }}']], ";
     for (more, key, says) in [
         ("id = 'CRM'", "backend.id", "a-z"),
-        ("type = 'soap'", "backend.crm.type", "rest"),
+        ("type = 'corba'", "backend.crm.type", "rest"),
         ("preset = 'jira'", "backend.crm.preset", "simulated-rest"),
         ("bogus = 1", "backend.crm.bogus", "base_url"),
         ("create = { bogus = 1 }", "backend.crm.create", "unknown field"),
@@ -102,11 +102,11 @@ fn every_mistake_is_told_with_its_key() {
         ("create = { path = 't' }", "backend.crm.create.path", "/"),
         ("create = { path = '/{{ kind' }", "backend.crm.create.path", "syntax"),
         ("create = { path = '/{{ kid }}' }", "backend.crm.create", "kid"),
-        ("create = { json = { a = { b = ['{{'] } } }", "backend.crm.create.json.a.b.0", "syntax"),
+        ("create = { json = { a = { b = ['{{'] } } }", "backend.crm.create.json.a.b[0]", "syntax"),
         ("create = { body = '{\"a\": \"{{ fields.a }}\"}' }", "backend.crm.create.body", "quotes"),
         (
             "create = { query = [['a', '{{ x|no }}']] }",
-            "backend.crm.create.query.0.value",
+            "backend.crm.create.query[0].value",
             "filter",
         ),
         ("create = { query = [['a']] }", "backend.crm.create.query", "length"),
@@ -115,12 +115,12 @@ fn every_mistake_is_told_with_its_key() {
         ("read = { fields = { a = '$[' } }", "backend.crm.read.fields.a", "JSONPath"),
         ("error = { code = '$[' }", "backend.crm.error.code", "JSONPath"),
         (
-            "create = { success = { json_required = ['$['] } }",
-            "backend.crm.create.success.json_required.0",
+            "create = { success = { required = ['$['] } }",
+            "backend.crm.create.success.required[0]",
             "JSONPath",
         ),
         ("create = { success = { any_body = true } }", "backend.crm.create.success.any_body", "id"),
-        ("create = { failure = [{ means = 'busy' }] }", "backend.crm.create.failure.0", "status"),
+        ("create = { failure = [{ means = 'busy' }] }", "backend.crm.create.failure[0]", "status"),
         ("failure = [{ status = [1], means = 'odd' }]", "backend.crm.failure", "busy"),
         ("statuses = { open = 'opened' }", "backend.crm.statuses.open", "acknowledged"),
         ("auth = { type = 'bearer' }", "backend.crm.auth.token", "token_file"),

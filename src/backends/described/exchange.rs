@@ -1,9 +1,9 @@
 //! One request and its answer over HTTP.
 //!
-//! What always holds: exactly one request, and only if the clock has not passed `send_by`. It ends
-//! within `timeout` of that look at the clock, connecting included, by closing the connection if
-//! need be: so that no call is under way later than `send_by` + `timeout`, on which a take-over of
-//! the lane relies (rule G3). Only what failed before the first byte is `NotSent`.
+//! What always holds: exactly one request, and only if the clock has not passed `send_by`. It ends at
+//! `ends`, which lies at most the call's `timeout` after that look at the clock, by closing the
+//! connection if need be: so that no call is under way later than `send_by` + `timeout`, on which a
+//! take-over of the lane relies (rule G3). Only what failed before the first byte is `NotSent`.
 //!
 //! What it leaves to others: what the answer means (`judge`).
 
@@ -14,14 +14,14 @@ use reqwest::{Client, Request, Response};
 use std::time::Duration;
 use ticketgate_actors::model::{Mono, Timestamp};
 use ticketgate_actors::ports::Clock;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Nobody waits longer because a backend says so; it is asked again instead.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// How an exchange ended.
 #[derive(Debug)]
-pub(super) enum Exchange {
+pub(in crate::backends) enum Exchange {
     /// Nothing left this machine.
     NotSent(String),
     /// Something may have arrived there; no whole answer came back.
@@ -32,28 +32,32 @@ pub(super) enum Exchange {
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(in crate::backends) struct Answered {
     pub status: u16,
+    pub headers: HeaderMap,
     pub retry_after: Option<Duration>,
     pub html: bool,
     pub body: Vec<u8>,
 }
 
 /// The limits of one exchange.
-pub(super) struct Limits {
-    pub send_by: Mono,
+pub(in crate::backends) struct Limits {
+    /// None: the first request of its call was sent in time.
+    pub send_by: Option<Mono>,
+    pub ends: Instant,
+    /// How long the whole call may take, for what is told.
     pub timeout: Duration,
     pub answer_bytes: usize,
 }
 
 /// Sends a request, once, and reads the whole answer.
-pub(super) async fn exchange(
+pub(in crate::backends) async fn exchange(
     client: &Client,
     request: Request,
     limits: &Limits,
     clock: &dyn Clock,
 ) -> Exchange {
-    if clock.now().mono > limits.send_by {
+    if limits.send_by.is_some_and(|send_by| clock.now().mono > send_by) {
         return Exchange::NotSent("it was too late to send it (send_within)".to_owned());
     }
     let exchange = async {
@@ -66,7 +70,7 @@ pub(super) async fn exchange(
         }
     };
     // Dropping the exchange closes its connection.
-    let in_time = timeout(limits.timeout, exchange).await;
+    let in_time = timeout_at(limits.ends, exchange).await;
     in_time.unwrap_or_else(|_| {
         Exchange::Lost(format!("no whole answer in {}", words::format_duration(limits.timeout)))
     })
@@ -76,6 +80,7 @@ async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Excha
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers(), clock.now().wall);
     let html = is_html(response.headers());
+    let headers = response.headers().clone();
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
@@ -85,7 +90,9 @@ async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Excha
                 ));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Exchange::Answered(Answered { status, retry_after, html, body }),
+            Ok(None) => {
+                return Exchange::Answered(Answered { status, headers, retry_after, html, body });
+            }
             Err(error) => return Exchange::Lost(format!("the answer was cut: {}", causes(&error))),
         }
     }

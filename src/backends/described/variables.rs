@@ -20,16 +20,27 @@ pub(super) const NAMES: &[&str] = &[
     "limit",
     "name",
     "value",
+    "page",
+    "offset",
+    "cursor",
+    "page_size",
+    "kept",
 ];
 
 /// The variables of one call, by name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Variables(BTreeMap<&'static str, Value>);
+pub(super) struct Variables {
+    named: BTreeMap<&'static str, Value>,
+    /// What steps kept, by step and name.
+    kept: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+}
 
 impl Variables {
     /// Those of a call.
     pub fn of(call: &Call) -> Self {
         let mut these = Self::default();
+        // That nothing was kept is no mistake of a template's.
+        these.set("kept", Value::from(BTreeMap::<String, Value>::new()));
         if let Some(request) = call.request {
             these.set("request_id", request.to_string());
         }
@@ -68,18 +79,25 @@ impl Variables {
 
     /// The entries of `where`.
     pub fn entries(&self) -> Vec<(Value, Value)> {
-        let Some(entries) = self.0.get("where") else { return Vec::new() };
+        let Some(entries) = self.named.get("where") else { return Vec::new() };
         let names = entries.try_iter().into_iter().flatten();
         names.map(|name| (name.clone(), entries.get_item(&name).unwrap_or_default())).collect()
     }
 
     /// As templates take them.
     pub fn as_value(&self) -> Value {
-        Value::from_pairs(self.0.iter().map(|(name, value)| (*name, value.clone())))
+        Value::from_pairs(self.named.iter().map(|(name, value)| (*name, value.clone())))
     }
 
-    fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.0.insert(name, value.into());
+    /// Gives a variable its value.
+    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.named.insert(name, value.into());
+    }
+
+    /// What a step kept, under its name.
+    pub fn keep(&mut self, step: &str, kept: BTreeMap<String, serde_json::Value>) {
+        self.kept.insert(step.to_owned(), kept);
+        self.set("kept", Value::from(Serde(&self.kept)));
     }
 
     fn set_kind(&mut self, kind: Kind) {
@@ -102,11 +120,23 @@ pub(super) fn stand_ins() -> Value {
     Value::from_pairs(NAMES.iter().map(|name| {
         let value = match *name {
             "fields" | "where" => Value::from_object(AnyField),
-            "limit" => Value::from(1),
+            "limit" | "page" | "offset" | "page_size" => Value::from(1),
+            "kind" => Value::from("incident"),
+            "kept" => Value::from_object(AnyStep),
             _ => Value::from("x"),
         };
         (*name, value)
     }))
+}
+
+/// What steps kept: whatever the step, all names are found.
+#[derive(Debug)]
+struct AnyStep;
+
+impl Object for AnyStep {
+    fn get_value(self: &Arc<Self>, _: &Value) -> Option<Value> {
+        Some(Value::from_object(AnyField))
+    }
 }
 
 /// A map in which every name is found.

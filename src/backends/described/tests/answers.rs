@@ -140,7 +140,7 @@ async fn success_is_what_the_description_says() {
     let more = r#"
         [update.success]
         status = [200, 409]
-        json_required = ["$.ok"]
+        required = ["$.ok"]
         [close.success]
         any_body = true
     "#;

@@ -1,17 +1,21 @@
 //! Templates: compiled once, each in the style of the place where its text goes.
 //!
 //! What always holds: a value can never say more than its place allows. In a path it is escaped and
-//! never empty, in a JSON body it is a JSON value, as an item of a JSON table it is a string. Work
-//! is bounded by fuel, so that no template hangs a lane.
+//! never empty, in a JSON body it is a JSON value, as an item of a JSON table it is a string, in XML it
+//! is text. Work is bounded by fuel, so that no template hangs a lane.
 //!
 //! What it leaves to others: which variables there are (`variables`), putting the texts together
 //! (`request`).
 
+use super::maps::{Map, Times};
 use super::variables::stand_ins;
-use minijinja::value::Value;
+use super::xml;
+use minijinja::value::{Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Steps a template may take: some thousand values, and a second at the very most.
 const FUEL: u64 = 200_000;
@@ -27,7 +31,21 @@ pub(super) enum Style {
     Json,
     /// A string within JSON: as it is; what is missing is empty.
     Item,
+    /// What an envelope holds: values are text and must not be missing.
+    Xml,
 }
+
+/// What filters know of a description.
+#[derive(Debug)]
+pub(super) struct Words {
+    pub maps: BTreeMap<String, Map>,
+    pub times: Times,
+    /// A template is only being tried out: a map gives an example for a stand-in.
+    trying: AtomicBool,
+}
+
+/// Stands for a time when a template is tried out.
+const ANY_TIME: &str = "2026-11-21T10:00:00Z";
 
 /// A compiled template.
 #[derive(Debug)]
@@ -45,19 +63,29 @@ pub(super) struct Templates {
     line: Environment<'static>,
     json: Environment<'static>,
     item: Environment<'static>,
+    xml: Environment<'static>,
+    words: Arc<Words>,
     used: BTreeSet<String>,
 }
 
 impl Templates {
     /// None yet.
-    pub fn new() -> Self {
+    pub fn new(words: Words) -> Self {
+        let words = Arc::new(words);
         Self {
-            path: environment(Style::Path),
-            line: environment(Style::Line),
-            json: environment(Style::Json),
-            item: environment(Style::Item),
+            path: environment(Style::Path, &words),
+            line: environment(Style::Line, &words),
+            json: environment(Style::Json, &words),
+            item: environment(Style::Item, &words),
+            xml: environment(Style::Xml, &words),
+            words,
             used: BTreeSet::new(),
         }
+    }
+
+    /// Maps and times.
+    pub fn words(&self) -> &Arc<Words> {
+        &self.words
     }
 
     /// Compiles a template; its name must be its own.
@@ -67,14 +95,20 @@ impl Templates {
     pub fn add(&mut self, name: &str, text: &str, style: Style) -> Result<Template, String> {
         let expression = match style {
             Style::Line | Style::Item => only_expression(text),
-            Style::Path | Style::Json => None,
+            Style::Path | Style::Json | Style::Xml => None,
         };
+        let words = Arc::clone(&self.words);
         let environment = self.environment_mut(style);
         environment.add_template_owned(name.to_owned(), text.to_owned()).map_err(in_words)?;
         let compiled = environment.get_template(name).map_err(in_words)?;
-        let names = compiled.undeclared_variables(false);
+        let mut names = compiled.undeclared_variables(false);
+        // `fields.note` besides `fields`.
+        names.extend(compiled.undeclared_variables(true).into_iter().filter(|n| n.contains('.')));
+        words.trying.store(true, Ordering::Relaxed);
+        let tried = compiled.render(stand_ins());
+        words.trying.store(false, Ordering::Relaxed);
         // Only a run finds these; what else goes wrong may be due to the stand-ins.
-        if let Err(error) = compiled.render(stand_ins())
+        if let Err(error) = tried
             && let ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction =
                 error.kind()
         {
@@ -84,6 +118,26 @@ impl Templates {
         self.used.extend(names.into_iter().filter(|name| !functions.contains(name)));
         let expression = expression.map(str::to_owned);
         Ok(Template { name: name.to_owned(), style, expression })
+    }
+
+    /// Compiles an expression that is true or not.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn add_condition(&mut self, name: &str, text: &str) -> Result<Template, String> {
+        let template = self.add(name, &format!("{{{{ {text} }}}}"), Style::Item)?;
+        match template.expression {
+            Some(_) => Ok(template),
+            None => Err("this must be one expression, such as fields.note".to_owned()),
+        }
+    }
+
+    /// The text with stand-ins for all values, if it can be filled with them.
+    pub fn tried(&self, template: &Template) -> Option<String> {
+        self.words.trying.store(true, Ordering::Relaxed);
+        let tried = self.text(template, &stand_ins());
+        self.words.trying.store(false, Ordering::Relaxed);
+        tried.ok()
     }
 
     /// The variables that were used since this was last asked.
@@ -122,6 +176,7 @@ impl Templates {
             Style::Line => &self.line,
             Style::Json => &self.json,
             Style::Item => &self.item,
+            Style::Xml => &self.xml,
         }
     }
 
@@ -131,23 +186,104 @@ impl Templates {
             Style::Line => &mut self.line,
             Style::Json => &mut self.json,
             Style::Item => &mut self.item,
+            Style::Xml => &mut self.xml,
         }
     }
 }
 
-fn environment(style: Style) -> Environment<'static> {
+fn environment(style: Style, words: &Arc<Words>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
     let escape = if style == Style::Json { AutoEscape::Json } else { AutoEscape::None };
     environment.set_auto_escape_callback(move |_| escape.clone());
     environment.set_undefined_behavior(match style {
-        Style::Path | Style::Line => UndefinedBehavior::SemiStrict,
+        Style::Path | Style::Line | Style::Xml => UndefinedBehavior::SemiStrict,
         Style::Json | Style::Item => UndefinedBehavior::Chainable,
     });
-    if style == Style::Path {
-        environment.set_formatter(into_path);
+    match style {
+        Style::Path => environment.set_formatter(into_path),
+        Style::Xml => environment.set_formatter(into_xml),
+        Style::Line | Style::Json | Style::Item => {}
+    }
+    let of = Arc::clone(words);
+    environment.add_filter("map", move |value: Value, name: &str| of.mapped(value, name));
+    let of = Arc::clone(words);
+    environment.add_filter("time", move |value: Value| of.written(value));
+    if style == Style::Xml {
+        environment.add_function("element", elements);
     }
     environment
+}
+
+impl Words {
+    /// Neither map has been used.
+    pub fn new(maps: BTreeMap<String, Map>, times: Times) -> Self {
+        Self { maps, times, trying: AtomicBool::new(false) }
+    }
+
+    fn mapped(&self, value: Value, name: &str) -> Result<Value, Error> {
+        // This kind is looked for when a template is compiled.
+        let unknown = || Error::new(ErrorKind::UnknownFilter, format!("there is no map {name:?}"));
+        let map = self.maps.get(name).ok_or_else(unknown)?;
+        if is_missing(&value) {
+            return Ok(value);
+        }
+        let text = value.to_string();
+        let theirs = map.to(&text).or_else(|| map.example().filter(|_| self.is_trying()));
+        theirs.map(Value::from).ok_or_else(|| {
+            let problem = format!("the map {name} has nothing for a value");
+            Error::new(ErrorKind::InvalidOperation, problem)
+        })
+    }
+
+    fn written(&self, value: Value) -> Result<Value, Error> {
+        if is_missing(&value) {
+            return Ok(value);
+        }
+        let given = value.to_string();
+        let text = if self.is_trying() { ANY_TIME } else { given.as_str() };
+        let written = self.times.write(text).map(Value::from);
+        written.map_err(|problem| Error::new(ErrorKind::InvalidOperation, problem))
+    }
+
+    fn is_trying(&self) -> bool {
+        self.trying.load(Ordering::Relaxed)
+    }
+}
+
+fn is_missing(value: &Value) -> bool {
+    value.is_undefined() || value.is_none()
+}
+
+/// Writes a value as the text of an element or attribute.
+fn into_xml(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if is_missing(value) {
+        return Err(Error::new(ErrorKind::UndefinedError, "a value of the body is missing"));
+    }
+    let text = value.to_string();
+    let written =
+        if value.is_safe() { out.write_str(&text) } else { out.write_str(&xml::escape(&text)) };
+    written.map_err(|_| Error::new(ErrorKind::WriteFailure, "a body cannot be written"))
+}
+
+/// `element(name, value)`: none for no value, one for each of a list.
+fn elements(name: &str, value: Value) -> Result<Value, Error> {
+    if !xml::is_name(name) {
+        let problem = "the first argument of element must be a name";
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
+    let values: Vec<Value> = match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Vec::new(),
+        ValueKind::Seq | ValueKind::Iterable => value.try_iter()?.collect(),
+        _ => vec![value],
+    };
+    let mut out = String::new();
+    for value in values.iter().filter(|value| !is_missing(value)) {
+        let text = value.to_string();
+        let text = if value.is_safe() { text } else { xml::escape(&text) };
+        out.push_str(&format!("<{name}>{text}</{name}>"));
+    }
+    Ok(Value::from_safe_string(out))
 }
 
 /// Writes a value as one segment of a path.
@@ -190,11 +326,19 @@ fn without_place(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::{MapDescription, TimesDescription};
     use super::*;
     use minijinja::context;
 
+    fn words() -> Words {
+        let to = BTreeMap::from([("major".to_owned(), "2-High".to_owned())]);
+        let map = MapDescription { to, ..MapDescription::default() };
+        let maps = BTreeMap::from([("severity".to_owned(), Map::of(&map).unwrap())]);
+        Words::new(maps, Times::of(&TimesDescription::default()).unwrap())
+    }
+
     fn render(text: &str, style: Style, variables: Value) -> Result<String, String> {
-        let mut templates = Templates::new();
+        let mut templates = Templates::new(words());
         let template = templates.add("t", text, style)?;
         templates.text(&template, &variables)
     }
@@ -241,13 +385,53 @@ mod tests {
 
     #[test]
     fn what_is_used_is_known_but_for_what_a_template_has_itself() {
-        let mut templates = Templates::new();
+        let mut templates = Templates::new(words());
         let text = "{% set a = key %}{% for n in where %}{{ a }}{{ n }}{{ loop.index }}\
                     {{ range(3) }}{{ fields.x|upper }}{% endfor %}";
         templates.add("t", text, Style::Json).unwrap();
-        assert_eq!(Vec::from_iter(templates.take_used()), ["fields", "key", "where"]);
+        assert_eq!(Vec::from_iter(templates.take_used()), ["fields", "fields.x", "key", "where"]);
         assert!(templates.add("u", "{{ key|no_such }}", Style::Line).is_err());
         assert!(templates.add("v", "{{ no_such(key) }}", Style::Line).is_err());
+    }
+
+    #[test]
+    fn in_xml_a_value_is_text_and_an_element_is_left_out_without_one() {
+        let xml = |text: &str, variables| render(text, Style::Xml, variables);
+        let nasty = "</a><b x=\"&'>";
+        let escaped = "&lt;/a&gt;&lt;b x=&quot;&amp;&apos;&gt;";
+        assert_eq!(
+            xml("<a>{{ s }}</a>", context!(s => nasty)).unwrap(),
+            format!("<a>{escaped}</a>")
+        );
+        assert_eq!(
+            xml("{{ element('t:a', s) }}", context!(s => nasty)).unwrap(),
+            format!("<t:a>{escaped}</t:a>")
+        );
+        assert_eq!(
+            xml("{{ element('a', s) }}", context!(s => vec!["1", "2"])).unwrap(),
+            "<a>1</a><a>2</a>"
+        );
+        assert_eq!(
+            xml("{{ element('a', fields.s) }}", context!(fields => context!())).unwrap(),
+            ""
+        );
+        assert_eq!(xml("{{ element('a', none) }}", context!()).unwrap(), "");
+        assert!(xml("<a>{{ fields.s }}</a>", context!(fields => context!())).is_err());
+        assert!(xml("{{ element('a b', s) }}", context!(s => 1)).is_err());
+    }
+
+    #[test]
+    fn a_map_gives_their_word_and_never_another() {
+        let line = |s: Value| render("{{ s|map('severity') }}!", Style::Line, context!(s => s));
+        assert_eq!(line("major".into()).unwrap(), "2-High!");
+        assert!(line("minor".into()).unwrap_err().contains("severity"));
+        let item = "{{ fields.s|map('severity') }}";
+        assert_eq!(render(item, Style::Item, context!(fields => context!())).unwrap(), "");
+        let told = render("{{ s|map('odd') }}", Style::Line, context!(s => 1)).unwrap_err();
+        assert!(told.contains("odd"), "{told}");
+        let time = |s: &str| render("{{ s|time }}", Style::Line, context!(s => s));
+        assert_eq!(time("2026-11-21T11:00:00+01:00").unwrap(), "2026-11-21T10:00:00.000Z");
+        assert!(time("noon").is_err());
     }
 
     #[test]

@@ -1,12 +1,11 @@
-//! A request's body: a JSON template, or a table whose texts are templates.
+//! A request's body: a JSON template, a table whose texts are templates, or what an envelope holds.
 //!
-//! What always holds: what is sent is one JSON document, whatever the values are.
+//! What always holds: what is sent is one document of JSON or XML, whatever the values are.
 
 use super::compiler::Compiler;
-use super::plan::Operation;
 use super::templates::{Style, Template, Templates};
-use super::variables::stand_ins;
 use super::wire::CallDescription;
+use super::xml;
 use minijinja::value::Value as Variable;
 use serde_json::{Map, Value};
 
@@ -19,6 +18,8 @@ pub(super) enum BodyPlan {
     Text(Template),
     /// JSON with templates in it.
     Tree(Tree),
+    /// XML, to be put into an envelope.
+    Xml(Template),
 }
 
 /// JSON with templates for texts.
@@ -32,13 +33,16 @@ pub(super) enum Tree {
 
 impl BodyPlan {
     /// Compiles a call's body; none if something is wrong, which is then noted.
-    pub fn of(
-        compiler: &mut Compiler<'_>,
-        operation: Operation,
-        call: &CallDescription,
-    ) -> Option<Self> {
-        let key = |below: &str| format!("{}.{below}", operation.name());
+    pub fn of(compiler: &mut Compiler<'_>, place: &str, call: &CallDescription) -> Option<Self> {
+        let key = |below: &str| format!("{place}.{below}");
         match (&call.body, &call.json) {
+            (body, json) if compiler.is_soap() => {
+                compiler.wrong_if(json.is_some(), &key("json"), "SOAP has a body of XML");
+                compiler.wrong_if(body.is_none(), &key("body"), "say what the envelope holds");
+                let template = compiler.template(&key("body"), body.as_ref()?, Style::Xml)?;
+                try_out_xml(compiler, &key("body"), &template);
+                Some(Self::Xml(template))
+            }
             (None, None) => Some(Self::Empty),
             (Some(_), Some(_)) => {
                 compiler.wrong(&key("body"), "give either body or json");
@@ -53,7 +57,7 @@ impl BodyPlan {
         }
     }
 
-    /// The body of one call: a JSON document, or none.
+    /// The body of one call, or none.
     ///
     /// # Errors
     /// What is wrong, without any value.
@@ -71,6 +75,8 @@ impl BodyPlan {
                     Err(error) => Err(no_json(&error)),
                 }
             }
+            // The envelope is looked at as a whole.
+            Self::Xml(template) => templates.text(template, variables).map(Some),
             Self::Tree(tree) => {
                 let value = tree.fill(templates, variables)?;
                 value.map(|value| Some(value.to_string())).ok_or("it has no value".to_owned())
@@ -123,7 +129,7 @@ fn compile(compiler: &mut Compiler<'_>, key: &str, tree: &toml::Value) -> Option
             let items = items.iter().enumerate();
             // All of them, so that every mistake is told.
             let items: Vec<_> = items
-                .map(|(index, item)| compile(compiler, &format!("{key}.{index}"), item))
+                .map(|(index, item)| compile(compiler, &format!("{key}[{index}]"), item))
                 .collect();
             Tree::List(items.into_iter().collect::<Option<_>>()?)
         }
@@ -143,10 +149,19 @@ fn compile(compiler: &mut Compiler<'_>, key: &str, tree: &toml::Value) -> Option
 /// Fills a body with stand-ins. A template that cannot be filled with them may still be right (it
 /// may reckon with numbers); one that can and is then no JSON never will be.
 fn try_out(compiler: &mut Compiler<'_>, key: &str, template: &Template) {
-    let Ok(text) = compiler.templates.text(template, &stand_ins()) else { return };
+    let Some(text) = compiler.templates.tried(template) else { return };
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text) {
         let hint = "a value brings its own quotes: {\"summary\": {{ fields.summary }}}";
         compiler.wrong(key, format!("{}; {hint}", no_json(&error)));
+    }
+}
+
+/// The same for XML. Prefixes are looked at with the envelope.
+fn try_out_xml(compiler: &mut Compiler<'_>, key: &str, template: &Template) {
+    let Some(text) = compiler.templates.tried(template) else { return };
+    let prefixes = compiler.prefixes();
+    if let Err(refusal) = xml::parse(format!("<body{prefixes}>{text}</body>").as_bytes()) {
+        compiler.wrong(key, format!("this makes no XML: {refusal}"));
     }
 }
 

@@ -226,7 +226,7 @@ async fn a_key_that_is_honoured_makes_one_ticket_of_two_calls() {
 
 #[test]
 fn the_environments_proxy_is_not_honoured() {
-    let name = "backends::rest::tests::simulator::\
+    let name = "backends::described::tests::simulator::\
                 a_ticket_is_made_read_found_changed_closed_and_reopened";
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", name]);
