@@ -138,6 +138,9 @@ fn limits(description: &Description) -> Vec<DescriptionError> {
     if lane.max_in_doubt == 0 {
         wrong("max_in_doubt", "must be at least 1");
     }
+    if connection.client_cert_file.is_some() != connection.client_key_file.is_some() {
+        wrong("client_cert_file", "client_cert_file and client_key_file belong together");
+    }
     if let Err(problem) = connection::base_url(&connection.base_url) {
         wrong("base_url", &problem);
     }

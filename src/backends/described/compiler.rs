@@ -7,8 +7,9 @@
 
 use super::maps::{Map, Times};
 use super::selectors::{Grammar, Selector};
-use super::templates::{Style, Template, Templates, Words};
+use super::templates::{Style, Template, Templates};
 use super::wire::WireDescription;
+use super::words::Words;
 use super::xml;
 use crate::backends::description::{Description, DescriptionError};
 use reqwest::header::HeaderName;

@@ -86,10 +86,8 @@ impl Times {
         let times = Self { format: described.format.clone(), zone };
         if times.format.is_some() {
             let written = times.write("2026-11-21T10:00:00Z").map_err(|error| ("format", error))?;
-            let read = times.read(&written).ok_or_else(|| {
-                ("format", "a time that is written like this cannot be read again".to_owned())
-            })?;
-            let _ = read;
+            let unreadable = "a time that is written like this cannot be read again";
+            times.read(&written).ok_or_else(|| ("format", unreadable.to_owned()))?;
         }
         Ok(times)
     }

@@ -7,7 +7,7 @@
 use super::compiler::Compiler;
 use super::maps::Map;
 use super::selectors::{Item, Selector};
-use super::templates::Words;
+use super::words::Words;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};

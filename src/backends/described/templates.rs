@@ -7,15 +7,14 @@
 //! What it leaves to others: which variables there are (`variables`), putting the texts together
 //! (`request`).
 
-use super::maps::{Map, Times};
 use super::variables::stand_ins;
-use super::xml;
-use minijinja::value::{Value, ValueKind};
+use super::words::{Words, elements, escaped, into_xml};
+use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Steps a template may take: some thousand values, and a second at the very most.
 const FUEL: u64 = 200_000;
@@ -34,18 +33,6 @@ pub(super) enum Style {
     /// What an envelope holds: values are text and must not be missing.
     Xml,
 }
-
-/// What filters know of a description.
-#[derive(Debug)]
-pub(super) struct Words {
-    pub maps: BTreeMap<String, Map>,
-    pub times: Times,
-    /// A template is only being tried out: a map gives an example for a stand-in.
-    trying: AtomicBool,
-}
-
-/// Stands for a time when a template is tried out.
-const ANY_TIME: &str = "2026-11-21T10:00:00Z";
 
 /// A compiled template.
 #[derive(Debug)]
@@ -209,81 +196,11 @@ fn environment(style: Style, words: &Arc<Words>) -> Environment<'static> {
     environment.add_filter("map", move |value: Value, name: &str| of.mapped(value, name));
     let of = Arc::clone(words);
     environment.add_filter("time", move |value: Value| of.written(value));
+    environment.add_filter("escaped", escaped);
     if style == Style::Xml {
         environment.add_function("element", elements);
     }
     environment
-}
-
-impl Words {
-    /// Neither map has been used.
-    pub fn new(maps: BTreeMap<String, Map>, times: Times) -> Self {
-        Self { maps, times, trying: AtomicBool::new(false) }
-    }
-
-    fn mapped(&self, value: Value, name: &str) -> Result<Value, Error> {
-        // This kind is looked for when a template is compiled.
-        let unknown = || Error::new(ErrorKind::UnknownFilter, format!("there is no map {name:?}"));
-        let map = self.maps.get(name).ok_or_else(unknown)?;
-        if is_missing(&value) {
-            return Ok(value);
-        }
-        let text = value.to_string();
-        let theirs = map.to(&text).or_else(|| map.example().filter(|_| self.is_trying()));
-        theirs.map(Value::from).ok_or_else(|| {
-            let problem = format!("the map {name} has nothing for a value");
-            Error::new(ErrorKind::InvalidOperation, problem)
-        })
-    }
-
-    fn written(&self, value: Value) -> Result<Value, Error> {
-        if is_missing(&value) {
-            return Ok(value);
-        }
-        let given = value.to_string();
-        let text = if self.is_trying() { ANY_TIME } else { given.as_str() };
-        let written = self.times.write(text).map(Value::from);
-        written.map_err(|problem| Error::new(ErrorKind::InvalidOperation, problem))
-    }
-
-    fn is_trying(&self) -> bool {
-        self.trying.load(Ordering::Relaxed)
-    }
-}
-
-fn is_missing(value: &Value) -> bool {
-    value.is_undefined() || value.is_none()
-}
-
-/// Writes a value as the text of an element or attribute.
-fn into_xml(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    if is_missing(value) {
-        return Err(Error::new(ErrorKind::UndefinedError, "a value of the body is missing"));
-    }
-    let text = value.to_string();
-    let written =
-        if value.is_safe() { out.write_str(&text) } else { out.write_str(&xml::escape(&text)) };
-    written.map_err(|_| Error::new(ErrorKind::WriteFailure, "a body cannot be written"))
-}
-
-/// `element(name, value)`: none for no value, one for each of a list.
-fn elements(name: &str, value: Value) -> Result<Value, Error> {
-    if !xml::is_name(name) {
-        let problem = "the first argument of element must be a name";
-        return Err(Error::new(ErrorKind::InvalidOperation, problem));
-    }
-    let values: Vec<Value> = match value.kind() {
-        ValueKind::Undefined | ValueKind::None => Vec::new(),
-        ValueKind::Seq | ValueKind::Iterable => value.try_iter()?.collect(),
-        _ => vec![value],
-    };
-    let mut out = String::new();
-    for value in values.iter().filter(|value| !is_missing(value)) {
-        let text = value.to_string();
-        let text = if value.is_safe() { text } else { xml::escape(&text) };
-        out.push_str(&format!("<{name}>{text}</{name}>"));
-    }
-    Ok(Value::from_safe_string(out))
 }
 
 /// Writes a value as one segment of a path.
@@ -326,9 +243,11 @@ fn without_place(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::maps::{Map, Times};
     use super::super::wire::{MapDescription, TimesDescription};
     use super::*;
     use minijinja::context;
+    use std::collections::BTreeMap;
 
     fn words() -> Words {
         let to = BTreeMap::from([("major".to_owned(), "2-High".to_owned())]);
@@ -429,6 +348,9 @@ mod tests {
         assert_eq!(render(item, Style::Item, context!(fields => context!())).unwrap(), "");
         let told = render("{{ s|map('odd') }}", Style::Line, context!(s => 1)).unwrap_err();
         assert!(told.contains("odd"), "{told}");
+        let quoted = r#"'{{ s|escaped("'\\", "\\") }}'"#;
+        let quoted = render(quoted, Style::Line, context!(s => "a'b\\"));
+        assert_eq!(quoted.unwrap(), r"'a\'b\\'");
         let time = |s: &str| render("{{ s|time }}", Style::Line, context!(s => s));
         assert_eq!(time("2026-11-21T11:00:00+01:00").unwrap(), "2026-11-21T10:00:00.000Z");
         assert!(time("noon").is_err());

@@ -9,7 +9,8 @@
 //! key has it in both `correlation_key` and `where`, there under the name `correlation_key`.
 //!
 //! `{{ x | map("severity") }}` gives their word for ours, `{{ x | time }}` their way of writing a
-//! time, `{{ element("t:Title", fields.summary) }}` a whole element of XML, or nothing where there is
+//! time, `{{ x | escaped("'\\", "\\") }}` puts a backslash before each of these characters,
+//! `{{ element("t:Title", fields.summary) }}` a whole element of XML, or nothing where there is
 //! no value, or one for each entry of a list.
 //!
 //! A text that is exactly one expression, `{{ x }}`, gives its value: in `json` with its JSON type;

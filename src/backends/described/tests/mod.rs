@@ -1,8 +1,14 @@
-//! The REST adapter over real connections: against the simulator, and against answers by hand.
+//! Described systems over real connections: against simulated ones, and against answers by hand.
 
 mod answers;
+mod envelopes;
+mod presets;
 mod said;
+mod signing_in;
 mod simulator;
+mod steps;
+mod strict;
+mod systems;
 
 use crate::backends::{Description, load};
 use std::sync::{Arc, Mutex};
@@ -113,7 +119,8 @@ fn kind(answer: &Answer) -> (&'static str, &str) {
     }
 }
 
-/// A server that answers every request with the same bytes, closes, and remembers what was said.
+/// A server that answers each request with the next of its texts, the last one for ever, closes, and
+/// remembers what was said.
 struct Canned {
     url: String,
     heard: Arc<Mutex<Vec<String>>>,
@@ -121,7 +128,10 @@ struct Canned {
 
 impl Canned {
     async fn answering(answer: impl Into<Vec<u8>>) -> Self {
-        let answer = answer.into();
+        Self::in_turn(vec![answer.into()]).await
+    }
+
+    async fn in_turn(answers: Vec<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/api", listener.local_addr().unwrap());
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -135,9 +145,13 @@ impl Canned {
                         break;
                     }
                 }
-                ears.lock().unwrap().push(String::from_utf8(said).unwrap());
+                let turn = {
+                    let mut heard = ears.lock().unwrap();
+                    heard.push(String::from_utf8(said).unwrap());
+                    heard.len() - 1
+                };
                 // The client may have gone.
-                let _ = socket.write_all(&answer).await;
+                let _ = socket.write_all(&answers[turn.min(answers.len() - 1)]).await;
                 let _ = socket.shutdown().await;
             }
         });
@@ -158,6 +172,15 @@ impl Canned {
         let (_, body) = heard[0].split_once("\r\n\r\n").unwrap();
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
     }
+}
+
+fn json(status: u16, body: serde_json::Value) -> Vec<u8> {
+    http(status, "content-type: application/json\r\n", &body.to_string())
+}
+
+/// The first lines of what was said: method and path.
+fn lines(heard: &[String]) -> Vec<&str> {
+    heard.iter().map(|said| said.split(" HTTP/").next().unwrap_or_default()).collect()
 }
 
 fn http(status: u16, headers: &str, body: &str) -> Vec<u8> {
