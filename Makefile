@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ALARMS ?= 200
 
-.PHONY: demo test simulate fmt lint docs deny
+.PHONY: demo test test-systems simulate fmt lint docs deny
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
@@ -13,6 +13,10 @@ demo:
 test:
 	scripts/install-test-needs
 	$(CARGO) test --workspace
+
+## The presets request-tracker and redmine against the real ones, from Debian's packages. As root.
+test-systems:
+	CARGO="$(CARGO)" scripts/test-systems
 
 ## The seeded simulator over all cores; `make simulate REPLAY=42` shows one seed step by step.
 SEEDS ?= 100000

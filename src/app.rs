@@ -5,7 +5,7 @@
 //! still under way then is an open intent, and in doubt at the next start.
 
 use crate::amqp::{AmqpBus, Inlets};
-use crate::backends::{self, Description, RestBackend};
+use crate::backends::{self, Description};
 use crate::clock::{RandomIds, SystemClock};
 use crate::config::{Loaded, backend_ids};
 use crate::http::{self, Face, Streams};
@@ -26,9 +26,7 @@ use ticketgate_actors::actors::{
     StoreLeases, Views,
 };
 use ticketgate_actors::model::BackendId;
-use ticketgate_actors::ports::{
-    Backend, Bus, Clock, Delivery, Ids, Inlet, Reads, Soon, Store, Verdict,
-};
+use ticketgate_actors::ports::{Bus, Clock, Delivery, Ids, Inlet, Reads, Soon, Store, Verdict};
 
 /// Deliveries that are under way when the service stops are settled within this time.
 const DELIVERIES_GRACE: Duration = Duration::from_secs(5);
@@ -76,11 +74,10 @@ pub fn seats(
     let mut seats = HashMap::new();
     for description in described {
         let settings = description.lane_settings();
-        let port = RestBackend::new(description, clock.clone()).map_err(|faults| {
+        let port = description.connect(clock.clone()).map_err(|faults| {
             let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("backend {}: {}", description.id, lines.join("; "))
         })?;
-        let port: Arc<dyn Backend> = Arc::new(port);
         seats.insert(description.id.clone(), BackendSeat { port, settings });
     }
     Ok(seats)

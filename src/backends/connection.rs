@@ -6,12 +6,12 @@
 //! that cannot tell what became of a lost answer: a kept connection that has gone stale reads as a
 //! lost answer.
 //!
-//! What it leaves to others: the time limit of a call as a whole (`rest::exchange`).
+//! What it leaves to others: the time limit of a call as a whole (`described::exchange`).
 
 use super::description::{Description, DescriptionError};
 use crate::secrets::Secret;
 use crate::words;
-use reqwest::{Certificate, Client, Proxy, Url};
+use reqwest::{Certificate, Client, Identity, Proxy, Url};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +38,12 @@ pub struct ConnectionDescription {
     /// Certificates (PEM) that are trusted besides the system's. Default none.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// A certificate of ours (PEM, with its chain) that the backend asks for. Default none.
+    #[serde(default)]
+    pub client_cert_file: Option<PathBuf>,
+    /// Its key (PEM).
+    #[serde(default)]
+    pub client_key_file: Option<PathBuf>,
     /// The longest answer that is read (`64KiB`, `1MiB`), unpacked; a longer one is in doubt.
     /// Default 1MiB.
     #[serde(default)]
@@ -45,8 +51,16 @@ pub struct ConnectionDescription {
 }
 
 /// The keys of [`ConnectionDescription`].
-pub(super) const CONNECTION_KEYS: &[&str] =
-    &["base_url", "connect_timeout", "idle_connection", "proxy", "ca_file", "max_answer"];
+pub(super) const CONNECTION_KEYS: &[&str] = &[
+    "base_url",
+    "connect_timeout",
+    "idle_connection",
+    "proxy",
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+    "max_answer",
+];
 
 fn five_seconds() -> Duration {
     Duration::from_secs(5)
@@ -131,9 +145,35 @@ pub(super) fn client(description: &Description) -> Result<Client, DescriptionErr
     } else {
         builder.tls_certs_merge(certificates)
     };
+    if let Some(identity) = identity(description)? {
+        builder = builder.identity(identity);
+    }
     builder.build().map_err(|error| {
-        let problem = format!("no client can be made: {}", super::rest::causes(&error));
+        let problem = format!("no client can be made: {}", super::described::causes(&error));
         DescriptionError::new(description.key("base_url"), problem)
+    })
+}
+
+fn identity(description: &Description) -> Result<Option<Identity>, DescriptionError> {
+    let connection = &description.connection;
+    let wrong = |key: &str, problem: String| DescriptionError::new(description.key(key), problem);
+    let (cert, key) = match (&connection.client_cert_file, &connection.client_key_file) {
+        (None, None) => return Ok(None),
+        (Some(cert), Some(key)) => (cert, key),
+        _ => {
+            let problem = "client_cert_file and client_key_file belong together";
+            return Err(wrong("client_cert_file", problem.to_owned()));
+        }
+    };
+    let read = |name: &str, path: &PathBuf| {
+        std::fs::read(path)
+            .map_err(|error| wrong(name, format!("{} cannot be read: {error}", path.display())))
+    };
+    let mut pem = read("client_key_file", key)?;
+    pem.push(b'\n');
+    pem.extend(read("client_cert_file", cert)?);
+    Identity::from_pem(&pem).map(Some).map_err(|_| {
+        wrong("client_cert_file", "this is no certificate with its key (PEM)".to_owned())
     })
 }
 

@@ -1,13 +1,12 @@
-//! What a backend's description says, whatever it speaks: its id, its lane, its connection; and
-//! under `Wire`, what only one way of speaking needs.
+//! What a backend's description says: its id, its lane, its connection, and what is said over it.
 //!
 //! What always holds: a `Description` that came out of `load` makes an adapter, but for what only
 //! shows when it is made (a file of a secret or a certificate that is not there).
 //!
-//! What it leaves to others: reading (`load`), the wire itself (`rest::wire`).
+//! What it leaves to others: reading (`load`), the wire itself (`described::wire`).
 
 use super::connection::ConnectionDescription;
-use super::rest::{RestBackend, wire::RestDescription};
+use super::described::{DescribedBackend, wire::WireDescription};
 use crate::words;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -42,15 +41,8 @@ pub struct Description {
     pub lane: LaneDescription,
     /// Where and how it is reached.
     pub connection: ConnectionDescription,
-    /// What is said.
-    pub wire: Wire,
-}
-
-/// The ways of speaking, by `type`.
-#[derive(Clone, Debug)]
-pub enum Wire {
-    /// `type = "rest"`: JSON over HTTP.
-    Rest(RestDescription),
+    /// What is said, in JSON, or in SOAP where it has an envelope.
+    pub wire: WireDescription,
 }
 
 impl Description {
@@ -62,16 +54,12 @@ impl Description {
         &self,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn Backend>, Vec<DescriptionError>> {
-        match &self.wire {
-            Wire::Rest(_) => Ok(Arc::new(RestBackend::new(self, clock)?)),
-        }
+        Ok(Arc::new(DescribedBackend::new(self, clock)?))
     }
 
     /// What the lane needs to know.
     pub fn lane_settings(&self) -> LaneSettings {
-        let readable = match &self.wire {
-            Wire::Rest(rest) => rest.get.is_some(),
-        };
+        let readable = self.wire.get.is_some();
         let lane = &self.lane;
         LaneSettings {
             capability: lane.capability,
@@ -89,12 +77,19 @@ impl Description {
             retry_burst: lane.retry_burst,
             breaker_after: lane.breaker_after,
             admission: Admission { creates_only_at: lane.creates_only_at, max_open: lane.max_open },
-            answers_later: false,
+            answers_later: self.answers_later(),
             confirm_within: lane.confirm_within,
             max_in_doubt: lane.max_in_doubt,
             sweep_every: lane.sweep_every,
             retry_may_duplicate: lane.retry_may_duplicate,
         }
+    }
+
+    /// Does it take writes now, and answer later?
+    fn answers_later(&self) -> bool {
+        let wire = &self.wire;
+        let writes = [&wire.create, &wire.update, &wire.close, &wire.reopen];
+        writes.into_iter().flatten().any(|call| call.later.is_some())
     }
 
     /// The key of something in this description, as the operator would look for it.

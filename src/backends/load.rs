@@ -3,12 +3,13 @@
 //! What always holds: a key that nobody knows is an error, with the keys that there are; of several
 //! mistakes all are told that can be told at once.
 //!
-//! What it leaves to others: templates and selectors (`rest::plan`).
+//! What it leaves to others: templates and selectors (`described::plan`).
 
 use super::connection::{self, CONNECTION_KEYS};
-use super::description::{Description, DescriptionError, LANE_KEYS, Wire};
+use super::described;
+use super::described::wire::{WIRE_KEYS, WireDescription};
+use super::description::{Description, DescriptionError, LANE_KEYS};
 use super::presets::{overlay, preset, preset_names};
-use super::rest::{self, wire::REST_KEYS};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use ticketgate_actors::model::BackendId;
@@ -30,10 +31,13 @@ pub fn load(table: toml::Table) -> Result<Description, Vec<DescriptionError>> {
     table.remove("id");
     let speaks = match table.remove("type") {
         Some(Value::String(word)) => word,
-        _ => return Err(one(DescriptionError::new(key("type"), "say type = \"rest\""))),
+        _ => {
+            let problem = "say type = \"rest\" or type = \"soap\"";
+            return Err(one(DescriptionError::new(key("type"), problem)));
+        }
     };
-    if speaks != "rest" {
-        let problem = format!("{speaks:?} is not a type; there is rest");
+    if !["rest", "soap"].contains(&speaks.as_str()) {
+        let problem = format!("{speaks:?} is not a type; there are rest and soap");
         return Err(one(DescriptionError::new(key("type"), problem)));
     }
 
@@ -43,14 +47,17 @@ pub fn load(table: toml::Table) -> Result<Description, Vec<DescriptionError>> {
     }
     let lane = part(&id, &mut table, LANE_KEYS, &mut errors);
     let connection = part(&id, &mut table, CONNECTION_KEYS, &mut errors);
-    let rest = part(&id, &mut table, REST_KEYS, &mut errors);
-    let (Some(lane), Some(connection), Some(rest)) = (lane, connection, rest) else {
+    let wire: Option<WireDescription> = part(&id, &mut table, WIRE_KEYS, &mut errors);
+    let (Some(lane), Some(connection), Some(wire)) = (lane, connection, wire) else {
         return Err(errors);
     };
-    let description =
-        Description { id: BackendId::new(&id), lane, connection, wire: Wire::Rest(rest) };
+    if (speaks == "soap") != wire.soap.is_some() {
+        let problem = "type = \"soap\" needs [backend.soap], and no other type has it";
+        return Err(one(DescriptionError::new(key("soap"), problem)));
+    }
+    let description = Description { id: BackendId::new(&id), lane, connection, wire };
     errors.extend(limits(&description));
-    errors.extend(rest::check(&description));
+    errors.extend(described::check(&description));
     if errors.is_empty() { Ok(description) } else { Err(errors) }
 }
 
@@ -75,7 +82,7 @@ fn with_preset(mut table: Table) -> Result<Table, String> {
 }
 
 fn unknown_keys(id: &str, table: &Table) -> Vec<DescriptionError> {
-    let known = || LANE_KEYS.iter().chain(CONNECTION_KEYS).chain(REST_KEYS);
+    let known = || LANE_KEYS.iter().chain(CONNECTION_KEYS).chain(WIRE_KEYS);
     let unknown = table.keys().filter(|key| !known().any(|known| known == key));
     let names: Vec<_> = ["id", "type", "preset"].iter().chain(known()).copied().collect();
     let names = names.join(", ");
@@ -130,6 +137,9 @@ fn limits(description: &Description) -> Vec<DescriptionError> {
     }
     if lane.max_in_doubt == 0 {
         wrong("max_in_doubt", "must be at least 1");
+    }
+    if connection.client_cert_file.is_some() != connection.client_key_file.is_some() {
+        wrong("client_cert_file", "client_cert_file and client_key_file belong together");
     }
     if let Err(problem) = connection::base_url(&connection.base_url) {
         wrong("base_url", &problem);

@@ -13,20 +13,23 @@
 
 mod auth;
 mod connection;
+mod described;
 mod description;
 mod load;
 mod presets;
-mod rest;
+mod probe;
 #[cfg(test)]
 mod tests;
 
-pub use auth::Auth;
+pub use auth::{Auth, Oauth2Description, PasswordType, SendSecret, WsseDescription};
 pub use connection::{ByteSize, ConnectionDescription};
-pub use description::{Description, DescriptionError, LaneDescription, Wire};
+pub use described::DescribedBackend;
+pub use described::places::PlaceDescription;
+pub use described::wire;
+pub use description::{Description, DescriptionError, LaneDescription};
 pub use load::load;
 pub use presets::{preset, preset_names};
-pub use rest::RestBackend;
-pub use rest::wire as rest_wire;
+pub use probe::{Finding, probe};
 
 /// Names ring as the process's provider of cryptography; reqwest panics without one. May be called
 /// as often as one likes; the first provider named stays.

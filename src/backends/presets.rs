@@ -8,8 +8,16 @@
 use toml::{Table, Value};
 
 /// By name, the text as it is in the folder `presets`.
-const PRESETS: &[(&str, &str)] =
-    &[("simulated-rest", include_str!("../../presets/simulated-rest.toml"))];
+const PRESETS: &[(&str, &str)] = &[
+    ("simulated-rest", include_str!("../../presets/simulated-rest.toml")),
+    ("usms", include_str!("../../presets/usms.toml")),
+    ("telenet-osb", include_str!("../../presets/telenet-osb.toml")),
+    ("oceane", include_str!("../../presets/oceane.toml")),
+    ("request-tracker", include_str!("../../presets/request-tracker.toml")),
+    ("redmine", include_str!("../../presets/redmine.toml")),
+    ("tixngo", include_str!("../../presets/tixngo.toml")),
+    ("s360", include_str!("../../presets/s360.toml")),
+];
 
 /// Keys of which one shuts out the others: giving one takes away the preset's other.
 const ONE_OF: &[&[&str]] = &[
@@ -17,6 +25,7 @@ const ONE_OF: &[&[&str]] = &[
     &["password", "password_file"],
     &["token", "token_file"],
     &["value", "value_file"],
+    &["client_secret", "client_secret_file"],
 ];
 
 /// A preset's text (TOML), to be read and copied from.

@@ -110,6 +110,11 @@ impl Books {
         self.tickets.update(id, changes, now_ms)
     }
 
+    /// How many tickets there are.
+    pub fn count(&self) -> u64 {
+        self.tickets.count()
+    }
+
     /// A ticket by its id.
     pub fn get(&self, id: &str) -> Result<Fields, Refusal> {
         self.tickets.get(id)

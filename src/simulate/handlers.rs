@@ -1,27 +1,20 @@
-//! The ticket calls: what is read from a request, and how its fate is carried out.
+//! The ticket calls of the plain REST system: what is read from a request, and what is answered.
 //!
-//! What always holds: work that was begun is done, whether or not the client is still there; a
-//! client that gives up early learns nothing about it. That is how ticketing systems behave, and
-//! what makes a time-out doubtful.
-//!
-//! What it leaves to others: deciding the fate (`faults`), the tickets (`tickets`), routes and
+//! What it leaves to others: carrying out a call's fate (`fate`), the tickets (`tickets`), routes and
 //! the ledger's own pages (`rest`).
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER};
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
 use super::books::{Books, CallKind};
-use super::calls::hang_up;
-use super::faults::{Fate, Then};
+use super::fate::{self, Reply, Wrong};
 use super::ledger::{Ledger, LedgerError};
 use super::tickets::{Fields, Refusal};
 
@@ -29,11 +22,6 @@ use super::tickets::{Fields, Refusal};
 const DEFAULT_LIMIT: usize = 100;
 /// More than this is not given at once.
 const MAX_LIMIT: usize = 1_000;
-/// What clients are told to wait for when nothing was done.
-const RETRY_AFTER_SECONDS: &str = "1";
-const SIGN_IN_PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head>\
-    <body><h1>Please sign in</h1><p>Your session has ended.</p></body></html>";
-
 /// What every ticket call needs.
 pub(super) struct Desk {
     pub ledger: Ledger,
@@ -115,7 +103,7 @@ pub(super) async fn search(
     carry_out(&request, &desk, &backend, CallKind::Search, work).await
 }
 
-/// Counts the call, and does with it what its fate is.
+/// As `fate::carry_out`, in this system's words.
 async fn carry_out(
     request: &HttpRequest,
     desk: &web::Data<Desk>,
@@ -124,68 +112,24 @@ async fn carry_out(
     work: impl FnOnce(&mut Books, u64) -> Answer + 'static,
 ) -> HttpResponse {
     let authorised = is_authorised(request, desk.token.as_ref());
-    let plan = match desk.ledger.in_books(backend, |books, _| books.arrive(kind, authorised)) {
-        Ok(plan) => plan,
-        Err(unknown) => return ledger_error(&unknown),
+    let work = move |books: &mut Books, now_ms| {
+        let (status, body) = work(books, now_ms);
+        Reply::json(status.as_u16(), &body)
     };
-    let then = match plan.fate {
-        Fate::Down => return hang_up(request).await,
-        Fate::Done(then) => then,
-        fate => {
-            wait_for(plan.delay).await;
-            return without_work(fate);
-        }
-    };
-
-    let (desk, backend) = (desk.clone(), backend.to_owned());
-    // A task of its own: it goes on when the client has gone and this future is dropped.
-    let work = actix_web::rt::spawn(async move {
-        wait_for(plan.delay).await;
-        desk.ledger.in_books(&backend, work)
-    });
-    let done = work.await;
-    match then {
-        Then::Answer => match done {
-            Ok(Ok((status, body))) => HttpResponse::build(status).json(body),
-            Ok(Err(unknown)) => ledger_error(&unknown),
-            // Only while the server is being stopped.
-            Err(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "stopping", "the server stops"),
-        },
-        Then::Error(status) => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            error(status, "internal", "something went wrong")
-        }
-        Then::LoseAnswer => hang_up(request).await,
-        Then::Hang => std::future::pending().await,
-    }
+    fate::carry_out(request, desk, backend, kind, authorised, say, work).await
 }
 
-/// The timer's own grain is a millisecond: without latency there must be none of it.
-async fn wait_for(delay: Duration) {
-    if !delay.is_zero() {
-        sleep(delay).await;
-    }
-}
-
-fn without_work(fate: Fate) -> HttpResponse {
-    let wait = |status, code, message| {
-        let mut response = error(status, code, message);
-        let seconds = actix_web::http::header::HeaderValue::from_static(RETRY_AFTER_SECONDS);
-        response.headers_mut().insert(RETRY_AFTER, seconds);
-        response
+fn say(wrong: Wrong) -> Reply {
+    let (status, code, message) = match wrong {
+        Wrong::Busy => (503, "busy", "busy, nothing was done"),
+        Wrong::TooMany => (429, "too_many", "too many calls"),
+        Wrong::Unauthorised => (401, "unauthorised", "no valid token"),
+        Wrong::Error(status) => (status, "internal", "something went wrong"),
     };
-    match fate {
-        Fate::Busy => wait(StatusCode::SERVICE_UNAVAILABLE, "busy", "busy, nothing was done"),
-        Fate::TooMany => wait(StatusCode::TOO_MANY_REQUESTS, "too_many", "too many calls"),
-        Fate::Html => HttpResponse::Ok().content_type("text/html").body(SIGN_IN_PAGE),
-        Fate::Unauthorised => error(StatusCode::UNAUTHORIZED, "unauthorised", "no valid token"),
-        Fate::ErrorBefore | Fate::Down | Fate::Done(_) => {
-            error(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong")
-        }
-    }
+    Reply::json(status, &error_body(code, message))
 }
 
-fn is_authorised(request: &HttpRequest, token: Option<&SecretString>) -> bool {
+pub(super) fn is_authorised(request: &HttpRequest, token: Option<&SecretString>) -> bool {
     let Some(token) = token else { return true };
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     given.and_then(|value| value.strip_prefix("Bearer ")) == Some(token.expose_secret())

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use super::books::Books;
 use super::faults::{Dice, Faults};
 use super::report::Report;
+use super::settings::{RestSettings, System};
+use super::systems;
 use super::tickets::Tickets;
 use super::traffic::{LineId, Traffic};
 
@@ -49,6 +51,7 @@ struct Inner {
     base_url: String,
     seed: u64,
     first_number: u64,
+    system: System,
     /// When not empty, the only backends.
     only: Vec<String>,
     state: Mutex<State>,
@@ -63,13 +66,8 @@ struct State {
 
 impl Ledger {
     /// An empty ledger of backends that are reached under `base_url`.
-    pub(super) fn new(
-        base_url: String,
-        seed: u64,
-        first_number: u64,
-        only: &[String],
-        faults: &Faults,
-    ) -> Self {
+    pub(super) fn new(base_url: String, settings: &RestSettings) -> Self {
+        let RestSettings { seed, first_number, system, backends: only, faults, .. } = settings;
         let state = State {
             traffic: Traffic::default(),
             new_backends_begin_with: faults.clone(),
@@ -78,9 +76,10 @@ impl Ledger {
         let ledger = Self(Arc::new(Inner {
             started: Instant::now(),
             base_url,
-            seed,
-            first_number,
-            only: only.to_vec(),
+            seed: *seed,
+            first_number: *first_number,
+            system: *system,
+            only: only.clone(),
             state: Mutex::new(state),
         }));
         for backend in only {
@@ -221,6 +220,10 @@ impl Ledger {
             }
             let tickets = Tickets::new(name, &format!("{}/{name}/tickets", self.0.base_url))
                 .numbered_from(self.0.first_number);
+            let tickets = match systems::id_of(self.0.system) {
+                Some(id_of) => tickets.with_ids(id_of),
+                None => tickets,
+            };
             let dice = Dice::of_backend(self.0.seed, name);
             let books = Books::new(tickets, state.new_backends_begin_with.clone(), dice);
             state.books.insert(name.to_owned(), books);
@@ -254,7 +257,8 @@ mod tests {
 
     fn ledger(only: &[&str]) -> Ledger {
         let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
-        Ledger::new("http://sim".to_owned(), 1, 1, &only, &Faults::default())
+        let settings = RestSettings { backends: only, ..RestSettings::default() };
+        Ledger::new("http://sim".to_owned(), &settings)
     }
 
     #[test]

@@ -18,8 +18,10 @@ pub mod settings;
 
 mod books;
 mod calls;
+mod fate;
 mod handlers;
 mod order;
+mod systems;
 mod tickets;
 mod traffic;
 

@@ -1,4 +1,4 @@
-//! The server of the simulated REST ticketing system: starting, stopping, routes, and the pages
+//! The server of a simulated ticketing system: starting, stopping, routes, and the pages
 //! of the observer (ledger and faults).
 //!
 //! What always holds: the observer's pages need no token, suffer no faults and are not counted;
@@ -22,9 +22,10 @@ use tokio::time::timeout;
 
 use super::calls::{CallUnderWay, Connection};
 use super::faults::Faults;
-use super::handlers::{self, Desk, error, ledger_error};
+use super::handlers::{Desk, error, ledger_error};
 use super::ledger::{Ledger, LedgerError, is_backend_name};
 use super::settings::RestSettings;
+use super::systems;
 
 /// Tickets are small; more than this is a mistake of the client.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -75,30 +76,27 @@ impl Drop for Running {
 /// # Errors
 /// When the faults or the backends' names make no sense, or the address cannot be bound.
 pub fn start(settings: RestSettings) -> anyhow::Result<Running> {
-    let RestSettings { listen, backends, token, faults, seed, first_number, workers } = settings;
-    faults.check().map_err(LedgerError::Faults)?;
-    for backend in &backends {
+    settings.faults.check().map_err(LedgerError::Faults)?;
+    for backend in &settings.backends {
         ensure!(is_backend_name(backend), "{backend:?} cannot be the name of a backend");
     }
-    let listener =
-        TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = TcpListener::bind(settings.listen)
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr().context("cannot tell the address that was bound")?;
 
-    let ledger = Ledger::new(format!("http://{address}"), seed, first_number, &backends, &faults);
+    let ledger = Ledger::new(format!("http://{address}"), &settings);
+    let RestSettings { system, token, workers, .. } = settings;
     let (part, alive) = mpsc::channel(1);
     let desk = web::Data::new(Desk { ledger: ledger.clone(), token, _part: part });
     let for_connections = desk.clone();
     let server = HttpServer::new(move || {
-        let tickets = web::scope("/{backend}/tickets")
+        let tickets = web::scope(systems::scope(system))
             .wrap_fn(|request, service| {
                 let call = CallUnderWay::begin(&request);
                 let answer = service.call(request);
                 async move { Ok(call.end_with(answer.await?)) }
             })
-            .route("", web::post().to(handlers::create))
-            .route("", web::get().to(handlers::search))
-            .route("/{id}", web::get().to(handlers::get))
-            .route("/{id}", web::patch().to(handlers::update));
+            .configure(|config| systems::routes(system, config));
         App::new()
             .app_data(desk.clone())
             .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
@@ -109,6 +107,7 @@ pub fn start(settings: RestSettings) -> anyhow::Result<Running> {
             .route("/{backend}/faults", web::get().to(faults_of_one))
             .route("/{backend}/faults", web::put().to(put_faults))
             .route("/{backend}/faults", web::patch().to(patch_faults))
+            .configure(|config| systems::aside(system, config))
             .service(tickets)
             .default_service(web::to(nothing_here))
     })
@@ -136,7 +135,7 @@ pub async fn run_forever(settings: RestSettings) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let running = start(settings)?;
-    println!("simulated REST ticketing on http://{0}  ledger: http://{0}/ledger", running.address);
+    println!("simulated ticketing on http://{0}  ledger: http://{0}/ledger", running.address);
     tokio::select! {
         interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for SIGINT")?,
         _ = terminate.recv() => {}

@@ -1,4 +1,4 @@
-//! What a simulated REST ticketing system is started with.
+//! What a simulated ticketing system is started with.
 //!
 //! What always holds: the default is a well-behaved system on a free port of this machine, which
 //! makes up a backend for any name that it is called by.
@@ -8,13 +8,37 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use secrecy::SecretString;
 
 use super::faults::Faults;
 
-/// The settings of one simulated REST ticketing system.
+/// The systems that can be simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum System {
+    /// A REST ticketing system, with several backends by path prefix
+    Rest,
+    /// USMS: incidents, changes and problems over SOAP, at `/NAME/usms`
+    Usms,
+    /// Ticketing behind an Oracle Service Bus, over SOAP, at `/NAME/ticketing`
+    TelenetOsb,
+    /// Orange Océane, with its sign-in at `/NAME/oauth/token`
+    Oceane,
+    /// Request Tracker's REST2
+    RequestTracker,
+    /// Redmine
+    Redmine,
+    /// TIXNGO's diff feed
+    Tixngo,
+    /// S-360: ticket details and contacts
+    S360,
+}
+
+/// The settings of one simulated ticketing system.
 #[derive(Debug, Clone)]
 pub struct RestSettings {
+    /// Which system is simulated.
+    pub system: System,
     /// The address to listen on; port 0 takes a free one, told in `Running::address`.
     pub listen: SocketAddr,
     /// The only backends there are; when empty, any name is a backend from its first use on.
@@ -37,6 +61,7 @@ pub struct RestSettings {
 impl Default for RestSettings {
     fn default() -> Self {
         Self {
+            system: System::Rest,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             backends: Vec::new(),
             token: None,

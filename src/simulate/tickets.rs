@@ -72,6 +72,14 @@ pub(super) struct Tickets {
     by_key: HashMap<String, Vec<usize>>,
     by_idempotency_key: HashMap<String, usize>,
     order_faults: OrderFaults,
+    id_of: IdOf,
+}
+
+/// How ids are made: of the backend's name in capitals, the ticket's number, and its fields.
+pub(super) type IdOf = fn(&str, u64, &Fields) -> String;
+
+fn plain_id(prefix: &str, number: u64, _: &Fields) -> String {
+    format!("{prefix}-{number}")
 }
 
 impl Tickets {
@@ -86,7 +94,13 @@ impl Tickets {
             by_key: HashMap::new(),
             by_idempotency_key: HashMap::new(),
             order_faults: OrderFaults::default(),
+            id_of: plain_id,
         }
+    }
+
+    /// The same, with ids made in another way.
+    pub fn with_ids(self, id_of: IdOf) -> Self {
+        Self { id_of, ..self }
     }
 
     /// The same, with another first number in its ids.
@@ -113,7 +127,7 @@ impl Tickets {
         }
 
         let index = self.all.len();
-        let id = format!("{}-{}", self.id_prefix, self.first_number + index as u64);
+        let id = (self.id_of)(&self.id_prefix, self.first_number + index as u64, &fields);
         fields.insert("url".to_owned(), format!("{}/{id}", self.url_prefix).into());
         fields.insert("id".to_owned(), id.clone().into());
         fields.entry("status").or_insert_with(|| OPEN.into());

@@ -146,7 +146,12 @@ async fn a_wrong_password_is_never_shown(node: &Rabbit) {
 
 async fn start(settings: AmqpSettings) -> Result<AmqpBus, StartError> {
     let shelf = || Arc::new(Shelf::default());
-    let inlets =
-        Inlets { alarms: shelf(), commands: shelf(), parked: shelf(), heartbeats: shelf() };
+    let inlets = Inlets {
+        alarms: shelf(),
+        commands: shelf(),
+        answers: shelf(),
+        parked: shelf(),
+        heartbeats: shelf(),
+    };
     AmqpBus::start(settings, "n1", inlets, Arc::new(CountedIds::default())).await
 }

@@ -3,7 +3,8 @@
 use crate::world::{Answer, World, alarm_ref, found, noc, raise};
 use std::time::Duration;
 use ticketgate_actors::changes::{
-    Applied, Change, CommandTaken, End, ForceUnlock, Guard, LockProof, Refusal, TakeCommand, Write,
+    Admission, Applied, Change, CommandTaken, End, ForceUnlock, Guard, LockProof, Refusal,
+    TakeCommand, Write,
 };
 use ticketgate_actors::logic::answers;
 use ticketgate_actors::model::{
@@ -30,6 +31,7 @@ fn command(world: &World, n: u128, write: Write) -> TakeCommand {
         request: world.request_id(),
         ticket: world.ticket_key(),
         correlation_key: CorrelationKey(format!("tg-command-{n}")),
+        admission: Admission::default(),
     }
 }
 

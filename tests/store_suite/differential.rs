@@ -12,8 +12,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use ticketgate::stores::{SqliteSettings, SqliteStore};
 use ticketgate_actors::changes::{
-    Change, ChangeSet, Conclude, Decide, Decision, End, Intend, Level, LockProof, PersonSays,
-    Settle, TakeIn, TakeLane,
+    Admission, Asked, Change, ChangeSet, Conclude, Decide, Decision, End, Intend, LaterAnswer,
+    Level, LockProof, Outcome, PersonSays, Settle, Swept, TakeIn, TakeLane,
 };
 use ticketgate_actors::logic::policy::Routing;
 use ticketgate_actors::model::{
@@ -33,7 +33,7 @@ type Draw = (u8, [u8; 5]);
 
 /// Sets of steps; each group is given to the store at once.
 fn groups() -> impl Strategy<Value = Vec<Vec<Vec<Draw>>>> {
-    let draw = (0u8..30, any::<[u8; 5]>());
+    let draw = (0u8..34, any::<[u8; 5]>());
     let set = prop::collection::vec(draw, 1..3);
     prop::collection::vec(prop::collection::vec(set, 1..4), 5..40)
 }
@@ -98,6 +98,8 @@ impl Pair {
                 field: None,
                 body: pick.to_vec(),
             })),
+            29..=31 => self.later(pick).await,
+            32 | 33 => self.swept(pick).await,
             28 => {
                 let pause = Pause { since: now, reason: "401".into(), by: "ticketgate".into() };
                 let epoch = self.epoch(&backend(pick[0]), pick[1]).await;
@@ -164,6 +166,7 @@ impl Pair {
             event_id: EventId(self.id(pick[2])),
             decision,
             reason: "the draw wants it".into(),
+            admission: admission(),
         }))
     }
 
@@ -191,7 +194,8 @@ impl Pair {
         let later = self.clock.now().wall.plus(Duration::from_secs(u64::from(pick[2] % 8)));
         let error = TicketError::because("it says so");
         let found = Box::new(found(&format!("INC{}", pick[2] % 8)));
-        let end = match pick[1] % 11 {
+        let end = match pick[1] % 13 {
+            11 => End::Acknowledged { backend_ref: Some(format!("r{}", pick[2] % 3)) },
             0 => End::Rejected(error),
             1 => End::Failed(error),
             2 => End::Cancelled("dropped".into()),
@@ -210,6 +214,48 @@ impl Pair {
             attempt: request.attempts + u32::from(pick[4].is_multiple_of(8)),
             end,
             event_ids: [EventId(self.id(pick[2])), EventId(self.id(1))],
+            by_later_answer: false,
+            watch_looks: u32::from(pick[4] % 3),
+        }))
+    }
+
+    async fn later(&mut self, pick: [u8; 5]) -> Change {
+        let Some(request) = self.any_request(pick[0]).await else {
+            return take_in(pick, self.clock.now().wall);
+        };
+        let tickets = self.memory.tickets(TicketFilter::default(), ALL).await.unwrap();
+        let ticket = tickets.iter().find(|(_, it)| it.key == request.ticket).unwrap();
+        let asked = match pick[1] % 3 {
+            0 => Asked::Request(request.id),
+            1 => Asked::Correlation(ticket.1.correlation_key.clone()),
+            _ => Asked::Reference(format!("r{}", pick[2] % 3)),
+        };
+        let outcome = match pick[2] % 4 {
+            0 => Outcome::Rejected(TicketError::because("later")),
+            1 => Outcome::Done(found("")),
+            _ => Outcome::Done(found(&format!("INC{}", pick[2] % 8))),
+        };
+        Change::LaterAnswer(Box::new(LaterAnswer {
+            identity: crate::world::identity(&format!("answer {}", pick[3] % 32)),
+            backend: request.backend,
+            asked,
+            outcome,
+            event_id: EventId(self.id(pick[4])),
+            watch_looks: u32::from(pick[4] % 3),
+        }))
+    }
+
+    async fn swept(&mut self, pick: [u8; 5]) -> Change {
+        let watched = self.memory.watched(backend(pick[0]), 0, 100).await.unwrap();
+        let Some((_, watched, _)) = watched.into_iter().nth(usize::from(pick[1] % 2)) else {
+            return self.later(pick).await;
+        };
+        Change::Swept(Box::new(Swept {
+            epoch: self.epoch(&watched.backend, pick[3]).await,
+            backend: watched.backend,
+            ticket: watched.ticket,
+            found: (0..pick[2] % 3).map(|n| format!("INC{n}")).collect(),
+            event_id: EventId(self.id(pick[4])),
         }))
     }
 
@@ -240,6 +286,11 @@ impl Pair {
             assert_eq!(one, other);
         }
     }
+}
+
+/// Small, so that draws meet it.
+fn admission() -> Admission {
+    Admission { creates_only_at: 1, max_open: 3 }
 }
 
 fn name(pick: u8) -> &'static str {
@@ -287,9 +338,12 @@ async fn dump(reads: &dyn Reads, clock: &dyn Clock) -> Vec<String> {
             let ready = reads.ready_requests(backend.clone(), class, now, 3).await;
             out.push(format!("{ready:#?}"));
         }
-        out.push(format!("{:#?}", reads.due_alarms(backend.clone(), now, 2).await));
+        out.push(format!("{:#?}", reads.due_alarms(backend.clone(), now, false, 2).await));
         out.push(format!("{:#?}", reads.next_ready(backend.clone(), now).await));
-        out.push(format!("{:#?}", reads.doubts(backend.clone()).await));
+        out.push(format!("{:#?}", reads.requests_in(backend.clone(), State::InDoubt).await));
+        out.push(format!("{:#?}", reads.due_alarms(backend.clone(), now, true, 2).await));
+        out.push(format!("{:#?}", reads.open_requests(backend.clone()).await));
+        out.push(format!("{:#?}", reads.watched(backend.clone(), 0, 100).await));
         out.push(format!("{:#?}", reads.lane(backend.clone()).await));
         out.push(format!("{:#?}", reads.lane_counts(backend).await));
     }
@@ -345,6 +399,6 @@ fn the_draws_reach_every_answer() {
         });
     }
     let refused = seen.iter().filter(|it| it.starts_with("refused")).count();
-    assert_eq!(refused, 6, "every refusal but none else: {seen:?}");
+    assert_eq!(refused, 9, "every refusal but none else: {seen:?}");
     assert!(seen.len() - refused >= 9, "{seen:?}");
 }

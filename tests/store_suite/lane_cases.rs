@@ -11,13 +11,13 @@ pub async fn a_whole_way_from_alarm_to_confirmed_event(world: &mut World) {
     let epoch = world.take_lane().await;
     assert_eq!(world.reads.lane(noc()).await.unwrap().epoch, epoch);
     world.apply(raise("a")).await;
-    assert_eq!(world.reads.due_alarms(noc(), world.now(), 10).await.unwrap().len(), 1);
+    assert_eq!(world.reads.due_alarms(noc(), world.now(), false, 10).await.unwrap().len(), 1);
 
     let accepted = world.decided("a", world.create("tg-a")).await;
     assert!(accepted.n > 0);
     let alarm = world.alarm("a").await;
     assert_eq!((alarm.ticket, alarm.request), (Some(accepted.ticket), Some(accepted.id)));
-    assert_eq!(world.reads.due_alarms(noc(), world.now(), 10).await.unwrap(), []);
+    assert_eq!(world.reads.due_alarms(noc(), world.now(), false, 10).await.unwrap(), []);
     let ready = world.reads.ready_requests(noc(), 0, world.now(), 10).await.unwrap();
     assert_eq!(ready[..], *std::slice::from_ref(&accepted));
     let ticket = world.reads.ticket(accepted.ticket).await.unwrap().unwrap();
@@ -81,7 +81,9 @@ pub async fn taking_a_lane_puts_its_open_intent_in_doubt(world: &mut World) {
     let request = world.accepted("a").await;
     world.intended(epoch, request.id).await;
     let epoch = world.take_lane().await;
-    let [doubt] = &world.reads.doubts(noc()).await.unwrap()[..] else { panic!("one doubt") };
+    let [doubt] = &world.reads.requests_in(noc(), State::InDoubt).await.unwrap()[..] else {
+        panic!("one doubt")
+    };
     assert_eq!((doubt.id, doubt.state, doubt.attempts), (request.id, State::InDoubt, 1));
     let look_at = world.now().plus(Duration::from_secs(30));
     assert_eq!(doubt.doubt.as_ref().unwrap().look_at, look_at);
@@ -95,7 +97,7 @@ pub async fn taking_a_lane_puts_its_open_intent_in_doubt(world: &mut World) {
     // A look finds it.
     let ended = world.concluded(epoch, doubt, End::Adopted(found("INC1"))).await.request;
     assert_eq!(ended.state, State::Adopted);
-    assert_eq!(world.reads.doubts(noc()).await.unwrap(), []);
+    assert_eq!(world.reads.requests_in(noc(), State::InDoubt).await.unwrap(), []);
 }
 
 /// There is one at most; but a lane that does not start would be worse than a second one.
@@ -106,7 +108,7 @@ pub async fn a_lane_with_two_open_intents_can_be_taken(world: &mut World) {
         world.intended(epoch, accepted.id).await;
     }
     world.take_lane().await;
-    assert_eq!(world.reads.doubts(noc()).await.unwrap().len(), 2);
+    assert_eq!(world.reads.requests_in(noc(), State::InDoubt).await.unwrap().len(), 2);
     assert_eq!(world.reads.unsent_events(0, 10).await.unwrap().len(), 2);
 }
 

@@ -25,7 +25,7 @@ pub async fn an_alarm_is_due_in_its_time_with_its_ticket(world: &mut World) {
     }
     let due = async |seconds: u64, limit: u32| -> Vec<String> {
         let now = start.plus(Duration::from_secs(seconds));
-        let due = world.reads.due_alarms(noc(), now, limit).await.unwrap();
+        let due = world.reads.due_alarms(noc(), now, false, limit).await.unwrap();
         due.into_iter().map(|due| due.alarm.at.alarm.id).collect()
     };
     assert_eq!(due(9, 10).await, [""; 0]);
@@ -33,13 +33,16 @@ pub async fn an_alarm_is_due_in_its_time_with_its_ticket(world: &mut World) {
     assert_eq!(due(99, 10).await, ["soon", "late"], "the longest due first");
     assert_eq!(due(99, 1).await, ["soon"]);
     let other = BackendId::new("crm");
-    assert_eq!(world.reads.due_alarms(other, start.plus(Duration::MAX), 9).await.unwrap(), []);
+    assert_eq!(
+        world.reads.due_alarms(other, start.plus(Duration::MAX), false, 9).await.unwrap(),
+        []
+    );
     assert_eq!(world.reads.lane_counts(noc()).await.unwrap().due_alarms, 2);
 
     let epoch = world.take_lane().await;
     world.done(epoch, "a", "INC1").await;
     world.take_in("clear", later("a", AlarmState::Cleared, 1)).await;
-    let due = world.reads.due_alarms(noc(), world.now(), 1).await.unwrap();
+    let due = world.reads.due_alarms(noc(), world.now(), false, 1).await.unwrap();
     assert_eq!(due[0].alarm, world.alarm("a").await);
     assert_eq!(due[0].ticket.as_ref().unwrap().backend_id.as_deref(), Some("INC1"));
 }
@@ -56,7 +59,7 @@ pub async fn a_new_occurrence_is_due_with_the_ticket_of_the_one_before(world: &m
         world.take_in(&format!("raise {n}"), again).await;
     }
     assert_eq!(world.reads.occurrences(alarm_ref("a")).await.unwrap().len(), 3);
-    let [due] = &world.reads.due_alarms(noc(), world.now(), 9).await.unwrap()[..] else {
+    let [due] = &world.reads.due_alarms(noc(), world.now(), false, 9).await.unwrap()[..] else {
         panic!("one alarm is due");
     };
     assert_eq!((due.alarm.ticket, due.alarm.at.occurrence), (None, 1_002));

@@ -8,6 +8,7 @@ mod cases;
 mod command_cases;
 mod differential;
 mod lane_cases;
+mod later_cases;
 mod list_cases;
 mod memory;
 mod sqlite;
@@ -50,6 +51,12 @@ macro_rules! every_case {
             lane_cases: an_old_copy_of_a_request_makes_no_intent,
             lane_cases: a_person_settles_a_doubt,
             lane_cases: an_unconfirmed_event_stays_in_the_outbox,
+            later_cases: a_later_answer_finds_its_request_by_any_of_its_names,
+            later_cases: a_later_answer_ends_a_doubt_and_what_is_undecided,
+            later_cases: a_later_answer_that_fits_nothing_is_refused_and_leaves_no_trace,
+            later_cases: an_answer_by_the_tickets_key_alone_is_not_given_to_another_request,
+            later_cases: a_full_backend_admits_creates_first_and_then_nothing,
+            later_cases: a_duplicate_is_reported_once_and_watched_for_a_while,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
             list_cases: a_new_occurrence_is_due_with_the_ticket_of_the_one_before,
             list_cases: lists_run_newest_first_page_by_page,

@@ -5,8 +5,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 use ticketgate_actors::changes::{
-    Applied, Change, ChangeSet, Conclude, Concluded, Decide, Decision, End, Intend, LockProof,
-    TakeIn, TakeLane, TakenIn,
+    Admission, Applied, Change, ChangeSet, Conclude, Concluded, Decide, Decision, End, Intend,
+    LockProof, TakeIn, TakeLane, TakenIn,
 };
 use ticketgate_actors::logic::policy::Routing;
 use ticketgate_actors::model::{
@@ -136,6 +136,7 @@ impl World {
             event_id: self.event_id(),
             decision,
             reason: "the case wants it".into(),
+            admission: Admission::default(),
         }
     }
 
@@ -197,6 +198,8 @@ impl World {
             attempt,
             end,
             event_ids,
+            by_later_answer: false,
+            watch_looks: 0,
         }))
     }
 

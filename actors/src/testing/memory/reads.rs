@@ -144,15 +144,12 @@ impl Rows {
         after: u64,
         limit: u32,
     ) -> Vec<(u64, Watched, Ticket)> {
-        let with = |it: &Watched| {
-            let n = *self.ticket_n.get(&it.ticket)?;
-            Some((n, it.clone(), (*self.tickets[&n]).clone()))
-        };
-        let mut of: Vec<_> = self.watched.values().filter_map(with).collect();
-        of.retain(|(n, it, _)| *n > after && it.backend == *backend);
-        of.sort_by_key(|(n, ..)| *n);
-        of.truncate(limit as usize);
-        of
+        let of = self.watched.range(after.saturating_add(1)..);
+        let of = of.filter(|(_, it)| it.backend == *backend);
+        let with = of.filter_map(|(n, it)| {
+            self.ticket_row(it.ticket).map(|ticket| (*n, it.clone(), ticket.clone()))
+        });
+        with.take(limit as usize).collect()
     }
 
     /// Events that are not confirmed, in order, from after `after`.

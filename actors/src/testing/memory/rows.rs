@@ -29,7 +29,7 @@ enum Undo {
     Barrier(ClientNumber, Option<Fence>),
     Command(CommandId, Option<CommandRecord>),
     Lock(Uuid, Option<KeptLock>),
-    Watched(TicketKey, Option<Watched>),
+    Watched(u64, Option<Watched>),
     Parked,
     Audit,
 }
@@ -59,7 +59,7 @@ pub struct Rows {
     pub(super) barriers: BTreeMap<ClientNumber, Fence>,
     pub(super) commands: BTreeMap<CommandId, CommandRecord>,
     pub(super) locks: BTreeMap<Uuid, KeptLock>,
-    pub(super) watched: BTreeMap<TicketKey, Watched>,
+    pub(super) watched: BTreeMap<u64, Watched>,
     pub(super) parked: Vec<Parked>,
     pub(super) audit: Vec<AuditRow>,
     undo: Vec<Undo>,
@@ -116,7 +116,7 @@ impl Rows {
                 Undo::Barrier(client, before) => self.set_barrier(client, before),
                 Undo::Command(id, before) => self.set_command(id, before),
                 Undo::Lock(guid, before) => self.set_lock(guid, before),
-                Undo::Watched(ticket, before) => self.set_watched(ticket, before),
+                Undo::Watched(n, before) => self.set_watched(n, before),
                 Undo::Parked => drop(self.parked.pop()),
                 Undo::Audit => drop(self.audit.pop()),
             }
@@ -234,12 +234,17 @@ impl Rows {
         self.undo.push(Undo::Lock(guid, before));
     }
 
-    pub(super) fn set_watched(&mut self, ticket: TicketKey, watched: Option<Watched>) {
+    pub(super) fn set_watched(&mut self, n: u64, watched: Option<Watched>) {
         let before = match watched {
-            Some(watched) => self.watched.insert(ticket, watched),
-            None => self.watched.remove(&ticket),
+            Some(watched) => self.watched.insert(n, watched),
+            None => self.watched.remove(&n),
         };
-        self.undo.push(Undo::Watched(ticket, before));
+        self.undo.push(Undo::Watched(n, before));
+    }
+
+    /// The place of a watched ticket.
+    pub(super) fn watched_n(&self, ticket: TicketKey) -> Option<u64> {
+        self.watched.iter().find(|(_, it)| it.ticket == ticket).map(|(n, _)| *n)
     }
 
     pub(super) fn add_parked(&mut self, message: Parked) {

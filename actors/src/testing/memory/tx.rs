@@ -134,16 +134,19 @@ impl Tx for Rows {
     }
 
     fn watched(&mut self, ticket: TicketKey) -> Result<Option<Watched>, TxError> {
-        Ok(self.watched.get(&ticket).cloned())
+        Ok(self.watched_n(ticket).map(|n| self.watched[&n].clone()))
     }
 
     fn put_watched(&mut self, watched: &Watched) -> Result<(), TxError> {
-        self.set_watched(watched.ticket, Some(watched.clone()));
+        let n = self.watched_n(watched.ticket).unwrap_or_else(|| Self::next(&self.watched));
+        self.set_watched(n, Some(watched.clone()));
         Ok(())
     }
 
     fn drop_watched(&mut self, ticket: TicketKey) -> Result<(), TxError> {
-        self.set_watched(ticket, None);
+        if let Some(n) = self.watched_n(ticket) {
+            self.set_watched(n, None);
+        }
         Ok(())
     }
 

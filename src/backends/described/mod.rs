@@ -1,0 +1,161 @@
+//! Ticketing systems that are described: JSON over HTTP, or SOAP, by templates and selectors.
+//!
+//! What always holds: one call of the port is one operation, one request at a time, and no repeat but
+//! where a token was refused. The way of a call: the description was compiled once (`plan`); the call's
+//! values (`variables`) are filled in (`request`), sent (`exchange`), the answer is judged (`judge`)
+//! and read (`reading`); `conversation` puts steps and pages in order.
+//!
+//! What it leaves to others: order, retries and doubt (the lane).
+
+mod body;
+mod calls;
+mod compiler;
+mod conversation;
+mod demands;
+mod exchange;
+mod failing;
+mod judge;
+mod maps;
+mod pages;
+pub mod places;
+mod plan;
+mod reading;
+mod request;
+mod saying;
+mod selectors;
+mod soap;
+mod templates;
+#[cfg(test)]
+mod tests;
+mod variables;
+pub mod wire;
+mod words;
+mod xml;
+
+pub(super) use exchange::{Exchange, Limits, exchange};
+pub(super) use xml::escape as xml_escape;
+
+use super::auth::SignInFailed;
+use super::connection;
+use super::description::{Description, DescriptionError};
+use conversation::Conversation;
+use plan::{Operation, Plan};
+use reqwest::{Client, Url};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use ticketgate_actors::model::{TicketError, Timestamp};
+use ticketgate_actors::ports::{Answer, Backend, Call, Clock, Heard, Soon};
+use tokio::time::Instant;
+
+/// The longest text about a failed connection.
+const CAUSES_CHARS_MAX: usize = 300;
+
+/// A ticketing system as its description has it.
+pub struct DescribedBackend(Arc<Inner>);
+
+struct Inner {
+    base: Url,
+    plan: Plan,
+    client: Client,
+    answer_bytes: usize,
+    clock: Arc<dyn Clock>,
+}
+
+impl DescribedBackend {
+    /// Compiles a description and makes its client. Opens no connection.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its key.
+    pub fn new(
+        description: &Description,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Vec<DescriptionError>> {
+        let connection = &description.connection;
+        let one = |key: &str, problem| vec![DescriptionError::new(description.key(key), problem)];
+        let plan = Plan::of(description, &description.wire)?;
+        let base = connection::base_url(&connection.base_url)
+            .map_err(|problem| one("base_url", problem))?;
+        if let Some(credential) = &plan.credential {
+            credential.check().map_err(|problem| one("auth", problem))?;
+        }
+        let client = connection::client(description).map_err(|error| vec![error])?;
+        let answer_bytes = connection.max_answer.0;
+        Ok(Self(Arc::new(Inner { base, plan, client, answer_bytes, clock })))
+    }
+
+    /// Which operations it can do, by their keys.
+    pub fn operations(&self) -> Vec<&'static str> {
+        self.0.plan.operations.keys().map(|operation| operation.name()).collect()
+    }
+
+    /// Requests a token, where one is needed: until when it is good, or why there is none.
+    pub async fn try_sign_in(&self, timeout: Duration) -> Option<Result<Timestamp, String>> {
+        let Inner { plan, client, clock, .. } = &*self.0;
+        let token = plan.credential.as_ref()?.token()?;
+        Some(match token.lend(client, &**clock, timeout).await {
+            Ok(lent) => Ok(lent.expires),
+            Err(SignInFailed::Away(reason)) => Err(reason),
+            Err(SignInFailed::Refused(error)) => Err(error.reason),
+        })
+    }
+
+    /// Asks for nothing but an answer: whatever it is, somebody is there.
+    ///
+    /// # Errors
+    /// Why nobody is.
+    pub async fn reach(&self, timeout: Duration) -> Result<String, String> {
+        let Inner { client, base, clock, answer_bytes, .. } = &*self.0;
+        let request = client.get(base.clone()).build().map_err(|error| causes(&error))?;
+        let ends = Instant::now() + timeout;
+        let limits = Limits { send_by: None, ends, timeout, answer_bytes: *answer_bytes };
+        match exchange(client, request, &limits, &**clock).await {
+            Exchange::Answered(answered) => {
+                Ok(format!("reached: GET of base_url was answered {}", answered.status))
+            }
+            Exchange::NotSent(reason) | Exchange::Lost(reason) => Err(reason),
+        }
+    }
+}
+
+impl Backend for DescribedBackend {
+    fn call(&self, call: Call) -> Soon<Heard> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { inner.call(call).await })
+    }
+}
+
+impl Inner {
+    async fn call(&self, call: Call) -> Heard {
+        let operation = Operation::of(&call.work);
+        let Some(plan) = self.plan.operations.get(&operation) else {
+            let reason = format!("this backend's description has no {}", operation.name());
+            return Answer::Refused(TicketError::because(reason)).into();
+        };
+        Conversation::new(self, &call, plan).run().await
+    }
+}
+
+/// Everything that is wrong with a description, as far as it can be told without opening files.
+pub(super) fn check(description: &Description) -> Vec<DescriptionError> {
+    Plan::of(description, &description.wire).err().unwrap_or_default()
+}
+
+/// Why a connection or request failed. Not what reqwest itself says: that holds the address with
+/// its query.
+pub(super) fn causes(error: &reqwest::Error) -> String {
+    let mut words = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Some errors repeat what they are caused by.
+        if !words.iter().any(|known: &String| known.contains(&text)) {
+            words.push(text);
+        }
+        cause = error.source();
+    }
+    if words.is_empty() {
+        words.push("the client gives no reason".to_owned());
+    }
+    words.join(": ").chars().take(CAUSES_CHARS_MAX).collect()
+}

@@ -1,0 +1,247 @@
+//! Tickets out of answers.
+//!
+//! What always holds: what is not there is not made up. A list of a search that is not there is no
+//! empty list, and a hit without an id spoils the answer: a failed look never reads as "absent"
+//! (rule G9).
+//!
+//! What it leaves to others: whether the answer is one to be read (`judge`).
+
+use super::compiler::Compiler;
+use super::places::{Place, PlaceDescription};
+use super::plan::{Operation, Plan};
+use super::selectors::{Document, Item, Selector};
+use super::templates::{Style, Template};
+use super::variables::Variables;
+use super::wire::ReadDescription;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use ticketgate_actors::model::Found;
+
+/// Where a ticket's parts are, compiled.
+#[derive(Debug)]
+pub(super) struct ReadPlan {
+    items: Option<Selector>,
+    /// Finds what `items` takes its hits from.
+    list: Option<Selector>,
+    more: Option<Selector>,
+    total: Option<Selector>,
+    ticket: Option<Selector>,
+    pub id: Option<Place>,
+    url: Option<Place>,
+    link: Option<Template>,
+    status: Option<Place>,
+    correlation_key: Option<Place>,
+    fields: Vec<(String, Place)>,
+}
+
+/// A page of a search.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub tickets: Vec<Found>,
+    /// How many it held, whatever was taken of it.
+    pub length: usize,
+    /// What it says of others: none if it says nothing.
+    pub more: Option<bool>,
+    pub total: Option<u64>,
+}
+
+/// An answer that was judged to be a success, and what is needed to read it.
+#[derive(Clone, Copy)]
+pub(super) struct Shown<'a> {
+    pub plan: &'a Plan,
+    /// The backend's address.
+    pub base: &'a str,
+    pub variables: &'a Variables,
+    pub document: &'a Document,
+    pub headers: &'a HeaderMap,
+}
+
+impl ReadPlan {
+    /// Compiles a call's own places, and where it has none, the common ones.
+    pub fn of(
+        compiler: &mut Compiler<'_>,
+        operation: Operation,
+        own: &ReadDescription,
+        common: &ReadDescription,
+        append: &[String],
+    ) -> Self {
+        let name = operation.name();
+        let mut place =
+            |part: &str, own: Option<&PlaceDescription>, common: Option<&PlaceDescription>| match (
+                own, common,
+            ) {
+                (Some(own), _) => Place::of(compiler, &format!("{name}.read.{part}"), own),
+                (None, Some(common)) => Place::of(compiler, &format!("read.{part}"), common),
+                (None, None) => None,
+            };
+        let id = place("id", own.id.as_ref(), common.id.as_ref());
+        let url = place("url", own.url.as_ref(), common.url.as_ref());
+        let status = place("status", own.status.as_ref(), common.status.as_ref());
+        let correlation_key =
+            place("correlation_key", own.correlation_key.as_ref(), common.correlation_key.as_ref());
+        let mut fields = Vec::new();
+        let names =
+            own.fields.keys().chain(common.fields.keys().filter(|n| !own.fields.contains_key(*n)));
+        for name in names {
+            let (own, common) = (own.fields.get(name), common.fields.get(name));
+            let part = format!("fields.{name}");
+            let compiled = place(&part, own, common);
+            let adds_up = append.contains(name);
+            if adds_up && !own.or(common).is_some_and(|place| place.list) {
+                let problem = "a field that adds up must be read as a list: say list = true";
+                compiler.wrong(&format!("read.{part}"), problem);
+                break;
+            }
+            fields.extend(compiled.map(|place| (name.clone(), place)));
+        }
+
+        let key = |part: &str| format!("{name}.read.{part}");
+        let items = compiler.selector(&key("items"), own.items.as_deref());
+        let more = compiler.selector(&key("more"), own.more.as_deref());
+        let total = compiler.selector(&key("total"), own.total.as_deref());
+        let (ticket_key, ticket) = match (&own.ticket, &common.ticket) {
+            (Some(own), _) => (key("ticket"), Some(own.as_str())),
+            (None, common) => ("read.ticket".to_owned(), common.as_deref()),
+        };
+        // In a list each hit is the ticket.
+        let ticket = ticket.filter(|_| own.ticket.is_some() || own.items.is_none());
+        let ticket = compiler.selector(&ticket_key, ticket);
+        let link = match (&own.link, &common.link) {
+            (Some(own), _) => compiler.template(&key("link"), own, Style::Path),
+            (None, Some(common)) => compiler.template("read.link", common, Style::Path),
+            (None, None) => None,
+        };
+        let list =
+            list_of(compiler, &key("items"), operation, own.items.as_deref(), items.as_ref());
+        let told = own.more.is_some() || own.total.is_some();
+        compiler.wrong_if(
+            operation != Operation::Search && told,
+            &key("more"),
+            "only a search has more and total",
+        );
+        for (part, selector) in
+            [("items", &common.items), ("more", &common.more), ("total", &common.total)]
+        {
+            compiler.wrong_if(
+                selector.is_some(),
+                &format!("read.{part}"),
+                "belongs into [backend.search.read]",
+            );
+        }
+        Self { items, list, more, total, ticket, id, url, link, status, correlation_key, fields }
+    }
+
+    /// Whether the answer is a list of tickets.
+    pub fn is_list(&self) -> bool {
+        self.items.is_some()
+    }
+
+    /// Their id of the ticket that an answer shows.
+    pub fn id(&self, shown: Shown<'_>) -> Option<String> {
+        self.id_of(self.root(shown), shown)
+    }
+
+    /// The ticket that an answer shows, by an id that is known.
+    pub fn ticket(&self, backend_id: String, shown: Shown<'_>) -> Found {
+        self.found(backend_id, self.root(shown), shown)
+    }
+
+    /// The hits of a search, at most `limit`.
+    ///
+    /// # Errors
+    /// Why this is no answer to a search.
+    pub fn hits(&self, shown: Shown<'_>, limit: usize) -> Result<Page, String> {
+        let (Some(items), Some(list)) = (&self.items, &self.list) else {
+            return Err("the description does not say where the tickets are".to_owned());
+        };
+        let whole = shown.document.whole();
+        match list.all(whole).as_slice() {
+            [Item::Json(Value::Array(_)) | Item::Xml(_)] => {}
+            _ => return Err("the list of tickets is not in it".to_owned()),
+        }
+        let items = items.all(whole);
+        let length = items.len();
+        let total = self.total.as_ref().and_then(|total| total.count(whole));
+        let more = self.more.as_ref().map(|more| more.truth(whole));
+        let tickets = items.into_iter().take(limit).map(|item| {
+            let id = self.id_of(Some(item), shown);
+            let id = id.ok_or("a ticket without an id is in it")?;
+            Ok(self.found(id, Some(item), shown))
+        });
+        Ok(Page { tickets: tickets.collect::<Result<_, &str>>()?, length, more, total })
+    }
+
+    /// None where the ticket is not in it.
+    fn root<'a>(&self, shown: Shown<'a>) -> Option<Item<'a>> {
+        let whole = shown.document.whole();
+        match &self.ticket {
+            Some(ticket) => ticket.only(whole),
+            None => Some(whole),
+        }
+    }
+
+    fn id_of(&self, item: Option<Item<'_>>, shown: Shown<'_>) -> Option<String> {
+        self.id.as_ref()?.text(item.unwrap_or(Item::Json(&Value::Null)), shown.headers)
+    }
+
+    fn found(&self, backend_id: String, item: Option<Item<'_>>, shown: Shown<'_>) -> Found {
+        let item = item.unwrap_or(Item::Json(&Value::Null));
+        let text = |place: &Option<Place>| place.as_ref()?.text(item, shown.headers);
+        let backend_status = text(&self.status);
+        let statuses = &shown.plan.statuses;
+        let fields = self.fields.iter();
+        let link = || {
+            let mut variables = shown.variables.clone();
+            variables.set("backend_id", backend_id.as_str());
+            let link = self.link.as_ref()?;
+            let link = shown.plan.templates.text(link, &variables.as_value()).ok()?;
+            let base = if link.starts_with('/') { shown.base.trim_end_matches('/') } else { "" };
+            Some(format!("{base}{link}"))
+        };
+        Found {
+            correlation_key: text(&self.correlation_key),
+            url: text(&self.url).or_else(link),
+            status: backend_status.as_ref().and_then(|theirs| statuses.get(theirs)).copied(),
+            backend_status,
+            fields: fields
+                .filter_map(|(name, place)| Some((name.clone(), place.value(item, shown.headers)?)))
+                .collect(),
+            backend_id,
+        }
+    }
+}
+
+/// What `items` takes its hits from must be there even if there are none.
+fn list_of(
+    compiler: &mut Compiler<'_>,
+    key: &str,
+    operation: Operation,
+    text: Option<&str>,
+    items: Option<&Selector>,
+) -> Option<Selector> {
+    let Some(text) = text else {
+        if operation == Operation::Search {
+            let example = if compiler.is_soap() { "/t:Answer/t:Ticket" } else { "$.tickets[*]" };
+            compiler.wrong(key, format!("say where the tickets are, as {example:?}"));
+        }
+        return None;
+    };
+    if !operation.is_read() {
+        compiler.wrong(key, "only a search or a get has items");
+        return None;
+    }
+    match items? {
+        Selector::Json(_) => match text.strip_suffix("[*]") {
+            Some(prefix) => compiler.selector(key, Some(prefix)),
+            None => {
+                compiler.wrong(key, "must end with [*]: each ticket of a list");
+                None
+            }
+        },
+        Selector::Xml(path) if path.finds_elements() => Some(Selector::Xml(path.parent())),
+        Selector::Xml(_) => {
+            compiler.wrong(key, "must end with an element's name: each ticket of a list");
+            None
+        }
+    }
+}

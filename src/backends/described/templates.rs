@@ -1,0 +1,364 @@
+//! Templates: compiled once, each in the style of the place where its text goes.
+//!
+//! What always holds: a value can never say more than its place allows. In a path it is escaped and
+//! never empty, in a JSON body it is a JSON value, as an item of a JSON table it is a string, in XML it
+//! is text. Work is bounded by fuel, so that no template hangs a lane.
+//!
+//! What it leaves to others: which variables there are (`variables`), putting the texts together
+//! (`request`).
+
+use super::variables::stand_ins;
+use super::words::{Words, elements, escaped, into_xml};
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Steps a template may take: some thousand values, and a second at the very most.
+const FUEL: u64 = 200_000;
+
+/// Where a template's text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Into a path: values are escaped and must not be missing or empty.
+    Path,
+    /// Into a header or query: values must not be missing.
+    Line,
+    /// A whole JSON body: values are JSON.
+    Json,
+    /// A string within JSON: as it is; what is missing is empty.
+    Item,
+    /// What an envelope holds: values are text and must not be missing.
+    Xml,
+}
+
+/// A compiled template.
+#[derive(Debug)]
+pub(super) struct Template {
+    name: String,
+    style: Style,
+    /// Where the text is exactly one `{{ expression }}`: that.
+    expression: Option<String>,
+}
+
+/// The compiled templates of one backend.
+#[derive(Debug)]
+pub(super) struct Templates {
+    path: Environment<'static>,
+    line: Environment<'static>,
+    json: Environment<'static>,
+    item: Environment<'static>,
+    xml: Environment<'static>,
+    words: Arc<Words>,
+    used: BTreeSet<String>,
+}
+
+impl Templates {
+    /// None yet.
+    pub fn new(words: Words) -> Self {
+        let words = Arc::new(words);
+        Self {
+            path: environment(Style::Path, &words),
+            line: environment(Style::Line, &words),
+            json: environment(Style::Json, &words),
+            item: environment(Style::Item, &words),
+            xml: environment(Style::Xml, &words),
+            words,
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// Maps and times.
+    pub fn words(&self) -> &Arc<Words> {
+        &self.words
+    }
+
+    /// Compiles a template; its name must be its own.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn add(&mut self, name: &str, text: &str, style: Style) -> Result<Template, String> {
+        let expression = match style {
+            Style::Line | Style::Item => only_expression(text),
+            Style::Path | Style::Json | Style::Xml => None,
+        };
+        let words = Arc::clone(&self.words);
+        let environment = self.environment_mut(style);
+        environment.add_template_owned(name.to_owned(), text.to_owned()).map_err(in_words)?;
+        let compiled = environment.get_template(name).map_err(in_words)?;
+        let mut names = compiled.undeclared_variables(false);
+        // `fields.note` besides `fields`.
+        names.extend(compiled.undeclared_variables(true).into_iter().filter(|n| n.contains('.')));
+        words.trying.store(true, Ordering::Relaxed);
+        let tried = compiled.render(stand_ins());
+        words.trying.store(false, Ordering::Relaxed);
+        // Only a run finds these; what else goes wrong may be due to the stand-ins.
+        if let Err(error) = tried
+            && let ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction =
+                error.kind()
+        {
+            return Err(in_words(error));
+        }
+        let functions: Vec<_> = environment.globals().map(|(name, _)| name.to_owned()).collect();
+        self.used.extend(names.into_iter().filter(|name| !functions.contains(name)));
+        let expression = expression.map(str::to_owned);
+        Ok(Template { name: name.to_owned(), style, expression })
+    }
+
+    /// Compiles an expression that is true or not.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn add_condition(&mut self, name: &str, text: &str) -> Result<Template, String> {
+        let template = self.add(name, &format!("{{{{ {text} }}}}"), Style::Item)?;
+        match template.expression {
+            Some(_) => Ok(template),
+            None => Err("this must be one expression, such as fields.note".to_owned()),
+        }
+    }
+
+    /// The text with stand-ins for all values, if it can be filled with them.
+    pub fn tried(&self, template: &Template) -> Option<String> {
+        self.words.trying.store(true, Ordering::Relaxed);
+        let tried = self.text(template, &stand_ins());
+        self.words.trying.store(false, Ordering::Relaxed);
+        tried.ok()
+    }
+
+    /// The variables that were used since this was last asked.
+    pub fn take_used(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.used)
+    }
+
+    /// The value of a template that is one expression; a text otherwise.
+    ///
+    /// # Errors
+    /// What is wrong, without any value.
+    pub fn value(&self, template: &Template, variables: &Value) -> Result<Value, String> {
+        let environment = self.environment(template.style);
+        match &template.expression {
+            // Compiling borrows from the environment, and costs some microseconds.
+            Some(expression) => environment
+                .compile_expression(expression)
+                .and_then(|expression| expression.eval(variables.clone()))
+                .map_err(in_words),
+            None => self.text(template, variables).map(Value::from),
+        }
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    /// What is wrong, without any value.
+    pub fn text(&self, template: &Template, variables: &Value) -> Result<String, String> {
+        let compiled = self.environment(template.style).get_template(&template.name);
+        compiled.and_then(|compiled| compiled.render(variables.clone())).map_err(in_words)
+    }
+
+    fn environment(&self, style: Style) -> &Environment<'static> {
+        match style {
+            Style::Path => &self.path,
+            Style::Line => &self.line,
+            Style::Json => &self.json,
+            Style::Item => &self.item,
+            Style::Xml => &self.xml,
+        }
+    }
+
+    fn environment_mut(&mut self, style: Style) -> &mut Environment<'static> {
+        match style {
+            Style::Path => &mut self.path,
+            Style::Line => &mut self.line,
+            Style::Json => &mut self.json,
+            Style::Item => &mut self.item,
+            Style::Xml => &mut self.xml,
+        }
+    }
+}
+
+fn environment(style: Style, words: &Arc<Words>) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(FUEL));
+    let escape = if style == Style::Json { AutoEscape::Json } else { AutoEscape::None };
+    environment.set_auto_escape_callback(move |_| escape.clone());
+    environment.set_undefined_behavior(match style {
+        Style::Path | Style::Line | Style::Xml => UndefinedBehavior::SemiStrict,
+        Style::Json | Style::Item => UndefinedBehavior::Chainable,
+    });
+    match style {
+        Style::Path => environment.set_formatter(into_path),
+        Style::Xml => environment.set_formatter(into_xml),
+        Style::Line | Style::Json | Style::Item => {}
+    }
+    let of = Arc::clone(words);
+    environment.add_filter("map", move |value: Value, name: &str| of.mapped(value, name));
+    let of = Arc::clone(words);
+    environment.add_filter("time", move |value: Value| of.written(value));
+    environment.add_filter("escaped", escaped);
+    if style == Style::Xml {
+        environment.add_function("element", elements);
+    }
+    environment
+}
+
+/// Writes a value as one segment of a path.
+fn into_path(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let text = value.to_string();
+    if value.is_undefined() || value.is_none() || text.is_empty() {
+        return Err(Error::new(ErrorKind::UndefinedError, "a value of the path is missing"));
+    }
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let written =
+            if plain { out.write_char(char::from(byte)) } else { write!(out, "%{byte:02X}") };
+        written.map_err(|_| Error::new(ErrorKind::WriteFailure, "a path cannot be written"))?;
+    }
+    Ok(())
+}
+
+/// `x` of a text that is exactly `{{ x }}`.
+fn only_expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let nested = ["{{", "}}", "{%", "{#"].iter().any(|mark| inner.contains(mark));
+    let trims = inner.starts_with(['-', '+']) || inner.ends_with(['-', '+']);
+    (!nested && !trims).then(|| inner.trim())
+}
+
+/// An error's kind and place. Values are not in it.
+fn in_words(error: Error) -> String {
+    match error.line() {
+        Some(line) if line > 1 => format!("{}, line {line}", without_place(&error)),
+        _ => without_place(&error),
+    }
+}
+
+fn without_place(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::maps::{Map, Times};
+    use super::super::wire::{MapDescription, TimesDescription};
+    use super::*;
+    use minijinja::context;
+    use std::collections::BTreeMap;
+
+    fn words() -> Words {
+        let to = BTreeMap::from([("major".to_owned(), "2-High".to_owned())]);
+        let map = MapDescription { to, ..MapDescription::default() };
+        let maps = BTreeMap::from([("severity".to_owned(), Map::of(&map).unwrap())]);
+        Words::new(maps, Times::of(&TimesDescription::default()).unwrap())
+    }
+
+    fn render(text: &str, style: Style, variables: Value) -> Result<String, String> {
+        let mut templates = Templates::new(words());
+        let template = templates.add("t", text, style)?;
+        templates.text(&template, &variables)
+    }
+
+    #[test]
+    fn a_value_of_a_path_stays_in_its_segment() {
+        let path = |id: &str| render("/t/{{ id }}", Style::Path, context!(id => id));
+        assert_eq!(path("INC-1.a_~").unwrap(), "/t/INC-1.a_~");
+        assert_eq!(path("a/../b?x#é\\").unwrap(), "/t/a%2F..%2Fb%3Fx%23%C3%A9%5C");
+        assert!(path("").unwrap_err().contains("missing"));
+        assert!(render("/t/{{ id }}", Style::Path, context!()).is_err());
+        assert_eq!(render("/t/{{ id }}", Style::Path, context!(id => 7)).unwrap(), "/t/7");
+    }
+
+    #[test]
+    fn what_is_missing_is_an_error_in_a_line_and_empty_in_an_item() {
+        assert!(render("a {{ fields.b }}", Style::Line, context!(fields => context!())).is_err());
+        assert_eq!(render("a {{ x.y.z }}", Style::Item, context!()).unwrap(), "a ");
+        assert_eq!(render("{{ x.y.z }}", Style::Json, context!()).unwrap(), "null");
+        let when = "{% if fields.b %}b{% else %}none{% endif %}";
+        assert_eq!(render(when, Style::Line, context!(fields => context!())).unwrap(), "none");
+    }
+
+    #[test]
+    fn only_one_expression_alone_is_one() {
+        for (text, expression) in [
+            ("{{ a.b }}", Some("a.b")),
+            (" {{a}} ", Some("a")),
+            ("{{ a }}{{ b }}", None),
+            ("x {{ a }}", None),
+            ("{{- a -}}", None),
+            ("{% if a %}{{ a }}{% endif %}", None),
+        ] {
+            assert_eq!(only_expression(text), expression, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_template_without_end_runs_out_of_fuel() {
+        let endless =
+            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(render(endless, Style::Json, context!()).is_err());
+    }
+
+    #[test]
+    fn what_is_used_is_known_but_for_what_a_template_has_itself() {
+        let mut templates = Templates::new(words());
+        let text = "{% set a = key %}{% for n in where %}{{ a }}{{ n }}{{ loop.index }}\
+                    {{ range(3) }}{{ fields.x|upper }}{% endfor %}";
+        templates.add("t", text, Style::Json).unwrap();
+        assert_eq!(Vec::from_iter(templates.take_used()), ["fields", "fields.x", "key", "where"]);
+        assert!(templates.add("u", "{{ key|no_such }}", Style::Line).is_err());
+        assert!(templates.add("v", "{{ no_such(key) }}", Style::Line).is_err());
+    }
+
+    #[test]
+    fn in_xml_a_value_is_text_and_an_element_is_left_out_without_one() {
+        let xml = |text: &str, variables| render(text, Style::Xml, variables);
+        let nasty = "</a><b x=\"&'>";
+        let escaped = "&lt;/a&gt;&lt;b x=&quot;&amp;&apos;&gt;";
+        assert_eq!(
+            xml("<a>{{ s }}</a>", context!(s => nasty)).unwrap(),
+            format!("<a>{escaped}</a>")
+        );
+        assert_eq!(
+            xml("{{ element('t:a', s) }}", context!(s => nasty)).unwrap(),
+            format!("<t:a>{escaped}</t:a>")
+        );
+        assert_eq!(
+            xml("{{ element('a', s) }}", context!(s => vec!["1", "2"])).unwrap(),
+            "<a>1</a><a>2</a>"
+        );
+        assert_eq!(
+            xml("{{ element('a', fields.s) }}", context!(fields => context!())).unwrap(),
+            ""
+        );
+        assert_eq!(xml("{{ element('a', none) }}", context!()).unwrap(), "");
+        assert!(xml("<a>{{ fields.s }}</a>", context!(fields => context!())).is_err());
+        assert!(xml("{{ element('a b', s) }}", context!(s => 1)).is_err());
+    }
+
+    #[test]
+    fn a_map_gives_their_word_and_never_another() {
+        let line = |s: Value| render("{{ s|map('severity') }}!", Style::Line, context!(s => s));
+        assert_eq!(line("major".into()).unwrap(), "2-High!");
+        assert!(line("minor".into()).unwrap_err().contains("severity"));
+        let item = "{{ fields.s|map('severity') }}";
+        assert_eq!(render(item, Style::Item, context!(fields => context!())).unwrap(), "");
+        let told = render("{{ s|map('odd') }}", Style::Line, context!(s => 1)).unwrap_err();
+        assert!(told.contains("odd"), "{told}");
+        let quoted = r#"'{{ s|escaped("'\\", "\\") }}'"#;
+        let quoted = render(quoted, Style::Line, context!(s => "a'b\\"));
+        assert_eq!(quoted.unwrap(), r"'a\'b\\'");
+        let time = |s: &str| render("{{ s|time }}", Style::Line, context!(s => s));
+        assert_eq!(time("2026-11-21T11:00:00+01:00").unwrap(), "2026-11-21T10:00:00.000Z");
+        assert!(time("noon").is_err());
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line() {
+        let error = render("{\n \"a\": {{ a", Style::Json, context!()).unwrap_err();
+        assert!(error.contains("syntax error") && error.contains("line 2"), "{error}");
+    }
+}

@@ -1,0 +1,157 @@
+//! The presets `request-tracker` and `redmine` against the real systems, which `make test-systems`
+//! starts and names by the environment. Ignored otherwise.
+
+use super::*;
+use serde_json::json;
+use ticketgate_actors::model::TicketStatus;
+
+fn told(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run make test-systems"))
+}
+
+fn request_tracker(token: &str) -> Arc<dyn Backend> {
+    adapter(&described(&format!(
+        "id = 'rt'\npreset = 'request-tracker'\nbase_url = '{}'\nauth = {{ value = '{token}' }}",
+        told("RT_URL")
+    )))
+}
+
+fn redmine(key: &str, more: &str) -> Arc<dyn Backend> {
+    let [field, incident, change, problem] = [
+        "REDMINE_CF_ALARMKEY",
+        "REDMINE_TRACKER_INCIDENT",
+        "REDMINE_TRACKER_CHANGE",
+        "REDMINE_TRACKER_PROBLEM",
+    ]
+    .map(told);
+    adapter(&described(&format!(
+        "id = 'redmine'\npreset = 'redmine'\nbase_url = '{}'\nauth = {{ value = '{key}' }}\n{more}\n\
+         [read]\ncorrelation_key = '$.custom_fields[?@.id=={field}].value'\n\
+         [maps.fields.to]\ncorrelation_key = '{field}'\n[maps.filters.to]\ncorrelation_key = 'cf_{field}'\n\
+         [maps.trackers.to]\nincident = '{incident}'\nchange = '{change}'\nproblem = '{problem}'",
+        told("REDMINE_URL")
+    )))
+}
+
+/// A key that no run before this one has used: the systems keep their tickets.
+fn fresh(of: Kind) -> TicketTarget {
+    let key = format!("tg{}", Uuid::new_v4().simple().to_string().get(..26).unwrap());
+    TicketTarget { kind: of, correlation_key: CorrelationKey(key), ..target(None) }
+}
+
+fn alarm(summary: &str) -> Fields {
+    fields(
+        json!({"summary": summary, "description": "lost & <found>\nline 2 ☃", "severity": "major"}),
+    )
+}
+
+/// What every user of a ticketing system does.
+async fn a_whole_life(backend: &Arc<dyn Backend>, of: Kind) {
+    let ticket = fresh(of);
+    let search = || Work::Search {
+        by: SearchBy::CorrelationKey(ticket.correlation_key.clone()),
+        kind: of,
+        limit: 2,
+    };
+    let absent = calls(backend, search()).await;
+    assert_eq!(kind(&absent), ("read", ""), "{absent:?}");
+    let summary = "it's \"down\" \\ <now>";
+    let work = Work::Create { ticket: ticket.clone(), fields: alarm(summary) };
+    let made = calls(backend, work).await;
+    let Answer::Done(made) = made else { panic!("{made:?}") };
+    let id = made.backend_id;
+
+    let found = calls(backend, search()).await;
+    let Answer::Read(found) = found else { panic!("{found:?}") };
+    assert_eq!(found.tickets.len(), 1, "{found:?}");
+    assert_eq!(found.tickets[0].backend_id, id);
+    assert_eq!(
+        found.tickets[0].correlation_key.as_ref(),
+        Some(&ticket.correlation_key.0),
+        "{found:?}"
+    );
+    let get = || Work::Get { backend_id: id.clone(), kind: of };
+    let Answer::Read(read) = calls(backend, get()).await else { panic!() };
+    assert_eq!(read.tickets[0].fields["summary"], summary);
+    assert!(read.tickets[0].status.is_some_and(|status| !status.ended()), "{read:?}");
+    assert!(read.tickets[0].url.as_ref().is_some_and(|url| url.ends_with(&id)), "{read:?}");
+    let none = Work::Get { backend_id: "99999999".to_owned(), kind: of };
+    let none = calls(backend, none).await;
+    assert_eq!(kind(&none), ("read", ""), "{none:?}");
+
+    let target = |id: &str| TicketTarget { backend_id: Some(id.to_owned()), ..ticket.clone() };
+    let mut noted = alarm("changed");
+    noted.insert("note".to_owned(), "a note".into());
+    for _ in 0..2 {
+        let work = Work::Update { ticket: target(&id), fields: noted.clone() };
+        let changed = calls(backend, work).await;
+        let Answer::Done(found) = changed else { panic!("{changed:?}") };
+        assert_eq!(found.fields["summary"], "changed");
+    }
+    let work = Work::Close { ticket: target(&id), fields: Fields::new() };
+    let closed = calls(backend, work).await;
+    let Answer::Done(found) = closed else { panic!("{closed:?}") };
+    assert!(found.status.is_some_and(TicketStatus::ended), "{found:?}");
+    let found = calls(backend, search()).await;
+    assert_eq!(kind(&found), ("read", id.as_str()), "a closed ticket is found as well: {found:?}");
+    let work = Work::Reopen { ticket: target(&id), fields: Fields::new() };
+    let open = calls(backend, work).await;
+    let Answer::Done(found) = open else { panic!("{open:?}") };
+    assert!(found.status.is_some_and(|status| !status.ended()), "{found:?}");
+    let missing = Work::Update { ticket: target("99999999"), fields: alarm("x") };
+    let missing = calls(backend, missing).await;
+    assert_eq!(kind(&missing).0, "refused", "{missing:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a running Request Tracker: make test-systems"]
+async fn request_tracker_does_what_its_preset_says() {
+    let backend = request_tracker(&told("RT_TOKEN"));
+    for of in [Kind::Incident, Kind::Change, Kind::Problem] {
+        a_whole_life(&backend, of).await;
+    }
+    for work in [create("x"), look()] {
+        let answer = calls(&request_tracker("no-such-token"), work).await;
+        assert_eq!(kind(&answer).0, "unauthorised", "{answer:?}");
+    }
+    let mut elsewhere = alarm("x");
+    elsewhere.insert("queue".to_owned(), "No such queue".into());
+    let work = Work::Create { ticket: fresh(Kind::Incident), fields: elsewhere };
+    let answer = calls(&backend, work).await;
+    assert_eq!(kind(&answer).0, "refused", "{answer:?}");
+    let mut odd = Fields::new();
+    odd.insert("status".to_owned(), "no such status".into());
+    let work = Work::Update { ticket: target(Some("1")), fields: odd };
+    let answer = calls(&backend, work).await;
+    assert_eq!(kind(&answer).0, "refused", "a status that there is not: {answer:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a running Redmine: make test-systems"]
+async fn redmine_does_what_its_preset_says() {
+    let backend = redmine(&told("REDMINE_KEY"), "");
+    for of in [Kind::Incident, Kind::Change, Kind::Problem] {
+        a_whole_life(&backend, of).await;
+    }
+    for work in [create("x"), look()] {
+        let answer = calls(&redmine("no-such-key", ""), work).await;
+        assert_eq!(kind(&answer).0, "unauthorised", "{answer:?}");
+    }
+    let ticket = fresh(Kind::Incident);
+    let Answer::Done(made) =
+        calls(&backend, Work::Create { ticket: ticket.clone(), fields: alarm("x") }).await
+    else {
+        panic!()
+    };
+    let odd = redmine(&told("REDMINE_KEY"), "[maps.status.to]\nclosed = '99'");
+    let ticket = TicketTarget { backend_id: Some(made.backend_id), ..ticket };
+    let answer = calls(&odd, Work::Close { ticket, fields: Fields::new() }).await;
+    assert_eq!(kind(&answer).0, "refused", "a status that there is not: {answer:?}");
+    let empty = Work::Create {
+        ticket: fresh(Kind::Incident),
+        fields: fields(json!({"severity": "major", "summary": ""})),
+    };
+    let answer = calls(&backend, empty).await;
+    let Answer::Refused(error) = &answer else { panic!("{answer:?}") };
+    assert!(error.description.as_ref().is_some_and(|words| words.contains("blank")), "{error:?}");
+}

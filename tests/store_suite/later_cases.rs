@@ -1,0 +1,190 @@
+//! Later answers, admission and the duplicate sweep (rules G8, G14; CONTRACT 1.5).
+
+use crate::cases::refused;
+use crate::world::{World, found, identity, noc};
+use ticketgate_actors::changes::{
+    Admission, Applied, Asked, Change, Conclude, Concluded, Decide, End, LaterAnswer, Outcome,
+    Refusal, Swept,
+};
+use ticketgate_actors::model::{
+    BackendId, Epoch, EventName, Op, Request, State, TicketError, TicketStatus,
+};
+use ticketgate_actors::testing::alarm_event;
+
+fn answer(world: &World, name: &str, asked: Asked, outcome: Outcome) -> Change {
+    Change::LaterAnswer(Box::new(LaterAnswer {
+        identity: identity(&format!("answer {name}")),
+        backend: noc(),
+        asked,
+        outcome,
+        event_id: world.event_id(),
+        watch_looks: 2,
+    }))
+}
+
+fn rejected() -> Outcome {
+    Outcome::Rejected(TicketError::because("no such group"))
+}
+
+async fn moved(world: &World, change: Change) -> Concluded {
+    match world.apply(change).await {
+        Applied::Later(Some(concluded)) => *concluded,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A create that the backend has taken under that reference.
+async fn taken(world: &World, epoch: Epoch, id: &str, reference: Option<&str>) -> Request {
+    let accepted = world.accepted(id).await;
+    let intended = world.intended(epoch, accepted.id).await;
+    let backend_ref = reference.map(str::to_owned);
+    let concluded = world.concluded(epoch, &intended, End::Acknowledged { backend_ref }).await;
+    assert_eq!(concluded.request.state, State::Acknowledged);
+    concluded.request
+}
+
+pub async fn a_later_answer_finds_its_request_by_any_of_its_names(world: &mut World) {
+    let epoch = world.take_lane().await;
+    for (n, id) in ["a", "b", "c"].into_iter().enumerate() {
+        let request = taken(world, epoch, id, Some(&format!("r{n}"))).await;
+        let ticket = world.reads.ticket(request.ticket).await.unwrap().unwrap();
+        let asked = match n {
+            0 => Asked::Request(request.id),
+            1 => Asked::Reference("r1".into()),
+            _ => Asked::Correlation(ticket.correlation_key),
+        };
+        let done = Outcome::Done(found(&format!("INC{n}")));
+        let ended = moved(world, answer(world, id, asked.clone(), done.clone())).await;
+        assert_eq!(ended.request.state, State::Done);
+        assert_eq!(ended.ticket.backend_id, Some(format!("INC{n}")));
+        // A repeat changes nothing.
+        let repeat = answer(world, id, asked, done);
+        assert_eq!(world.apply(repeat).await, Applied::Later(None));
+        assert_eq!(world.reads.events_of(request.ticket).await.unwrap().len(), 1);
+    }
+}
+
+pub async fn a_later_answer_ends_a_doubt_and_what_is_undecided(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let lost = TicketError::because("unconfirmed");
+    let look_at = world.now();
+    let doubt = taken(world, epoch, "a", Some("r1")).await;
+    world.concluded(epoch, &doubt, End::InDoubt { look_at, error: lost.clone() }).await;
+    let undecided = taken(world, epoch, "b", Some("r2")).await;
+    world.concluded(epoch, &undecided, End::Undecided(lost)).await;
+    let one = answer(world, "1", Asked::Reference("r1".into()), Outcome::Done(found("INC1")));
+    assert_eq!(moved(world, one).await.request.state, State::Done);
+    let other = answer(world, "2", Asked::Reference("r2".into()), rejected());
+    let ended = moved(world, other).await;
+    assert_eq!(ended.request.state, State::Rejected);
+    assert_eq!(ended.ticket.status, TicketStatus::Rejected);
+}
+
+pub async fn a_later_answer_that_fits_nothing_is_refused_and_leaves_no_trace(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let request = taken(world, epoch, "a", Some("r1")).await;
+    let done = || Outcome::Done(found("INC1"));
+    let by_id = Asked::Request(request.id);
+    for (name, asked, outcome, refusal) in [
+        ("1", Asked::Reference("r9".into()), done(), Refusal::NotFound),
+        ("2", by_id.clone(), Outcome::Done(found("")), Refusal::NoBackendId),
+    ] {
+        let change = answer(world, name, asked, outcome);
+        assert_eq!(world.try_apply(change).await, refused(refusal));
+    }
+    let other = Change::LaterAnswer(Box::new(LaterAnswer {
+        identity: identity("3"),
+        backend: BackendId::new("crm"),
+        asked: by_id.clone(),
+        outcome: done(),
+        event_id: world.event_id(),
+        watch_looks: 0,
+    }));
+    assert_eq!(world.try_apply(other).await, refused(Refusal::NotFound));
+    // What was refused may come again, and be right.
+    moved(world, answer(world, "1", by_id.clone(), done())).await;
+    let contradicts = answer(world, "4", by_id, rejected());
+    assert_eq!(world.try_apply(contradicts).await, refused(Refusal::WrongState));
+}
+
+pub async fn an_answer_by_the_tickets_key_alone_is_not_given_to_another_request(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let request = taken(world, epoch, "a", None).await;
+    let look_at = world.now();
+    let error = TicketError::because("unconfirmed");
+    let doubt = world.concluded(epoch, &request, End::InDoubt { look_at, error }).await.request;
+    world.concluded(epoch, &doubt, End::Adopted(found("INC1"))).await;
+    let mut event = alarm_event("probe", "a");
+    event.details.text = Some("worse".into());
+    event.changed_at = Some(world.now());
+    world.take_in("a2", event).await;
+    let ticket = request.ticket;
+    let update = world.decided("a", world.write(Op::Update, ticket)).await;
+    world.intended(epoch, update.id).await;
+    let key = world.reads.ticket(ticket).await.unwrap().unwrap().correlation_key;
+    let late = answer(world, "late", Asked::Correlation(key), Outcome::Done(found("INC1")));
+    assert_eq!(world.try_apply(late).await, refused(Refusal::Astray));
+}
+
+pub async fn a_full_backend_admits_creates_first_and_then_nothing(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "old", "INC1").await;
+    let mut event = alarm_event("probe", "old");
+    event.details.text = Some("worse".into());
+    event.changed_at = Some(world.now());
+    world.take_in("old2", event).await;
+    let admission = Admission { creates_only_at: 1, max_open: 2 };
+    let with = |decide: Decide| Change::Decide(Box::new(Decide { admission, ..decide }));
+    world.accepted("a").await;
+    assert_eq!(world.reads.open_requests(noc()).await.unwrap(), 1);
+    let update = world.decide("old", world.write(Op::Update, made.ticket)).await;
+    assert_eq!(world.try_apply(with(update.clone())).await, refused(Refusal::Full));
+    let only_new = |only| world.reads.due_alarms(noc(), world.now(), only, 10);
+    assert_eq!(only_new(false).await.unwrap().len(), 1);
+    assert_eq!(only_new(true).await.unwrap().len(), 0);
+
+    world.take_in("b", alarm_event("probe", "b")).await;
+    let create = world.decide("b", world.create("tg-b")).await;
+    world.apply(with(create)).await;
+    world.take_in("c", alarm_event("probe", "c")).await;
+    assert_eq!(only_new(true).await.unwrap().len(), 1);
+    let create = world.decide("c", world.create("tg-c")).await;
+    assert_eq!(world.try_apply(with(create)).await, refused(Refusal::Full));
+    assert_eq!(world.reads.open_requests(noc()).await.unwrap(), 2);
+    assert_eq!(world.alarm("c").await.ticket, None);
+}
+
+pub async fn a_duplicate_is_reported_once_and_watched_for_a_while(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let request = world.accepted("a").await;
+    let intended = world.intended(epoch, request.id).await;
+    let (look_at, error) = (world.now(), TicketError::because("lost"));
+    let doubt = world.concluded(epoch, &intended, End::InDoubt { look_at, error }).await.request;
+    let Change::Conclude(end) =
+        world.conclude(epoch, doubt.id, doubt.attempts, End::Adopted(found("INC1")))
+    else {
+        panic!("a conclusion")
+    };
+    world.apply(Change::Conclude(Box::new(Conclude { watch_looks: 3, ..*end }))).await;
+    let sweep = |found: &[&str]| {
+        Change::Swept(Box::new(Swept {
+            backend: noc(),
+            epoch,
+            ticket: request.ticket,
+            found: found.iter().map(|id| (*id).to_owned()).collect(),
+            event_id: world.event_id(),
+        }))
+    };
+    let watched = || async { world.reads.watched(noc(), 0, 10).await.unwrap().len() };
+    for (found, told, left) in
+        [(vec!["INC1"], false, 1), (vec!["INC1", "INC2"], true, 1), (vec!["INC2"], false, 0)]
+    {
+        assert_eq!(world.apply(sweep(&found)).await, Applied::Swept { events: told }, "{found:?}");
+        assert_eq!(watched().await, left);
+    }
+    let events = world.reads.events_of(request.ticket).await.unwrap();
+    let told: Vec<_> =
+        events.iter().filter(|(it, _)| it.event == EventName::DuplicateDetected).collect();
+    let [(event, _)] = told[..] else { panic!("one event: {told:?}") };
+    assert!(event.error.as_ref().unwrap().reason.contains("INC2"), "{event:?}");
+}
