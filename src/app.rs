@@ -163,8 +163,15 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         None => Arc::new(Nobody),
     });
 
+    let built = config.callbacks.iter().map(|one| {
+        let callback = one.build().map_err(|(key, what)| anyhow!("callbacks.{key}: {what}"))?;
+        Ok((one.backend.clone(), Arc::new(callback)))
+    });
+    let callbacks = Arc::new(built.collect::<anyhow::Result<_>>()?);
+
     let streams = Streams::default();
     let face = Face {
+        callbacks,
         cast: cast.clone(),
         known_backends: Arc::new(known),
         metrics: Arc::new(Metrics::default()),

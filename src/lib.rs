@@ -6,6 +6,7 @@
 pub mod amqp;
 pub mod app;
 pub mod backends;
+pub mod callbacks;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -2,6 +2,7 @@
 
 use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
+use crate::callbacks::CallbackSection;
 use crate::http::Token;
 use crate::secrets::Secret;
 use crate::words;
@@ -40,6 +41,8 @@ pub struct Config {
     pub policy: PolicySection,
     /// Where final answers go that no command sends elsewhere.
     pub routes: Vec<RouteSection>,
+    /// How backends answer later, over HTTP.
+    pub callbacks: Vec<CallbackSection>,
     /// Beats, ours and those of others.
     pub heartbeats: Heartbeats,
     /// Logging.
@@ -60,6 +63,7 @@ impl Default for Config {
             clients: Clients::default(),
             policy: PolicySection::default(),
             routes: Vec::new(),
+            callbacks: Vec::new(),
             heartbeats: Heartbeats::default(),
             log: Log::default(),
             backend: Vec::new(),
@@ -365,6 +369,18 @@ impl Config {
                     format!("routes[{n}].key"),
                     "key has 1 to 255 bytes, exchange 0 to 255".into(),
                 );
+            }
+        }
+        for (n, callback) in self.callbacks.iter().enumerate() {
+            if !known(callback.backend.as_str()) {
+                wrong(format!("callbacks[{n}].backend"), unknown(callback.backend.as_str()));
+            }
+            if self.callbacks[..n].iter().any(|other| other.backend == callback.backend) {
+                let what = "this backend has callbacks already".to_owned();
+                wrong(format!("callbacks[{n}].backend"), what);
+            }
+            if let Err((key, what)) = callback.build() {
+                wrong(format!("callbacks[{n}].{key}"), what);
             }
         }
         for (n, rule) in self.policy.rule.iter().enumerate() {

@@ -5,8 +5,8 @@
 //! that do not exist; the token itself is not kept, only its digest, and two digests are compared in
 //! the same time wherever they differ.
 
-use super::Face;
 use super::problem::Problem;
+use super::{Face, callbacks};
 use crate::secrets::Secret;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -14,6 +14,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::web;
 use sha2::{Digest, Sha256};
+use ticketgate_actors::model::BackendId;
 
 /// Who watches over the service must need no secret, and learns none here.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
@@ -42,6 +43,14 @@ impl Token {
         Ok(Self(digest(text.as_bytes())))
     }
 
+    /// Is it in this `Authorization` header?
+    pub fn is_brought(&self, header: &[u8]) -> bool {
+        let mut words = header.splitn(2, |byte| *byte == b' ');
+        let scheme = words.next().unwrap_or_default();
+        let brought = words.next().unwrap_or_default().trim_ascii();
+        scheme.eq_ignore_ascii_case(b"bearer") && self.is(brought)
+    }
+
     fn is(&self, brought: &[u8]) -> bool {
         let differ = |unlike, (one, other): (&u8, &u8)| unlike | (one ^ other);
         self.0.iter().zip(&digest(brought)).fold(0, differ) == 0
@@ -59,10 +68,18 @@ pub(super) async fn guard(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     if let Some(token) = &face.token
         && !OPEN.contains(&request.path())
+        && !brings_its_own(&face, request.path())
     {
         admit(token, request.headers().get(AUTHORIZATION).map(|value| value.as_bytes()))?;
     }
     next.call(request).await
+}
+
+/// A backend that answers later with a secret of its own; its handler looks at that.
+fn brings_its_own(face: &Face, path: &str) -> bool {
+    let backend = path.strip_prefix(callbacks::PREFIX);
+    let callback = backend.and_then(|name| face.callbacks.get(&BackendId::new(name)));
+    callback.is_some_and(|callback| callback.has_own_secret())
 }
 
 fn admit(token: &Token, header: Option<&[u8]>) -> Result<(), Problem> {
@@ -71,10 +88,7 @@ fn admit(token: &Token, header: Option<&[u8]>) -> Result<(), Problem> {
             "bring the service's token: Authorization: Bearer TOKEN",
         ));
     };
-    let mut words = header.splitn(2, |byte| *byte == b' ');
-    let scheme = words.next().unwrap_or_default();
-    let brought = words.next().unwrap_or_default().trim_ascii();
-    match scheme.eq_ignore_ascii_case(b"bearer") && token.is(brought) {
+    match token.is_brought(header) {
         true => Ok(()),
         false => Err(Problem::unauthorised("this is not the service's token")),
     }

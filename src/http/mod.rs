@@ -5,6 +5,7 @@
 
 mod actions;
 mod alarms;
+mod callbacks;
 mod clients;
 mod commands;
 mod events;
@@ -19,10 +20,12 @@ mod shapes;
 pub use events::Streams;
 pub use guard::Token;
 
+use crate::callbacks::Callback;
 use crate::metrics::Metrics;
 use crate::telemetry::LogLevel;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Server, web};
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +54,8 @@ pub struct Face {
     pub streams: Streams,
     /// What callers must bring; none: whoever reaches the port may act.
     pub token: Option<Token>,
+    /// How backends' later answers are trusted and read, by backend.
+    pub callbacks: Arc<HashMap<BackendId, Arc<Callback>>>,
     /// This node's name.
     pub node: String,
 }
@@ -89,6 +94,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(health::healthz)
         .service(health::readyz)
         .service(health::metrics)
+        .service(callbacks::callback)
         .service(
             web::scope("/api/v1")
                 .service(alarms::submit)
