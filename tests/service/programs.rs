@@ -73,7 +73,16 @@ pub struct Publisher {
 impl Publisher {
     /// As fast as confirms come back, or so many messages a second.
     pub fn start(world: &World, rate: Option<u32>) -> Self {
-        let exchange = format!("{}.alarms", world.broker().1);
+        Self::publishing(world, "alarms", rate)
+    }
+
+    /// To another exchange than that of alarms.
+    pub fn to(world: &World, exchange: &str) -> Self {
+        Self::publishing(world, exchange, None)
+    }
+
+    fn publishing(world: &World, exchange: &str, rate: Option<u32>) -> Self {
+        let exchange = format!("{}.{exchange}", world.broker().1);
         let rate = rate.map(|rate| rate.to_string());
         let mut args = vec!["--exchange", exchange.as_str()];
         args.extend(rate.iter().flat_map(|rate| ["--rate", rate.as_str()]));
