@@ -27,6 +27,7 @@ mod restarts;
 mod scripts;
 mod stopping;
 mod subscribers;
+mod torture;
 mod verdict;
 mod world;
 

@@ -84,6 +84,14 @@ impl Publisher {
 
     /// Gives it messages to publish, from a thread: the pipe holds only a few.
     pub fn publish(&mut self, messages: Vec<Value>) {
+        self.publish_from(messages);
+    }
+
+    /// Publishes what comes, until there will be no more.
+    pub fn publish_from<I>(&mut self, messages: I)
+    where
+        I: IntoIterator<Item = Value> + Send + 'static,
+    {
         let mut input = self.input.take().expect("one list of messages a publisher");
         std::thread::spawn(move || {
             for message in messages {
