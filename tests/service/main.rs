@@ -17,6 +17,7 @@ mod dice;
 mod exactly_once;
 mod face;
 mod forced;
+mod locked_out;
 mod locks;
 mod plain_answers;
 mod process;
