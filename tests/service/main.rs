@@ -19,6 +19,7 @@ mod face;
 mod forced;
 mod locked_out;
 mod locks;
+mod million;
 mod plain_answers;
 mod process;
 mod programs;

@@ -182,6 +182,11 @@ impl World {
         self.service.take().expect("the service runs").kill9();
     }
 
+    /// The service's memory that is in use, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.service.as_ref().expect("the service runs").memory()
+    }
+
     /// The service stands still, as if its machine did.
     pub fn freeze(&self) {
         self.service.as_ref().expect("the service runs").freeze();
