@@ -128,9 +128,9 @@ impl Told {
         self.events.values().flatten().filter(told_back).count()
     }
 
-    /// Events of that name.
-    pub fn count_of(&self, event: &str) -> usize {
-        self.events.values().flatten().filter(|one| one.body["event"] == event).count()
+    /// Ticket events of that name.
+    pub fn of_event(&self, event: &str) -> impl Iterator<Item = &Heard> {
+        self.events.values().flatten().filter(move |one| one.body["event"] == event)
     }
 
     fn count(&self) -> usize {

@@ -2,7 +2,8 @@
 
 use super::lives::{Lives, Wanted};
 use super::plan::Faults;
-use crate::verdict;
+use crate::programs::Heard;
+use crate::verdict::{self, Told};
 use crate::world::World;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,21 @@ const SHOWN: usize = 5;
 
 /// An alarm: its source and its id.
 type Name = (String, String);
+
+/// What people were told of.
+struct Declared {
+    /// Alarms whose request waits for a person.
+    undecided: BTreeSet<Name>,
+    /// Correlation keys that more than one ticket carries.
+    keys: BTreeSet<String>,
+}
+
+impl Declared {
+    fn tells_of(&self, name: &Name, found: &[(String, TicketEntry)]) -> bool {
+        let twice = found.iter().any(|(_, ticket)| self.keys.contains(&ticket.correlation_key));
+        twice || self.undecided.contains(name)
+    }
+}
 
 /// What came of it all.
 #[derive(Debug, Default)]
@@ -44,8 +60,9 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Reads the ledgers, and asks the service only for what it has declared.
-    pub async fn of(world: &World, lives: &Lives, mut faults: Faults) -> Self {
+    /// Reads the ledgers, and asks the service only for what it has declared: what waits for a
+    /// person, and what it has told subscribers.
+    pub async fn of(world: &World, lives: &Lives, told: &Told, mut faults: Faults) -> Self {
         let report = world.ledger().report();
         for (fault, times) in &report.faults_injected {
             *faults.entry(format!("backend: {fault}")).or_default() += times;
@@ -66,10 +83,16 @@ impl Figures {
         let undecided = requests(world, "undecided").await;
         figures.undecided = undecided.len();
         figures.in_doubt = requests(world, "in_doubt").await.len();
-        let told: BTreeSet<Name> = undecided.iter().map(made_for).collect();
-        figures.compare(lives, &tickets(world), &told);
+        figures.doubts = told.of_event("in_doubt").count();
+        let declared = Declared {
+            undecided: undecided.iter().map(made_for).collect(),
+            keys: told.of_event("duplicate_detected").filter_map(correlation_key).collect(),
+        };
+        figures.compare(lives, &tickets(world), &declared);
         for key in &report.duplicates {
-            figures.duplicated.push(format!("key {key}"));
+            let told = declared.keys.contains(key);
+            let list = if told { &mut figures.declared } else { &mut figures.duplicated };
+            list.push(format!("key {key}"));
         }
         figures
     }
@@ -78,21 +101,20 @@ impl Figures {
         &mut self,
         lives: &Lives,
         there: &BTreeMap<Name, Vec<(String, TicketEntry)>>,
-        told: &BTreeSet<Name>,
+        declared: &Declared,
     ) {
         for (name, wanted) in &lives.wanted {
             let found = there.get(name).map(Vec::as_slice).unwrap_or_default();
             let astray = found.iter().filter(|(backend, _)| *backend != wanted.backend).count();
             let (is, must) = (found.len() - astray, wanted.tickets());
-            let said = format!("{name:?}: {is} of {must}, {astray} elsewhere: {found:?}");
-            match (told.contains(name), is < must, is > must || astray > 0) {
-                (_, false, false) => {
-                    self.behind.extend(differs(wanted, found).map(|how| format!("{name:?} {how}")));
-                }
-                (true, ..) => self.declared.push(said),
-                (false, true, _) => self.lost.push(said),
-                (false, false, true) => self.duplicated.push(said),
-            }
+            let list = match (is < must, is > must || astray > 0) {
+                (true, _) => &mut self.lost,
+                (false, true) => &mut self.duplicated,
+                (false, false) if differs(wanted, found) => &mut self.behind,
+                (false, false) => continue,
+            };
+            let list = if declared.tells_of(name, found) { &mut self.declared } else { list };
+            list.push(format!("{name:?}: {wanted:?}, and is {found:#?}"));
         }
         let strangers = there.iter().filter(|(name, _)| !lives.wanted.contains_key(*name));
         self.duplicated.extend(strangers.map(|(name, _)| format!("{name:?} was never raised")));
@@ -142,14 +164,13 @@ impl fmt::Display for Figures {
     }
 }
 
-/// What of a ticket is not as its alarm's last event wants it.
-fn differs(wanted: &Wanted, found: &[(String, TicketEntry)]) -> Option<String> {
+/// Whether the tickets are not as their alarm's last event wants them.
+fn differs(wanted: &Wanted, found: &[(String, TicketEntry)]) -> bool {
     let (closed, open): (Vec<_>, Vec<_>) =
         found.iter().map(|(_, ticket)| ticket).partition(|ticket| ticket.status == "closed");
-    let word = |ticket: &&TicketEntry| ticket.alarm["alarm_type"].as_str().map(str::to_owned);
-    let says = open.first().and_then(word);
-    let same = closed.len() == wanted.closed && says == wanted.open;
-    (!same).then(|| format!("should be {wanted:?}, is {found:?}"))
+    let says = open.first().and_then(|ticket| ticket.alarm.get("alarm_type"));
+    let says = says.and_then(Value::as_str).map(str::to_owned);
+    closed.len() != wanted.closed || says != wanted.open
 }
 
 /// Every ticket by its alarm's name, with the ticketing system that has it.
@@ -169,6 +190,10 @@ fn tickets(world: &World) -> BTreeMap<Name, Vec<(String, TicketEntry)>> {
 async fn requests(world: &World, state: &str) -> Vec<Value> {
     let page = world.look(&format!("/api/v1/requests?state={state}&limit=500")).await;
     page["items"].as_array().cloned().unwrap_or_default()
+}
+
+fn correlation_key(event: &Heard) -> Option<String> {
+    event.body["correlation_key"].as_str().map(str::to_owned)
 }
 
 fn made_for(request: &Value) -> Name {

@@ -273,8 +273,8 @@ async fn torture(plan: Plan) {
 
     // The figures first, whatever they are.
     let faults = std::mem::take(&mut torture.faults);
-    let mut figures = Figures::of(&torture.world, &torture.lives, faults).await;
-    figures.doubts = verdict::Told::of(subscriber.heard()).count_of("in_doubt");
+    let told = verdict::Told::of(subscriber.heard());
+    let figures = Figures::of(&torture.world, &torture.lives, &told, faults).await;
     eprintln!("{figures}");
     figures.hold();
     let told = verdict::everything_is_heard(&torture.world, &subscriber).await;
