@@ -12,6 +12,7 @@ use crate::alarms::raised;
 use crate::rabbit::free_port;
 use crate::verdict;
 use crate::world::{PATIENCE, Setting, World};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,6 +41,9 @@ const TOLD_EVERY: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Of a lane, in memory (rule G14).
 const HEADS_MAX: u64 = 256;
+
+/// A lane tells how long a request has waited in milliseconds, and may be wrong by one.
+const GRAIN: Duration = Duration::from_millis(2);
 
 /// How much.
 #[derive(Clone, Copy, Debug)]
@@ -230,21 +234,54 @@ impl Pile {
         (ledger, back)
     }
 
-    /// The request's number of each alarm, of the first so many.
-    async fn numbers(&self, first: usize) -> BTreeMap<String, u64> {
-        let mut numbers = BTreeMap::new();
-        let mut before = first as u64 + 1;
+    /// The first so many requests, by their alarm's id.
+    async fn requests(&self, newest: u64) -> BTreeMap<String, Request> {
+        let mut requests = BTreeMap::new();
+        let mut before = newest + 1;
         while before > 1 {
             let path = format!("/api/v1/requests?backend=away&limit=500&before={before}");
             let page = self.world.look(&path).await;
-            let rows = page["items"].as_array().expect("a list");
-            for row in rows {
+            for row in page["items"].as_array().expect("a list") {
                 let alarm = row["made_for"]["id"].as_str().expect("alarms made them");
-                numbers.insert(alarm.to_owned(), row["n"].as_u64().expect("a number"));
+                requests.insert(alarm.to_owned(), Request::of(row));
             }
             before = page["next"].as_u64().unwrap_or(0);
         }
-        numbers
+        requests
+    }
+}
+
+/// Of one request, what its turn is told by.
+#[derive(Clone, Debug)]
+struct Request {
+    attempts: u64,
+    accepted_at: Timestamp,
+}
+
+impl Request {
+    fn of(row: &Value) -> Self {
+        let accepted_at = row["accepted_at"].as_str().and_then(|text| text.parse().ok());
+        let attempts = row["attempts"].as_u64().expect("a number");
+        Self { attempts, accepted_at: accepted_at.expect("a time") }
+    }
+}
+
+/// In the order of acceptance, but for those that were tried while the system was away: they have
+/// waited only since.
+fn in_order(made: &[Request]) {
+    let untried: Vec<_> = made.iter().filter(|it| it.attempts == 1).collect();
+    let turned = untried.windows(2).filter(|pair| pair[0].accepted_at > pair[1].accepted_at);
+    eprintln!(
+        "{} of {} were tried meanwhile; of the others {} came before an older one",
+        made.len() - untried.len(),
+        made.len(),
+        turned.count()
+    );
+    let mut newest = None;
+    for one in untried {
+        let in_turn = newest.is_none_or(|newest| newest <= one.accepted_at + GRAIN);
+        assert!(in_turn, "not in the order of acceptance: {one:?} after {newest:?}");
+        newest = newest.max(Some(one.accepted_at));
     }
 }
 
@@ -267,18 +304,16 @@ async fn pile(scale: Scale) {
 
     let others = pile.world.ledger().report_of("other").expect("it was set up");
     let report = ledger.report_with_tickets("away").expect("it was set up");
-    // The other system's requests lie between.
-    let newest = usize::try_from(report.tickets + others.tickets).expect("so many fit");
-    let numbers = pile.numbers(newest).await;
     let tickets = report.ticket_list.unwrap_or_default();
-    let alarm = |ticket: &TicketEntry| ticket.alarm["alarm_id"].as_str().map(str::to_owned);
-    let alarms: Vec<_> = tickets.iter().filter_map(alarm).collect();
-    let order: Vec<_> = alarms.iter().map(|alarm| numbers.get(alarm)).collect();
-    assert!(order.iter().all(Option::is_some), "some were made before their turn");
-    let turned: Vec<_> = order.windows(2).filter(|pair| pair[0] > pair[1]).collect();
-    eprintln!("{} of {} before an older one: {turned:?}", turned.len(), order.len());
-    assert!(turned.is_empty(), "not in the order of acceptance");
-    assert!(order.len() >= scale.drained);
+    assert!(tickets.len() >= scale.drained);
+    // The other system's requests lie between.
+    let newest = tickets.len() as u64 + others.tickets + HEADS_MAX;
+    let requests = pile.requests(newest).await;
+    let request = |ticket: &TicketEntry| {
+        let alarm = ticket.alarm["alarm_id"].as_str().expect("every ticket has an alarm");
+        requests.get(alarm).cloned().expect("none was made long before its turn")
+    };
+    in_order(&tickets.iter().map(request).collect::<Vec<_>>());
     assert_eq!(report.duplicates, [""; 0]);
     if scale.drained == scale.alarms {
         pile.world.settled(scale.alarms).await;
