@@ -1,7 +1,7 @@
 //! The main promise: an accepted alarm is never lost, and a ticket is never made twice. Here with
 //! nothing but lost answers; `torture` breaks the rest.
 
-use crate::alarms::{ALARMS, MALFORMED, REPEATED, Stream, rules};
+use crate::alarms::{ALARMS, MALFORMED, REPEATED, Stream, raised, rules};
 use crate::programs::{Publisher, Subscriber};
 use crate::rabbit::Rabbit;
 use crate::verdict;
@@ -55,4 +55,26 @@ async fn two_thousand_events_give_every_ticket_exactly_once_though_answers_are_l
     assert_eq!(parked, MALFORMED);
     let repeats = world.figure("ticketgate_events_repeated_total").await;
     assert!(repeats >= Some(REPEATED as f64), "{repeats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_that_is_applied_long_after_its_time_out_is_found_where_settling_is_longer() {
+    // 5 s after the time-out; the answer never comes.
+    let late = Faults {
+        late_apply_rate: 1.0,
+        late_apply_ms: 5_500,
+        at_most: Some(1),
+        ..Faults::default()
+    };
+    let lane = "timeout = \"500ms\"\nsettle = \"6s\"";
+    let config = "[policy]\ndefault_backend = \"crm\"\n".to_owned();
+    let backends = vec![("crm", late, lane)];
+    let world = World::started(Setting { backends, config, ..Setting::default() }).await;
+    let (status, answer) = world.post("/api/v1/alarms", raised("probe", "A1").to_string()).await;
+    assert_eq!(status, 202, "{answer}");
+    world.settled(1).await;
+    let report = verdict::ledger_is_clean(&world);
+    assert_eq!((report.tickets, report.calls.create), (1, 1), "{report:#?}");
+    let states = world.look("/api/v1/requests?state=adopted").await;
+    assert_eq!(states["items"].as_array().map(Vec::len), Some(1), "{states}");
 }
