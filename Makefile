@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ALARMS ?= 200
 
-.PHONY: demo test test-systems simulate fmt lint docs deny
+.PHONY: demo test test-systems simulate torture million fmt lint docs deny
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
@@ -23,6 +23,22 @@ SEEDS ?= 100000
 simulate:
 	$(CARGO) run --quiet --release -p ticketgate-actors --features testing --example simulate -- \
 		$(if $(REPLAY),replay $(REPLAY),$(SEEDS))
+
+## The real service and a real broker, broken in every way while alarms live; prints its seed, and
+## as it goes what is published, made, lost, doubled. A full disk takes root (a mount of its own).
+KILLS ?= 500
+BROKER_KILLS ?= 20
+torture:
+	scripts/install-test-needs
+	KILLS=$(KILLS) BROKER_KILLS=$(BROKER_KILLS) SEED=$(SEED) $(CARGO) test --test service -- \
+		--ignored --exact --nocapture torture::for_as_long_as_it_is_told_to
+
+## A million alarms for a system that is away, in a release build; tells what the pile costs. Needs
+## some 5 GB in the folder for temporary files.
+MILLION ?= 1000000
+million:
+	ALARMS=$(MILLION) $(CARGO) test --release --test service -- \
+		--ignored --exact --nocapture million::as_many_as_it_is_told_to
 
 fmt:
 	$(CARGO) fmt --all -- --check

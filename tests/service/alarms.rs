@@ -109,7 +109,7 @@ impl Stream {
 }
 
 /// A message that cannot be read, with its field and a part of the reason.
-fn malformed(kind: usize, id: &str) -> (Value, Option<&'static str>, &'static str) {
+pub fn malformed(kind: usize, id: &str) -> (Value, Option<&'static str>, &'static str) {
     let with = |name: &str, value: Value| {
         let mut body = raised("probe-0", id);
         body[name] = value;

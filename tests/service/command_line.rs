@@ -11,7 +11,7 @@ use ticketgate::simulate::faults::Faults;
 use uuid::Uuid;
 
 /// A shell at a service.
-struct Shell<'a>(&'a World);
+pub struct Shell<'a>(pub &'a World);
 
 impl Shell<'_> {
     /// Runs a command line: exit code, what it said to people, what it complained of.
@@ -24,14 +24,14 @@ impl Shell<'_> {
     }
 
     /// What it says to people when it succeeds.
-    fn says(&self, line: &[&str]) -> String {
+    pub fn says(&self, line: &[&str]) -> String {
         let (code, said, complaint) = self.run(line);
         assert_eq!((code, complaint.as_str()), (0, ""), "{line:?}: {said}");
         said
     }
 
     /// Its JSON when it succeeds.
-    fn json(&self, line: &[&str]) -> Value {
+    pub fn json(&self, line: &[&str]) -> Value {
         let said = self.says(&[line, &["--json"]].concat());
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{line:?}: {error}: {said}"))
     }

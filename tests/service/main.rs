@@ -18,7 +18,9 @@ mod exactly_once;
 mod face;
 mod forced;
 mod later;
+mod locked_out;
 mod locks;
+mod million;
 mod plain_answers;
 mod process;
 mod programs;
@@ -28,6 +30,7 @@ mod restarts;
 mod scripts;
 mod stopping;
 mod subscribers;
+mod torture;
 mod verdict;
 mod world;
 

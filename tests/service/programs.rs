@@ -93,6 +93,14 @@ impl Publisher {
 
     /// Gives it messages to publish, from a thread: the pipe holds only a few.
     pub fn publish(&mut self, messages: Vec<Value>) {
+        self.publish_from(messages);
+    }
+
+    /// Publishes what comes, until there will be no more.
+    pub fn publish_from<I>(&mut self, messages: I)
+    where
+        I: IntoIterator<Item = Value> + Send + 'static,
+    {
         let mut input = self.input.take().expect("one list of messages a publisher");
         std::thread::spawn(move || {
             for message in messages {
@@ -131,10 +139,20 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// One that listens.
+    /// One that listens to ticket events and write-backs.
     pub async fn listening(world: &World, name: &str, bindings: &[&str]) -> Self {
+        Self::listening_to(world, "tickets", name, bindings).await
+    }
+
+    /// One that listens to one of the service's exchanges.
+    pub async fn listening_to(
+        world: &World,
+        exchange: &str,
+        name: &str,
+        bindings: &[&str],
+    ) -> Self {
         let prefix = world.broker().1;
-        let (exchange, queue) = (format!("{prefix}.tickets"), format!("{prefix}.test.{name}"));
+        let (exchange, queue) = (format!("{prefix}.{exchange}"), format!("{prefix}.test.{name}"));
         let mut args = vec!["--exchange", exchange.as_str(), "--queue", queue.as_str()];
         args.extend(bindings.iter().flat_map(|key| ["--bind", key]));
         let program = Program::start(world, "subscribe.py", &args);

@@ -11,7 +11,7 @@ use ticketgate::simulate::report::Report;
 
 /// A connection that is being closed may overlap the next call for a moment; a second call at the
 /// same time would last as long as a call.
-const OVERLAP_ALLOWED_MS: u64 = 5;
+pub const OVERLAP_ALLOWED_MS: u64 = 5;
 
 /// By source and alarm id.
 type AlarmName = (String, String);
@@ -61,6 +61,14 @@ pub fn every_alarm_has_its_ticket(world: &World, stream: &Stream) {
 /// The malformed messages, and no others, are parked with field and reason. Gives the number of
 /// rows: one that was parked just when the service was killed comes, and is parked, again.
 pub async fn every_mistake_is_parked(world: &World, stream: &Stream) -> usize {
+    is_parked(world, &stream.parked).await
+}
+
+/// The same, of any messages: for each id the field and a part of the reason.
+pub async fn is_parked(
+    world: &World,
+    wanted: &BTreeMap<String, (Option<&'static str>, &'static str)>,
+) -> usize {
     let rows = world.all("/api/v1/parked").await;
     let text = |row: &Value, name: &str| row[name].as_str().map(str::to_owned);
     let mut parked = BTreeMap::new();
@@ -68,12 +76,12 @@ pub async fn every_mistake_is_parked(world: &World, stream: &Stream) -> usize {
         let id = text(row, "message_id").expect("each came with an id");
         parked.insert(id, (text(row, "field"), text(row, "reason").unwrap_or_default()));
     }
-    for (id, (field, reason)) in &stream.parked {
+    for (id, (field, reason)) in wanted {
         let (said_field, said) = parked.get(id).unwrap_or_else(|| panic!("{id} is not parked"));
         assert_eq!(said_field.as_deref(), *field, "{id}: {said}");
         assert!(said.contains(reason), "{id}: {said:?} does not say {reason:?}");
     }
-    assert_eq!(parked.len(), stream.parked.len(), "parked without need: {parked:#?}");
+    assert_eq!(parked.len(), wanted.len(), "parked without need: {parked:#?}");
     rows.len()
 }
 
@@ -118,6 +126,11 @@ impl Told {
     fn written_back(&self) -> usize {
         let told_back = |one: &&Heard| one.body["event"] != "in_doubt";
         self.events.values().flatten().filter(told_back).count()
+    }
+
+    /// Ticket events of that name.
+    pub fn of_event(&self, event: &str) -> impl Iterator<Item = &Heard> {
+        self.events.values().flatten().filter(move |one| one.body["event"] == event)
     }
 
     fn count(&self) -> usize {

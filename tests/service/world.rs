@@ -9,7 +9,8 @@ use crate::rabbit::free_port;
 use reqwest::{Client, Method};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -34,6 +35,8 @@ const TAIL: usize = 60;
 pub struct Setting {
     /// The broker's URL, and the prefix of this world's queues there.
     pub broker: Option<(String, String)>,
+    /// More lines of its `[amqp]`.
+    pub amqp: &'static str,
     /// The ticketing systems: id, what goes wrong with it, more lines of its `[[backend]]`.
     pub backends: Vec<(&'static str, Faults, &'static str)>,
     /// The rest of the config.
@@ -88,7 +91,9 @@ impl World {
         let data = self.home.path().join("data");
         let mut text = format!("[store]\ndir = {data:?}\n[http]\nlisten = \"{}\"\n", self.at());
         if let Some((url, prefix)) = &self.broker {
-            write!(text, "[amqp]\nurl = {url:?}\nprefix = {prefix:?}\n").expect("text grows");
+            let more = setting.amqp;
+            let amqp = format!("[amqp]\nurl = {url:?}\nprefix = {prefix:?}\n{more}\n");
+            text.push_str(&amqp);
         }
         text.push_str(&setting.config);
         for (id, _, more) in &setting.backends {
@@ -175,6 +180,30 @@ impl World {
     /// `kill -9` of the service.
     pub fn kill9(&mut self) {
         self.service.take().expect("the service runs").kill9();
+    }
+
+    /// The service's memory that is in use, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.service.as_ref().expect("the service runs").memory()
+    }
+
+    /// The service stands still, as if its machine did.
+    pub fn freeze(&self) {
+        self.service.as_ref().expect("the service runs").freeze();
+    }
+
+    /// The service goes on.
+    pub fn thaw(&self) {
+        self.service.as_ref().expect("the service runs").thaw();
+    }
+
+    /// The service has ended by itself; it can be started again then.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = self.service.as_mut().is_some_and(|service| service.ended().is_some());
+        if ended {
+            self.service = None;
+        }
+        ended
     }
 
     /// SIGTERM, and how the service ended.
@@ -299,6 +328,20 @@ impl World {
     /// What the service has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.file("service.log")).unwrap_or_default()
+    }
+
+    /// How long its log is.
+    pub fn log_size(&self) -> u64 {
+        std::fs::metadata(self.file("service.log")).map_or(0, |file| file.len())
+    }
+
+    /// What it has logged since its log was so long.
+    pub fn log_after(&self, size: u64) -> String {
+        let mut text = Vec::new();
+        let mut log = File::open(self.file("service.log")).expect("the service has a log");
+        log.seek(SeekFrom::Start(size)).expect("a place in the log");
+        log.read_to_end(&mut text).expect("the log can be read");
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     fn print(&self) {

@@ -36,6 +36,14 @@ struct Window {
     left_out: bool,
 }
 
+impl Window {
+    /// A ready row stays in the store.
+    fn leave_out(&mut self) {
+        self.complete = false;
+        self.left_out = true;
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Head {
     pub request: Box<Request>,
@@ -55,16 +63,23 @@ impl Heads {
         *self = Self::default();
     }
 
-    /// Takes a request that has just become ready.
+    /// Takes a request that has just become ready. One that comes back (it was tried, and was not
+    /// done) goes before all that were accepted after it, also where there is no room.
     pub fn put(&mut self, request: Box<Request>, now: Moment) {
         let window = &mut self.windows[usize::from(class_of(request.op))];
-        let room = window.ready.len() < HEADS_MAX || mutant!(NoWindow);
-        if room && (window.complete || window.loading) {
+        let bounded = !mutant!(NoWindow);
+        let last = window.ready.last_key_value().map(|(last, _)| *last);
+        let goes_before = last.is_some_and(|last| request.n < last);
+        let room = window.ready.len() < HEADS_MAX || !bounded;
+        if goes_before || room && (window.complete || window.loading) {
             let head = Head { ready_since: ready_since(&request, now), request };
             window.ready.insert(head.request.n, head);
         } else {
-            window.complete = false;
-            window.left_out = true;
+            window.leave_out();
+        }
+        if window.ready.len() > HEADS_MAX && bounded {
+            window.ready.pop_last();
+            window.leave_out();
         }
     }
 
@@ -88,10 +103,7 @@ impl Heads {
 
     /// Some waiting rows may have become ready: look at the store again.
     pub fn reload(&mut self) {
-        for window in &mut self.windows {
-            window.complete = false;
-            window.left_out = true;
-        }
+        self.windows.iter_mut().for_each(Window::leave_out);
     }
 
     /// Takes the rows of a load.
@@ -160,4 +172,27 @@ impl Heads {
 fn ready_since(request: &Request, now: Moment) -> Mono {
     let age = now.wall.since(request.ready_at).min(AGE_MAX);
     Mono(now.mono.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::request;
+    use super::*;
+    use crate::testing::at;
+
+    #[test]
+    fn what_comes_back_to_a_full_window_goes_before_what_was_accepted_later() {
+        let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+        let mut heads = Heads::default();
+        assert_eq!(heads.wants_load(), Some(0));
+        let ready: Vec<_> = (1..=HEADS_MAX as u64).map(|n| request(n, Op::Create)).collect();
+        heads.loaded(0, ready, true, now);
+        let tried = heads.take(0, 1).unwrap();
+        // Its place is taken while it is tried.
+        heads.put(Box::new(request(1_000, Op::Create)), now);
+        heads.put(tried, now);
+        let order: Vec<_> = heads.windows[0].ready.keys().copied().collect();
+        assert_eq!(order, (1..=HEADS_MAX as u64).collect::<Vec<_>>());
+        assert!(heads.windows[0].left_out, "what had to go is loaded again");
+    }
 }

@@ -53,7 +53,7 @@ fn ticket(n: u64) -> Ticket {
     }
 }
 
-fn request(n: u64, op: Op) -> Request {
+pub(super) fn request(n: u64, op: Op) -> Request {
     let alarm = AlarmRef { source: "probe".into(), id: n.to_string() };
     Request {
         n,
