@@ -1,7 +1,7 @@
 //! Where a backend is and how its connections behave, whatever is said over them; and the client
 //! that does it.
 //!
-//! What always holds (PITFALLS, HTTP client): no redirect is followed, nothing is sent twice, the
+//! What always holds: no redirect is followed, nothing is sent twice, the
 //! environment's proxies are not honoured, at most one connection is kept, and none for a backend
 //! that cannot tell what became of a lost answer: a kept connection that has gone stale reads as a
 //! lost answer.

@@ -304,3 +304,39 @@ fn every_preset_needs_an_id_and_an_address_and_nothing_else() {
     }
     assert_eq!(preset("no such"), None);
 }
+
+#[test]
+fn what_the_page_about_new_backends_shows_is_right() {
+    let page = include_str!("../../docs/new-backend.md");
+    let blocks: Vec<_> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let whole: toml::Table = blocks[0].parse().unwrap();
+    let backend = whole["backend"].as_array().unwrap()[0].as_table().unwrap().clone();
+    let told = |errors: Vec<DescriptionError>| format!("{errors:#?}");
+    load(backend.clone()).map_err(told).unwrap();
+    // The parts that are laid over it, one after another.
+    for block in &blocks[1..blocks.len() - 1] {
+        let part: toml::Table = block.parse().unwrap_or_else(|error| panic!("{block}: {error}"));
+        let part = part["backend"].as_table().unwrap().clone();
+        load(presets::overlay(backend.clone(), part)).map_err(told).unwrap();
+    }
+    // The last is of SOAP, and stands for itself.
+    let soap = format!(
+        "id = 'x'\nbase_url = 'http://127.0.0.1:1'\n{}",
+        blocks[blocks.len() - 1].replace("[backend.", "[")
+    );
+    load(soap.parse().unwrap()).map_err(told).unwrap();
+}
+
+#[test]
+fn every_preset_has_its_page() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/presets");
+    let list = std::fs::read_to_string(format!("{folder}/README.md")).unwrap();
+    for name in preset_names() {
+        assert!(list.contains(name), "{name}");
+        if name != "simulated-rest" {
+            let page = std::fs::read_to_string(format!("{folder}/{name}.md")).unwrap();
+            assert!(page.contains("**Documented**") && page.contains("**Assumed**"), "{name}");
+        }
+    }
+}

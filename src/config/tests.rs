@@ -133,3 +133,25 @@ fn the_environment_overrides_the_file_and_is_named_in_errors() {
     assert!(loaded.to_string().starts_with("environment TICKETGATE__NODE: node"), "{loaded}");
     assert!(parse("t", CRM, env("TICKETGATE__BACKEND__9__ID", "noc")).is_err());
 }
+
+#[test]
+fn a_mistake_deep_in_a_description_is_told_with_its_line() {
+    for (more, expected) in [
+        (
+            "[backend.update]\nmethod = \"PUT\"\n[[backend.update.before]]\nname = \"now\"\n\
+             method = \"GET\"\npath = \"t\"\n",
+            "t.toml:11: backend[0].update.before[0].path: must begin with /",
+        ),
+        (
+            "[[backend.failure]]\nstatus = [1]\nmeans = \"busy\"\n[[backend.failure]]\nmeans = \"busy\"\n",
+            "t.toml:9: backend[0].failure[1]: say by status, body or select",
+        ),
+        (
+            "[backend.maps.a.to]\nx = \"1\"\ny = \"1\"\n",
+            "t.toml:6: backend[0].maps.a: \"x\" and \"y\" both become",
+        ),
+    ] {
+        let told = errors(&format!("{CRM}{more}"));
+        assert!(told.iter().any(|line| line.starts_with(expected)), "{more}: {told:#?}");
+    }
+}

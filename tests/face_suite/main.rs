@@ -2,4 +2,5 @@
 
 mod beats;
 mod events;
+mod presets;
 mod world;

@@ -93,6 +93,11 @@ impl<'a> Compiler<'a> {
         }
     }
 
+    /// Whether anything is wrong so far.
+    pub fn is_right(&self) -> bool {
+        self.errors.is_empty()
+    }
+
     /// How a lost create is found out.
     pub fn capability(&self) -> Capability {
         self.description.lane.capability

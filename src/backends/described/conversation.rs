@@ -15,6 +15,7 @@ use super::plan::{CallPlan, Operation, OperationPlan, StepPlan};
 use super::reading::Shown;
 use super::selectors::Document;
 use super::variables::Variables;
+use reqwest::Url;
 use serde_json::Value;
 use std::time::Duration;
 use ticketgate_actors::model::{Fields, TicketError};
@@ -38,6 +39,8 @@ pub(super) struct Conversation<'a> {
 
 /// An answer that was a success.
 pub(super) struct Heard {
+    /// Where it was asked.
+    pub url: Url,
     pub answered: Answered,
     pub document: Document,
 }
@@ -202,7 +205,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn keep(&mut self, name: &str, call: &CallPlan, heard: &Heard) {
-        let Heard { answered, document } = heard;
+        let Heard { answered, document, .. } = heard;
         let kept = call.keep.iter().filter_map(|(name, place)| {
             Some((name.clone(), place.value(document.whole(), &answered.headers)?))
         });

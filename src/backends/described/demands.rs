@@ -30,7 +30,10 @@ pub(super) fn check(
         }
     }
     adds_up(compiler, wire, used);
-    finds_again(compiler, capability, used);
+    // A call that could not be compiled would seem to carry nothing.
+    if compiler.is_right() {
+        finds_again(compiler, capability, used);
+    }
 }
 
 fn adds_up(compiler: &mut Compiler<'_>, wire: &WireDescription, used: &Used) {

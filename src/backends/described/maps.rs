@@ -106,7 +106,14 @@ impl Times {
     /// Reads their time: RFC 3339 with milliseconds in UTC.
     pub fn read(&self, text: &str) -> Option<String> {
         let time = match &self.format {
-            None => text.parse::<jiff::Timestamp>().ok()?,
+            None => match text.parse::<jiff::Timestamp>() {
+                Ok(time) => time,
+                // XML Schema's dateTime need not say its zone.
+                Err(_) => {
+                    let local: jiff::civil::DateTime = text.parse().ok()?;
+                    local.to_zoned(self.zone.clone()).ok()?.timestamp()
+                }
+            },
             Some(format) => {
                 let broken = strtime::parse(format, text).ok()?;
                 // A format with an offset says which moment it is; without, the zone does.
@@ -184,6 +191,19 @@ mod tests {
             assert_eq!(times.write(at).as_deref(), Ok(written));
         }
         assert_eq!(times.read("21.07.2026 12:00").as_deref(), Some("2026-07-21T10:00:00.000Z"));
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_of_the_one_that_the_description_names() {
+        let described = |zone: &str| TimesDescription { format: None, zone: zone.to_owned() };
+        let times = Times::of(&described("UTC")).unwrap();
+        assert_eq!(times.read("2026-07-21T12:00:00").as_deref(), Some("2026-07-21T12:00:00.000Z"));
+        assert_eq!(
+            times.read("2026-07-21T12:00:00+02:00").as_deref(),
+            Some("2026-07-21T10:00:00.000Z")
+        );
+        let Ok(times) = Times::of(&described("Europe/Brussels")) else { return };
+        assert_eq!(times.read("2026-07-21T12:00:00").as_deref(), Some("2026-07-21T10:00:00.000Z"));
     }
 
     #[test]

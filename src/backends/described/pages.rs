@@ -66,13 +66,10 @@ impl Conversation<'_> {
             }
             let told = told.unwrap_or_default();
             match paging.map(|paging| paging.by) {
-                Some(PagingBy::Link) => {
-                    let from = at.as_ref().unwrap_or(&self.inner.base);
-                    match next_page(&self.inner.base, from, &told) {
-                        Ok(url) => at = Some(url),
-                        Err(why_not) => return self.unreadable(&self.plan.call, &heard, &why_not),
-                    }
-                }
+                Some(PagingBy::Link) => match next_page(&self.inner.base, &heard.url, &told) {
+                    Ok(url) => at = Some(url),
+                    Err(why_not) => return self.unreadable(&self.plan.call, &heard, &why_not),
+                },
                 Some(PagingBy::Cursor) => self.variables.set("cursor", told),
                 _ => {}
             }

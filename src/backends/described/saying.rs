@@ -85,6 +85,7 @@ impl Conversation<'_> {
                 return (Err(Broken::Unsayable(format!("no request: {}", causes(&error)))), number);
             }
         };
+        let url = request.url().clone();
         let first = self.ends.is_none();
         let ends = *self.ends.get_or_insert_with(|| Instant::now() + self.call.timeout);
         let limits = Limits {
@@ -101,7 +102,7 @@ impl Conversation<'_> {
         self.quiet = self.quiet.max(answered.quiet);
         let verdict = self.case(call).judge(&answered);
         let heard = match verdict {
-            Verdict::Success(document) => Ok(Heard { answered, document }),
+            Verdict::Success(document) => Ok(Heard { url, answered, document }),
             Verdict::Failed(failed) => Err(Broken::Failed(failed)),
         };
         (heard, number)

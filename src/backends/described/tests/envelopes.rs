@@ -158,6 +158,29 @@ async fn what_is_no_honest_xml_is_in_doubt() {
     }
 }
 
+#[tokio::test]
+async fn what_is_no_honest_json_is_in_doubt() {
+    let deep = format!("{{\"id\":\"1\",\"x\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+    let latin = b"{\"id\":\"1\",\"x\":\"\xE9\"}".to_vec();
+    let utf_16: Vec<u8> = "{\"id\":\"1\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (name, body) in [
+        ("nested", deep.into_bytes()),
+        ("another charset", latin),
+        ("utf-16", utf_16),
+        ("torn", b"{\"id\":\"1\"".to_vec()),
+        ("trailing", b"{\"id\":\"1\"}{}".to_vec()),
+    ] {
+        let mut answer =
+            format!("HTTP/1.1 201 X\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
+        answer.extend_from_slice(&body);
+        let canned = Canned::answering(answer).await;
+        for work in [create("x"), look()] {
+            let answer = calls(&adapter(&simulated(&canned.url, "")), work).await;
+            assert_eq!(kind(&answer).0, "in doubt", "{name}: {answer:?}");
+        }
+    }
+}
+
 /// A hundred MiB, in JSON and in XML, and never held in one place.
 #[tokio::test]
 async fn an_endless_body_is_left_at_its_limit() {

@@ -3,6 +3,7 @@
 mod answers;
 mod envelopes;
 mod presets;
+mod probing;
 mod said;
 mod signing_in;
 mod simulator;

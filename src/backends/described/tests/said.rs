@@ -186,3 +186,26 @@ async fn where_the_id_is_ours_the_answer_need_not_show_it() {
     assert_eq!(kind(&calls(&backend, create("x")).await), ("done", key.as_str()));
     assert!(canned.heard()[0].starts_with(&format!("PUT /api/t/{key} ")));
 }
+
+#[tokio::test]
+async fn who_we_are_stands_in_the_header_that_the_description_names() {
+    for (auth, header) in [
+        ("type = 'none'", None),
+        ("type = 'basic', user = 'u', password = 'p:w'", Some("authorization: Basic dTpwOnc=")),
+        ("type = 'bearer', token = 'T'", Some("authorization: Bearer T")),
+        ("type = 'header', name = 'X-Key', value = 'K'", Some("x-key: K")),
+        (
+            "type = 'header', name = 'Authorization', prefix = 'token ', value = 'K'",
+            Some("authorization: token K"),
+        ),
+    ] {
+        let canned = Canned::with_json(201, r#"{"id":1}"#).await;
+        let backend = adapter(&simulated(&canned.url, &format!("auth = {{ {auth} }}")));
+        calls(&backend, create("x")).await;
+        let heard = canned.heard().pop().unwrap();
+        match header {
+            Some(header) => assert!(heard.contains(&format!("\r\n{header}\r\n")), "{heard}"),
+            None => assert!(!heard.contains("authorization"), "{heard}"),
+        }
+    }
+}

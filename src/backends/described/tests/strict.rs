@@ -137,3 +137,20 @@ async fn all_that_is_said_to_usms_is_of_its_schema() {
     assert_eq!(kind(&bad).0, "in doubt", "{bad:?}");
     assert_eq!(strict.page("violations").await.as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn the_simulated_usms_is_what_its_description_says() {
+    use crate::simulate::rest::start;
+    use crate::simulate::settings::{RestSettings, System};
+    let token = Some("right".into());
+    let running =
+        start(RestSettings { system: System::Usms, token, ..RestSettings::default() }).unwrap();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/usms/client.py");
+    let told = tokio::process::Command::new("/usr/bin/python3")
+        .args([program, &format!("{}/usms", running.url("one"))])
+        .output()
+        .await
+        .unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(running.ledger.report_of("one").unwrap().tickets, 9);
+}
