@@ -92,7 +92,8 @@ impl Pile {
             "[policy]\ndefault_backend = \"away\"\n\
              [[policy.rule]]\nname = \"o\"\nsource = \"other\"\nbackend = \"other\"\n\
              [[backend]]\nid = \"away\"\npreset = \"simulated-rest\"\n\
-             base_url = \"http://{away_at}/away\"\nbackoff_max = \"1s\"\n"
+             base_url = \"http://{away_at}/away\"\nbackoff_max = \"1s\"\n\
+             creates_only_at = 2000000\nmax_open = 2000000\n"
         );
         let backends = vec![("other", Faults::default(), "")];
         let world = World::started(Setting { backends, config, ..Setting::default() }).await;

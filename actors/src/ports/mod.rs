@@ -15,8 +15,8 @@ pub use bus::{
 pub use clock::{Clock, Ids};
 pub use leases::{LeaseLost, Leases};
 pub use store::{
-    AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads, RequestFilter, Store,
-    StoreError, StoreFigures, TicketFilter, Tx, TxError,
+    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads,
+    RequestFilter, Store, StoreError, StoreFigures, TicketFilter, Tx, TxError,
 };
 pub use tripwire::{MessageHash, Tripwire};
 

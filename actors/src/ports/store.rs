@@ -206,6 +206,9 @@ pub struct AlarmFilter {
     pub active: Option<bool>,
 }
 
+/// Alarms that wait as levels are counted up to so many: that is all that a person needs to know.
+pub const DUE_COUNTED_MAX: u64 = 10_000;
+
 /// Un-ended requests of a lane, and what a person must look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LaneCounts {
@@ -219,7 +222,7 @@ pub struct LaneCounts {
     pub in_doubt: u64,
     /// Waiting for a person.
     pub undecided: u64,
-    /// Alarms that wait as levels.
+    /// Alarms that wait as levels; counted up to [`DUE_COUNTED_MAX`].
     pub due_alarms: u64,
 }
 

@@ -16,8 +16,8 @@ use ticketgate_actors::model::{
     RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use ticketgate_actors::ports::{
-    AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
-    TicketFilter,
+    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Reads,
+    RequestFilter, StoreFigures, TicketFilter,
 };
 
 pub(super) const DUE_ALARMS: &str = "SELECT body FROM alarms
@@ -58,8 +58,9 @@ pub(super) const WATCHED: &str = "SELECT w.n, w.body, t.body FROM watched w
     JOIN tickets t ON t.key = w.ticket
     WHERE w.backend = ?1 AND w.n > ?2 ORDER BY w.n LIMIT ?3";
 pub(super) const LANE_STATES: &str = "SELECT state, n FROM request_counts WHERE backend = ?1";
-pub(super) const LANE_DUE: &str =
-    "SELECT count(*) FROM alarms WHERE backend = ?1 AND due_at IS NOT NULL";
+/// Counted up to a limit: a million may wait, and the answer is for people.
+pub(super) const LANE_DUE: &str = "SELECT count(*) FROM
+    (SELECT 1 FROM alarms WHERE backend = ?1 AND due_at IS NOT NULL LIMIT ?2)";
 const PARKED: &str = "SELECT n, body, raw FROM parked WHERE n < ?1 ORDER BY n DESC LIMIT ?2";
 const FIGURE_STATES: &str = "SELECT backend, state, n FROM request_counts WHERE n > 0";
 
@@ -310,7 +311,7 @@ impl Reads for SqliteStore {
 
     fn lane_counts(&self, backend: BackendId) -> Answered<LaneCounts> {
         self.readers.read(move |it| {
-            let due_alarms = count(it, LANE_DUE, params![backend.as_str()])?;
+            let due_alarms = count(it, LANE_DUE, params![backend.as_str(), DUE_COUNTED_MAX])?;
             let mut counts = LaneCounts { due_alarms, ..LaneCounts::default() };
             let states = all(it, LANE_STATES, params![backend.as_str()], |row| {
                 Ok((rows::state(row, 0)?, rows::number(row, 1)?))

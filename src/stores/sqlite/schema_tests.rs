@@ -66,7 +66,12 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (reads::EVENT, &["events_id"]),
         (reads::OCCURRENCES, &["alarms_occurrence"]),
         (reads::EVENTS_OF, &["events_ticket"]),
-        (reads::LANE_STATES, &["requests_backend_state"]),
+        (reads::LANE_STATES, &["PRIMARY KEY (backend=?)"]),
+        (reads::DUE_NEW, &["alarms_due_new"]),
+        (reads::WATCHED, &["watched_backend", "tickets_key"]),
+        (tx::OPEN_REQUESTS, &["PRIMARY KEY (backend=? AND state=?)"]),
+        (tx::BY_REFERENCE, &["requests_backend_ref"]),
+        (tx::TICKET_BY_CORRELATION, &["tickets_correlation_key"]),
         (reads::LANE_DUE, &["alarms_due"]),
     ] {
         assert_walks(&connection, sql, indexes);

@@ -101,7 +101,7 @@ impl Gate {
 
     /// When a retry is allowed at the latest; none: it is now.
     pub fn retry_at(&self) -> Option<Mono> {
-        (!self.may_retry()).then(|| self.budget.grows_at)
+        (!self.may_retry()).then_some(self.budget.grows_at)
     }
 
     /// A call is being made.

@@ -140,14 +140,16 @@ impl Heads {
         self.all().find(|(_, head)| may(head))
     }
 
-    /// The one that has waited longest.
+    /// The one that has waited longest. By its row's own time, which is exact: what was ready in one
+    /// order goes in that order, whenever it was read.
     pub fn oldest(&self, may: impl Fn(&Head) -> bool) -> Option<(u8, &Head)> {
-        self.all().filter(|(_, head)| may(head)).min_by_key(|(_, head)| head.ready_since)
+        let since = |head: &Head| (head.request.ready_at, head.request.n);
+        self.all().filter(|(_, head)| may(head)).min_by_key(|(_, head)| since(head))
     }
 
     /// The one that was sent least often, of those the one that has waited longest.
     pub fn least_tried(&self, may: impl Fn(&Head) -> bool) -> Option<(u8, &Head)> {
-        let tried = |head: &Head| (head.request.attempts, head.ready_since);
+        let tried = |head: &Head| (head.request.attempts, head.request.ready_at, head.request.n);
         self.all().filter(|(_, head)| may(head)).min_by_key(|(_, head)| tried(head))
     }
 

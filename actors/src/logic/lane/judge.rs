@@ -63,7 +63,9 @@ pub(super) fn answer(
     if request.doubt.is_some() && !taken {
         return answer_in_doubt(settings, request, answer, now, chance);
     }
-    let again = |error: TicketError| End::Wait { ready_at: wall, counted: false, error };
+    // It keeps its place in line: nothing was done of it, and when it may go says the gate.
+    let ready_at = request.ready_at.min(wall);
+    let again = |error: TicketError| End::Wait { ready_at, counted: false, error };
     match answer {
         Answer::Done(found) => Judged::End(End::Done(found)),
         Answer::Acknowledged { backend_ref } => Judged::End(End::Acknowledged { backend_ref }),

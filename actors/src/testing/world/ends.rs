@@ -174,7 +174,8 @@ impl World {
             for made in &system.tickets {
                 let ours = self.rows.ticket_row(made.key);
                 let known = ours.and_then(|it| it.backend_id.as_ref()) == Some(&made.id);
-                if !known && !(system.too_late.contains(&made.key) && self.reported(made)) {
+                let declared = system.too_late.contains(&made.key) && self.reported(made);
+                if !(known || declared) {
                     lost.insert(system.id.clone(), made.id.clone());
                 }
             }
