@@ -311,7 +311,7 @@ impl Reads for SqliteStore {
 
     fn lane_counts(&self, backend: BackendId) -> Answered<LaneCounts> {
         self.readers.read(move |it| {
-            let due_alarms = count(it, LANE_DUE, params![backend.as_str(), DUE_COUNTED_MAX])?;
+            let due_alarms = count(it, LANE_DUE, params![backend.as_str(), int(DUE_COUNTED_MAX)])?;
             let mut counts = LaneCounts { due_alarms, ..LaneCounts::default() };
             let states = all(it, LANE_STATES, params![backend.as_str()], |row| {
                 Ok((rows::state(row, 0)?, rows::number(row, 1)?))
