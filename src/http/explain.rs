@@ -48,6 +48,8 @@ async fn tell(outside: &Outside, alarm: &Alarm) -> Result<Value, StoreError> {
     let (mut ticket, mut requests) = (None, Vec::new());
     if let Some(key) = alarm.ticket {
         ticket = reads.ticket(key).await?;
+        let of_ticket = ticket.iter().flat_map(|ticket| ticket.story.steps());
+        steps.extend(of_ticket.map(|step| shapes::step(step, "ticket")));
         let filter = RequestFilter { ticket: Some(key), ..RequestFilter::default() };
         requests = reads.requests(filter, Page { before: None, limit: REQUESTS_MAX }).await?;
         requests.reverse();

@@ -6,6 +6,7 @@ use crate::programs::{Publisher, Subscriber};
 use crate::rabbit::Rabbit;
 use crate::verdict;
 use crate::world::{Setting, World};
+use serde_json::Value;
 use ticketgate::simulate::faults::Faults;
 
 /// Of the events: which come twice, and where.
@@ -77,4 +78,38 @@ async fn a_create_that_is_applied_long_after_its_time_out_is_found_where_settlin
     assert_eq!((report.tickets, report.calls.create), (1, 1), "{report:#?}");
     let states = world.look("/api/v1/requests?state=adopted").await;
     assert_eq!(states["items"].as_array().map(Vec::len), Some(1), "{states}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_that_is_applied_later_than_settling_allows_is_reported_as_a_duplicate() {
+    // 5 s after the time-out; settling is 1 s, twice the time-out.
+    let late = Faults {
+        late_apply_rate: 1.0,
+        late_apply_ms: 5_500,
+        at_most: Some(1),
+        ..Faults::default()
+    };
+    let lane = "timeout = \"500ms\"\nsweep_every = \"1s\"";
+    let config = "[policy]\ndefault_backend = \"crm\"\n".to_owned();
+    let backends = vec![("crm", late, lane)];
+    let world = World::started(Setting { backends, config, ..Setting::default() }).await;
+    let (status, answer) = world.post("/api/v1/alarms", raised("probe", "A1").to_string()).await;
+    assert_eq!(status, 202, "{answer}");
+    let told = world
+        .until("the duplicate is reported", async || {
+            let occurrence = &world.explain("probe", "A1").await["occurrences"][0];
+            let steps = occurrence["steps"].as_array()?;
+            let told = |it: &&Value| {
+                it["what"].as_str().is_some_and(|it| it.contains("a duplicate was found"))
+            };
+            let mut told = steps.iter().filter(told);
+            let reason = told.next()?["why"].as_str()?.to_owned();
+            assert!(told.next().is_none(), "once: {occurrence}");
+            Some((occurrence["ticket"]["backend_id"].as_str()?.to_owned(), reason))
+        })
+        .await;
+    let report = world.ledger().report();
+    assert_eq!((report.tickets, report.calls.create), (2, 2), "{report:#?}");
+    let (ours, reason) = told;
+    assert!(reason.contains(&format!("beside {ours}")), "{reason}");
 }

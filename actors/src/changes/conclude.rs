@@ -223,6 +223,7 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
         }
         End::Undecided(error) => {
             story.add_because(now, "undecided: a person must say", &error.reason);
+            request.doubted = true;
             if !was_in_doubt {
                 request.doubt = Some(Doubt {
                     since: now,

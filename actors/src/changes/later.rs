@@ -106,21 +106,16 @@ fn end(tx: &mut dyn Tx, it: &LaterAnswer, request: &Request) -> Result<Option<En
         }
         // Of an attempt before; another one is already on its way.
         (Outcome::Rejected(_), State::Accepted | State::Wait) => None,
-        (Outcome::Rejected(error), _) if !speaks_of_the_last(it, request) => {
-            let reason = format!(
-                "refused by a later answer, but one of {} calls may have been done: {}",
-                request.attempts, error.reason
-            );
-            Some(End::Undecided(TicketError { reason, ..error.clone() }))
-        }
+        (Outcome::Rejected(_), _) if !speaks_of_the_last(it, request) => None,
         (Outcome::Rejected(error), _) => Some(End::Rejected(error.clone())),
     })
 }
 
-/// A create that was sent more than once may have been done by another call than the one that was
-/// refused.
+/// What was sent more than once may have been done by another call than the one that was refused: a
+/// refusal counts only if it names the last call, and for a create only if no other was ever in
+/// doubt. Else it says nothing that is sure, and the request is found out as if it had not come.
 fn speaks_of_the_last(it: &LaterAnswer, request: &Request) -> bool {
     let named =
         matches!(&it.asked, Asked::Reference(it) if Some(it) == request.backend_ref.as_ref());
-    request.op != Op::Create || request.attempts == 1 || named && !request.doubted
+    request.attempts == 1 || named && (request.op != Op::Create || !request.doubted)
 }

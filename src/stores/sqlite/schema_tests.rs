@@ -24,7 +24,9 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let all: Vec<String> =
         statement.raw_query().mapped(|row| row.get(3)).collect::<Result<_, _>>().unwrap();
-    all.into_iter().filter(|it| !it.contains("SUBQUERY")).collect()
+    // What a bounded sub-query gave is walked as it comes.
+    let heading = |it: &String| it.contains("SUBQUERY") || it.contains("(subquery-");
+    all.into_iter().filter(|it| !heading(it)).collect()
 }
 
 fn assert_walks(connection: &Connection, sql: &str, indexes: &[&str]) {

@@ -49,6 +49,8 @@ pub(super) struct Watch {
     retryable: HashMap<RequestId, u32>,
     retry_not_before: HashMap<RequestId, u64>,
     pub jumped_at: Option<u64>,
+    /// When a lane was last taken.
+    pub lane_taken: u64,
     holders: BTreeMap<ClientNumber, Grant>,
     last_fence: u64,
     waiters: Vec<(Uuid, Holder)>,
@@ -98,7 +100,9 @@ impl World {
         let now = self.now;
         let doors = std::mem::take(&mut self.watch.doors);
         for door in doors.into_values() {
-            if let Some((key, first_sent)) = door.create {
+            let open = |key| self.rows.first_open(key).is_some();
+            // Its later answer may have come before.
+            if let Some((key, first_sent)) = door.create.filter(|(key, _)| open(*key)) {
                 self.unknown_from(key, first_sent, now);
             }
         }
@@ -141,14 +145,21 @@ impl World {
             let early = door.closed_until - now;
             self.fail("G11", format!("{backend} was called {early} ms before its next probe"));
         }
-        let Some(target) = written(&call.work) else { return };
+        let Some(target) = written(&call.work) else {
+            self.door(backend).first_calls += 1;
+            return;
+        };
         let Some(id) = call.request else {
             return self.fail("G6", "a write without a request".to_owned());
         };
         let Some(request) = self.rows.request_row(id).cloned() else {
             return self.fail("G6", format!("{id} is sent and is not in the store"));
         };
-        if request.state != State::Intent {
+        // Between its intent and its first byte the later answer to an earlier call may have come.
+        let answered = self.systems[backend].settings.answers_later
+            && request.attempts > 1
+            && (request.state.ended() || request.state == State::Undecided);
+        if request.state != State::Intent && !answered {
             let state = request.state.as_str();
             self.fail("G6", format!("{id} is sent and is {state} in the store"));
         }
@@ -165,7 +176,8 @@ impl World {
         let elapsed = now - self.born;
         let burst = u64::from(self.systems[backend].settings.retry_burst);
         let door = self.door(backend);
-        if request.refusals > 0 {
+        // What was in doubt is paced by its looks, or by the age of its key.
+        if request.refusals > 0 && !request.doubted {
             door.retries += 1
         } else {
             door.first_calls += 1
@@ -231,7 +243,7 @@ impl World {
         const AGED: u64 = 60_000 + 25_000;
         let now = self.clocks().wall;
         let quiet = self.watch.jumped_at.is_none() && self.frozen_until == 0;
-        let fresh = self.now - self.born < 30_000;
+        let fresh = self.now - self.born.max(self.watch.lane_taken) < 30_000;
         if !quiet || fresh || self.plan.alarms > 60 || request.attempts > 1 {
             return;
         }

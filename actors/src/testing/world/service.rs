@@ -206,7 +206,7 @@ impl World {
             return;
         }
         let (set, then) = (set.into(), Box::new(then));
-        if self.strikes(Fault::StallCall, 60) {
+        if self.strikes(Fault::StallCall, 15) {
             // A sender that is paused just before it writes, also beyond its part's end.
             let after = self.chance.ms(0, 5_000);
             return self.inside(after, move |w| w.queue_set(set, then));
@@ -332,6 +332,7 @@ impl World {
                     }
                     match rows {
                         Some((doubts, unconfirmed)) => {
+                            w.watch.lane_taken = w.now;
                             let taken = Input::Taken { epoch, pause, doubts, unconfirmed };
                             w.feed(&backend, taken);
                             w.wake_outbox();

@@ -3,7 +3,7 @@
 //! What it may do late, it does within 2 x time-out of the first byte; what it has made, its search
 //! shows within `index_lag`. That is what a lane's settling relies on, and all that it relies on.
 
-use super::plan::Fault;
+use super::plan::{Fault, NEVER_OPEN};
 use super::stage::Chance;
 use crate::logic::lane::{Capability, LaneSettings};
 use crate::model::{BackendId, Fields, Found, RequestId, TicketError, TicketKey, TicketStatus};
@@ -110,6 +110,13 @@ impl System {
         let has = |fault: Fault| faults.contains(&fault);
         if self.settings.answers_later && !is_read && !chance.one_in(4) {
             return self.take(call, faults, chance);
+        }
+        // One that is overloaded for as long as it lives: every other write is not done.
+        let overloaded = has(Fault::Retryable) && self.settings.breaker_after == NEVER_OPEN;
+        if overloaded && !is_read && chance.one_in(2) {
+            self.not_done.extend(request);
+            let error = error("come again");
+            return heard(30, Answer::Retryable { error, retry_after: None });
         }
         let good = Fate {
             done_after: Some(done_after),
