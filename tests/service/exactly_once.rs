@@ -1,16 +1,25 @@
 //! The main promise: an accepted alarm is never lost, and a ticket is never made twice. Here with
-//! nothing but lost answers; `torture` breaks the rest.
+//! lost answers and kills over one list of events; `torture` breaks the rest.
 
-use crate::alarms::{ALARMS, MALFORMED, REPEATED, Stream, raised, rules};
+use crate::alarms::{ALARMS, EVENTS, MALFORMED, REPEATED, Stream, raised, rules};
+use crate::dice::Dice;
 use crate::programs::{Publisher, Subscriber};
 use crate::rabbit::Rabbit;
 use crate::verdict;
 use crate::world::{Setting, World};
 use serde_json::Value;
+use std::time::Duration;
 use ticketgate::simulate::faults::Faults;
+use tokio::time::sleep;
 
 /// Of the events: which come twice, and where.
 const STREAM_SEED: u64 = 11;
+/// Of the kills, unless `TICKETGATE_TEST_SEED` gives another.
+const KILLS_SEED: u64 = 7;
+/// `kill -9` of the service.
+const KILLS: usize = 10;
+/// Messages a second at most, so that events still arrive while the last kills happen.
+const RATE: u32 = 150;
 
 /// Four ticketing systems that lose one answer in fifty after the work was done.
 fn setting(url: String, prefix: &str) -> Setting {
@@ -22,6 +31,13 @@ fn setting(url: String, prefix: &str) -> Setting {
         config: rules(),
         ..Setting::default()
     }
+}
+
+fn dice_of_kills() -> Dice {
+    let given = std::env::var("TICKETGATE_TEST_SEED").ok();
+    let seed = given.map_or(KILLS_SEED, |seed| seed.parse().expect("a seed is a number"));
+    eprintln!("seed of the kills: {seed}");
+    Dice::new(seed)
 }
 
 /// Gives how many messages are parked.
@@ -56,6 +72,39 @@ async fn two_thousand_events_give_every_ticket_exactly_once_though_answers_are_l
     assert_eq!(parked, MALFORMED);
     let repeats = world.figure("ticketgate_events_repeated_total").await;
     assert!(repeats >= Some(REPEATED as f64), "{repeats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_doubled_though_service_and_broker_are_killed() {
+    let mut dice = dice_of_kills();
+    let mut node = Rabbit::started().await;
+    let mut world = World::started(setting(node.url(), "killed")).await;
+    let subscriber = Subscriber::listening(&world, "all", &["#"]).await;
+    let mut stream = Stream::of(STREAM_SEED);
+    let messages = std::mem::take(&mut stream.messages);
+    let sent = messages.len();
+    let mut publisher = Publisher::start(&world, Some(RATE));
+    publisher.publish(messages);
+
+    // A moment is told by how far the work has come, and a little time more.
+    let mut moments = [(); KILLS].map(|()| dice.within(20..ALARMS - 100) as u64);
+    moments.sort_unstable();
+    let broker_goes_after = dice.within(2..KILLS - 2);
+    for (n, tickets) in moments.into_iter().enumerate() {
+        let made = async || (world.ledger().report().tickets >= tickets).then_some(());
+        world.until(&format!("{tickets} tickets are made"), made).await;
+        sleep(Duration::from_millis(dice.within(0..250) as u64)).await;
+        world.kill9();
+        world.start().await;
+        if n == broker_goes_after {
+            let confirmed = publisher.confirmed();
+            eprintln!("the broker is killed with {confirmed} of {sent} messages confirmed");
+            assert!(confirmed < EVENTS, "the broker is killed too late to matter");
+            node.restart().await;
+        }
+    }
+    publisher.has_sent(&world, sent).await;
+    nothing_is_lost_or_doubled(&world, &node, &stream, &subscriber).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
