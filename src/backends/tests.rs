@@ -314,6 +314,9 @@ fn what_the_page_about_new_backends_shows_is_right() {
     let backend = whole["backend"].as_array().unwrap()[0].as_table().unwrap().clone();
     let told = |errors: Vec<DescriptionError>| format!("{errors:#?}");
     load(backend.clone()).map_err(told).unwrap();
+    for key in super::description::LANE_KEYS {
+        assert!(page.contains(&format!("`{key}`")), "{key} is not told of");
+    }
     // The parts that are laid over it, one after another.
     for block in &blocks[1..blocks.len() - 1] {
         let part: toml::Table = block.parse().unwrap_or_else(|error| panic!("{block}: {error}"));
