@@ -1,5 +1,6 @@
 //! Who may ask: with a token configured, every path but the two that say whether the service is
-//! well needs `Authorization: Bearer TOKEN` (RFC 6750).
+//! well needs `Authorization: Bearer TOKEN` (RFC 6750). A backend with a secret of its own brings that
+//! to its `/callbacks` instead, where its handler looks at it.
 //!
 //! What always holds: the check runs before any handler and before a body is read, also for paths
 //! that do not exist; the token itself is not kept, only its digest, and two digests are compared in
