@@ -93,13 +93,23 @@ pub async fn a_command_under_a_lost_lock_leaves_no_trace(world: &mut World) {
     let late = LockProof { expires: Mono(0), ..proof };
     world.apply(Change::RaiseBarrier(ClientNumber(2), Fence(4))).await;
     let old = LockProof { client: ClientNumber(2), ..proof };
-    for guard in [Guard::Lost, Guard::Held(late), Guard::Held(old)] {
+    let guid = Uuid::from_u128(5);
+    let row = |client, fence| KeptLock {
+        guid,
+        client: ClientNumber(client),
+        fence: Fence(fence),
+        timeout: Duration::from_secs(60),
+        holder: "script".into(),
+    };
+    world.apply(Change::KeepLock(row(1, 3))).await;
+    let given_back = Guard::Held(Uuid::from_u128(6), proof);
+    for guard in [Guard::Lost, Guard::Held(guid, late), Guard::Held(guid, old), given_back] {
         let it = TakeCommand { guard, ..command(world, 1, create()) };
         assert_eq!(try_take(world, &it).await, refused(Refusal::LockLost), "{guard:?}");
         assert_eq!(world.reads.command(it.id).await.unwrap(), None);
         assert_eq!(world.reads.ticket(it.ticket).await.unwrap(), None);
     }
-    let it = TakeCommand { guard: Guard::Held(proof), ..command(world, 1, create()) };
+    let it = TakeCommand { guard: Guard::Held(guid, proof), ..command(world, 1, create()) };
     assert!(!take(world, &it).await.repeat);
 }
 
@@ -201,8 +211,9 @@ pub async fn an_external_lock_is_kept_until_it_is_over(world: &mut World) {
     let longer = KeptLock { timeout: Duration::from_secs(90), ..lock(1, 2) };
     world.apply(Change::KeepLock(longer.clone())).await;
     assert_eq!(world.reads.kept_locks().await.unwrap(), [lock(2, 1), longer.clone()]);
-    world.apply(Change::DropLock(Uuid::from_u128(2))).await;
-    world.apply(Change::DropLock(Uuid::from_u128(2))).await;
+    world.apply(Change::DropLock(Uuid::from_u128(1), Fence(4))).await;
+    world.apply(Change::DropLock(Uuid::from_u128(2), Fence(5))).await;
+    world.apply(Change::DropLock(Uuid::from_u128(2), Fence(5))).await;
     assert_eq!(world.reads.kept_locks().await.unwrap(), [longer]);
 }
 
@@ -217,8 +228,20 @@ pub async fn a_forced_unlock_bars_every_older_fence(world: &mut World) {
         reason: "it hangs".into(),
     };
     world.apply(Change::ForceUnlock(force)).await;
-    let it = TakeCommand { guard: Guard::Held(proof), ..command(world, 1, create()) };
+    let guid = Uuid::from_u128(5);
+    let row = |fence| KeptLock {
+        guid,
+        client: ClientNumber(1),
+        fence,
+        timeout: Duration::from_secs(60),
+        holder: "script".into(),
+    };
+    // A renewal that was under way brings it back neither.
+    world.apply(Change::KeepLock(row(proof.fence))).await;
+    assert_eq!(world.reads.kept_locks().await.unwrap(), []);
+    let it = TakeCommand { guard: Guard::Held(guid, proof), ..command(world, 1, create()) };
     assert_eq!(try_take(world, &it).await, refused(Refusal::LockLost));
     let newer = LockProof { fence: Fence(7), ..proof };
-    take(world, &TakeCommand { guard: Guard::Held(newer), ..it }).await;
+    world.apply(Change::KeepLock(row(newer.fence))).await;
+    take(world, &TakeCommand { guard: Guard::Held(guid, newer), ..it }).await;
 }

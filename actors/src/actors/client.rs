@@ -13,6 +13,7 @@ use crate::changes::{Applied, Change, Decide, LockProof, Refusal};
 use crate::logic::flow::{Decided, Flow, Next};
 use crate::logic::lane::ReadsFrom;
 use crate::logic::locks::Grant;
+use crate::logic::turns::{Turn, Turns};
 use crate::model::{BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TicketKey};
 use crate::ports::{Answer, Call, DueAlarm, SearchBy, StoreError, Work};
 use actix::{Actor, ActorContext, Context, Handler, Message, ResponseFuture};
@@ -101,8 +102,7 @@ pub struct TicketClient {
     outside: Arc<Outside>,
     gateway: Post<Gateway>,
     outbox: Post<Outbox>,
-    /// Counts what was voided.
-    voided: watch::Sender<u64>,
+    turns: watch::Sender<Turns>,
     _alive: Alive,
 }
 
@@ -115,16 +115,19 @@ impl TicketClient {
         outbox: Post<Outbox>,
         alive: Alive,
     ) -> Self {
-        Self { number, outside, gateway, outbox, voided: watch::Sender::new(0), _alive: alive }
+        Self { number, outside, gateway, outbox, turns: watch::Sender::default(), _alive: alive }
     }
 
     fn run(&self) -> Run {
+        let turns = self.turns.subscribe();
+        let turn = turns.borrow().begin();
         Run {
             number: self.number,
             outside: self.outside.clone(),
             gateway: self.gateway.clone(),
             outbox: self.outbox.clone(),
-            voided: self.voided.subscribe(),
+            turns,
+            turn,
         }
     }
 }
@@ -163,7 +166,7 @@ impl Handler<NotBusy> for TicketClient {
     type Result = bool;
 
     fn handle(&mut self, _: NotBusy, _: &mut Self::Context) -> bool {
-        self.voided.send_modify(|count| *count += 1);
+        self.turns.send_modify(Turns::void);
         let view = self.outside.views.clients.get_mut(&self.number);
         view.is_some_and(|mut view| view.busy.take().is_some())
     }
@@ -175,7 +178,8 @@ struct Run {
     outside: Arc<Outside>,
     gateway: Post<Gateway>,
     outbox: Post<Outbox>,
-    voided: watch::Receiver<u64>,
+    turns: watch::Receiver<Turns>,
+    turn: Turn,
 }
 
 impl Run {
@@ -210,7 +214,7 @@ impl Run {
                 flow.searched(answer)
             }
         };
-        if self.voided.has_changed().unwrap_or(false) {
+        if !self.turns.borrow().stands(self.turn) {
             return;
         }
         let again = self.journal(&due, decided, lock).await;
@@ -312,10 +316,11 @@ impl Run {
         work: Work,
         deadline: Mono,
     ) -> Result<Answer, NotRead> {
+        let turn = self.turn;
         let answer = Self::ask(&self.outside, &self.gateway, backend, work, deadline);
         tokio::select! {
             answer = answer => Ok(answer),
-            Ok(()) = self.voided.changed() => Err(NotRead::Voided),
+            Ok(_) = self.turns.wait_for(|turns| !turns.stands(turn)) => Err(NotRead::Voided),
         }
     }
 

@@ -163,7 +163,10 @@ impl Commands {
         };
         let guard = match command.lock {
             None => Guard::None,
-            Some(name) => self.prove(name).await.map_or(Guard::Lost, Guard::Held),
+            Some(name) => {
+                let proof = self.prove(name).await;
+                proof.map_or(Guard::Lost, |proof| Guard::Held(name.guid, proof))
+            }
         };
         let (backend, kind) = match &write {
             Write::Create { backend, kind, .. } => (backend.clone(), *kind),

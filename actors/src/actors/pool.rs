@@ -11,7 +11,7 @@
 use super::keeper::{Alive, Post};
 use super::{ClientView, Outside};
 use crate::changes::{Applied, Change, ChangeSet, ForceUnlock, LockProof};
-use crate::logic::locks::{FENCE_BLOCK, Grant, Holder, Locks, Outcome, Wish};
+use crate::logic::locks::{FENCE_BLOCK, Grant, Holder, Locks, Outcome, Waits, Wish};
 use crate::model::{ClientNumber, EventId, Fence, KeptLock, LockName, Mono};
 use crate::ports::{Outgoing, Reads, Store, StoreError};
 use actix::{
@@ -134,12 +134,8 @@ impl Pool {
     }
 
     fn perform(&mut self, outcomes: Vec<Outcome>, ctx: &mut Context<Self>) {
-        let mut unwanted = Vec::new();
         for outcome in outcomes {
             match outcome {
-                Outcome::Granted(grant) if self.nobody_waits(grant.guid) => {
-                    unwanted.push(grant.guid);
-                }
                 Outcome::Granted(grant) => {
                     self.show(grant.client, Some(&grant));
                     match grant.holder {
@@ -153,33 +149,33 @@ impl Pool {
                     tracing::warn!(client = %grant.client, guid = %grant.guid, "a lock expired");
                     self.ended(&grant, ctx);
                 }
+                Outcome::Released(grant) => self.ended(&grant, ctx),
                 Outcome::NeedFences => self.take_fences(ctx),
             }
         }
         self.outside.views.waiting_for_clients.store(self.locks.waiting(), Ordering::Relaxed);
         self.wake_in_time(ctx);
-        // Rule L7: who has gone away while it waited is not given a client.
-        for guid in unwanted {
-            self.waiting.remove(&guid);
-            let outcomes = self.locks.release(guid, self.now());
-            self.perform(outcomes, ctx);
-        }
     }
 
-    fn nobody_waits(&self, guid: Uuid) -> bool {
-        self.waiting.get(&guid).is_none_or(|askers| askers.iter().all(oneshot::Sender::is_closed))
+    /// The table moves on, and is told who still waits (rule L7).
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut Locks, Mono, Waits<'_>) -> Vec<Outcome>,
+    ) -> Vec<Outcome> {
+        let (now, waiting) = (self.now(), &self.waiting);
+        let waits = |guid| {
+            waiting.get(&guid).is_some_and(|askers| !askers.iter().all(oneshot::Sender::is_closed))
+        };
+        step(&mut self.locks, now, &waits)
     }
 
     fn release(&mut self, guid: Uuid, ctx: &mut Context<Self>) -> bool {
-        let freed = self.locks.held(guid, self.now()).cloned();
-        let outcomes = self.locks.release(guid, self.now());
+        let outcomes = self.step(|locks, now, waits| locks.release(guid, now, waits));
         // Who waited under this name has given up.
         self.answer(guid, &Err(NoClient::TimedOut));
-        if let Some(grant) = &freed {
-            self.ended(grant, ctx);
-        }
+        let freed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Released(_)));
         self.perform(outcomes, ctx);
-        freed.is_some()
+        freed
     }
 
     /// An external lock is a row before its holder hears of it.
@@ -193,8 +189,10 @@ impl Pool {
                 (Err(error), _) => {
                     tracing::warn!(%error, guid = %grant.guid, "a lock was not kept");
                     pool.answer(grant.guid, &Err(NoClient::NotKept));
-                    let outcomes = pool.locks.release(grant.guid, pool.now());
-                    pool.show(grant.client, None);
+                    let freed = |locks: &mut Locks, now, waits: Waits<'_>| {
+                        locks.release(grant.guid, now, waits)
+                    };
+                    let outcomes = pool.step(freed);
                     pool.perform(outcomes, ctx);
                 }
             }
@@ -221,14 +219,36 @@ impl Pool {
             self.show(grant.client, None);
         }
         if matches!(grant.holder, Holder::Script(_)) {
-            let dropped = self.outside.store.apply(Change::DropLock(grant.guid).into());
-            ctx.spawn(dropped.into_actor(self).map(|dropped, _, _| {
-                if let Err(error) = dropped {
-                    // After a restart it would be held once more, for its time-out at most.
-                    tracing::warn!(%error, "the row of a lock that is over was not removed");
-                }
-            }));
+            self.drop_row(grant.guid, grant.fence, Some(grant.client), ctx);
         }
+    }
+
+    /// Tried until it is done; only then the client is free.
+    fn drop_row(
+        &self,
+        guid: Uuid,
+        fence: Fence,
+        client: Option<ClientNumber>,
+        ctx: &mut Context<Self>,
+    ) {
+        let dropped = self.outside.store.apply(Change::DropLock(guid, fence).into());
+        ctx.spawn(dropped.into_actor(self).map(move |dropped, pool, ctx| {
+            match (dropped, client) {
+                (Err(error), _) => {
+                    tracing::warn!(%error, "the row of a lock that is over was not removed");
+                    let again = move |pool: &mut Self, ctx: &mut _| {
+                        pool.drop_row(guid, fence, client, ctx);
+                    };
+                    ctx.run_later(STORE_RETRY, again);
+                }
+                (Ok(_), Some(client)) => {
+                    let outcomes =
+                        pool.step(|locks, now, waits| locks.closed(client, fence, now, waits));
+                    pool.perform(outcomes, ctx);
+                }
+                (Ok(_), None) => {}
+            }
+        }));
     }
 
     /// Keeps one timer, for the earliest expiry. One that fires too early does no harm.
@@ -243,7 +263,7 @@ impl Pool {
         let wait = at.since(self.now()) + Duration::from_millis(1);
         let handle = ctx.run_later(wait, |pool, ctx| {
             pool.timer = None;
-            let outcomes = pool.locks.tick(pool.now());
+            let outcomes = pool.step(Locks::tick);
             pool.perform(outcomes, ctx);
         });
         self.timer = Some((at, handle));
@@ -302,25 +322,15 @@ impl Pool {
 
     fn begun(&mut self, first: Fence, kept: Vec<KeptLock>, ctx: &mut Context<Self>) {
         let now = self.now();
-        for lock in kept {
-            let grant = Grant {
-                guid: lock.guid,
-                client: lock.client,
-                fence: lock.fence,
-                expires: now.plus(lock.timeout),
-                timeout: lock.timeout,
-                holder: Holder::Script(lock.holder),
-                since: now,
-            };
-            if self.locks.restore(grant.clone()) {
-                tracing::info!(client = %grant.client, guid = %grant.guid, "a lock lives on");
-                self.show(grant.client, Some(&grant));
-            } else {
-                // There are fewer clients now.
-                self.ended(&grant, ctx);
-            }
+        let (live, over) = self.locks.restore(kept, now);
+        for grant in &live {
+            tracing::info!(client = %grant.client, guid = %grant.guid, "a lock lives on");
+            self.show(grant.client, Some(grant));
         }
-        let outcomes = self.locks.refill(first, now);
+        for (guid, fence) in over {
+            self.drop_row(guid, fence, None, ctx);
+        }
+        let outcomes = self.step(|locks, now, waits| locks.refill(first, now, waits));
         self.perform(outcomes, ctx);
     }
 
@@ -328,7 +338,8 @@ impl Pool {
         let taken = self.outside.store.apply(Change::TakeFences(FENCE_BLOCK).into());
         ctx.spawn(taken.into_actor(self).map(|taken, pool, ctx| match taken.as_deref() {
             Ok([Applied::Fences(first)]) => {
-                let outcomes = pool.locks.refill(*first, pool.now());
+                let first = *first;
+                let outcomes = pool.step(|locks, now, waits| locks.refill(first, now, waits));
                 pool.perform(outcomes, ctx);
             }
             _ => {
@@ -413,7 +424,7 @@ impl Handler<Acquire> for Pool {
         // Who does not want to wait gets what is free when its turn comes here.
         wish.wait_until = wish.wait_until.max(now);
         self.waiting.entry(wish.guid).or_default().push(asker);
-        let outcomes = self.locks.acquire(wish, now);
+        let outcomes = self.step(|locks, now, waits| locks.acquire(wish, now, waits));
         self.perform(outcomes, ctx);
     }
 }
@@ -442,11 +453,7 @@ impl Handler<Renew> for Pool {
     type Result = ResponseFuture<Option<Grant>>;
 
     fn handle(&mut self, Renew(guid, timeout): Renew, ctx: &mut Self::Context) -> Self::Result {
-        let held = self.locks.held(guid, self.now());
-        let renewed = match held.map(|grant| &grant.holder) {
-            Some(Holder::Script(_)) => self.locks.renew(guid, timeout, self.now()),
-            _ => None,
-        };
+        let renewed = self.locks.renew(guid, timeout, self.now());
         let Some(grant) = renewed else { return Box::pin(async { None }) };
         if let Some(mut view) = self.outside.views.clients.get_mut(&grant.client) {
             view.expires_at = Some(self.outside.clock.now().wall.plus(timeout));
@@ -506,8 +513,10 @@ impl Handler<Unlock> for Pool {
             if unlocked.is_ok()
                 && let Some(grant) = grant
             {
-                let outcomes = pool.locks.release(grant.guid, pool.now());
-                pool.ended(&grant, ctx);
+                let freed = |locks: &mut Locks, now, waits: Waits<'_>| {
+                    locks.release(grant.guid, now, waits)
+                };
+                let outcomes = pool.step(freed);
                 pool.perform(outcomes, ctx);
             }
             // The asker may have gone away.

@@ -9,18 +9,19 @@ use super::decide::{LockProof, check_lock};
 use super::{Admission, Applied, Context, Halt, Refusal, admission};
 use crate::model::{
     AlarmRef, BackendId, CommandId, CommandRecord, CorrelationKey, Fields, Kind, MadeBy, Op,
-    Origin, Reply, Request, RequestId, State, Story, Ticket, TicketKey, TicketName, TicketStatus,
+    Origin, Reply, Request, RequestId, State, Ticket, TicketKey, TicketName, TicketStatus,
     Timestamp,
 };
 use crate::ports::Tx;
+use uuid::Uuid;
 
 /// The lock that a command rests on, as the pool knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// It names none.
     None,
-    /// It is held now.
-    Held(LockProof),
+    /// It is held now, under this name.
+    Held(Uuid, LockProof),
     /// It names one that is not held.
     Lost,
 }
@@ -85,7 +86,7 @@ pub(super) fn perform(
     context: Context<'_>,
 ) -> Result<Applied, Halt> {
     if let Some(known) = tx.command(it.id)? {
-        if known.body_hash != it.body_hash {
+        if known.body_hash != it.body_hash && !mutant!(BodyIgnored) {
             return Err(Refusal::IdReused.into());
         }
         let request = tx.request(known.request)?.ok_or(Refusal::NotFound)?;
@@ -94,7 +95,13 @@ pub(super) fn perform(
     }
     match &it.guard {
         Guard::None => {}
-        Guard::Held(proof) => check_lock(tx, proof, context.now.mono)?,
+        Guard::Held(guid, proof) => {
+            check_lock(tx, proof, context.now.mono)?;
+            // It may have been given back, and its client given on, since the pool was asked.
+            if tx.lock(*guid)?.is_none_or(|kept| kept.fence != proof.fence) {
+                return Err(Refusal::LockLost.into());
+            }
+        }
         Guard::Lost => return Err(Refusal::LockLost.into()),
     }
     let intake = Intake { it, now: context.now.wall, node: context.node };
@@ -107,12 +114,14 @@ pub(super) fn perform(
     admission::check(tx, &it.admission, &ticket.backend, op)?;
     let mut request = intake.request(op, &ticket);
     request.n = tx.add_request(&request)?;
-    tx.put_command(&CommandRecord {
-        id: it.id,
-        body_hash: it.body_hash,
-        request: request.id,
-        accepted_at: context.now.wall,
-    })?;
+    if !mutant!(CommandsForgotten) {
+        tx.put_command(&CommandRecord {
+            id: it.id,
+            body_hash: it.body_hash,
+            request: request.id,
+            accepted_at: context.now.wall,
+        })?;
+    }
     taken(tx, request, ticket, false)
 }
 
@@ -188,52 +197,24 @@ impl Intake<'_> {
     }
 
     fn row(&self, backend: &BackendId, kind: Kind, backend_id: Option<String>) -> Ticket {
-        let adopted = backend_id.is_some();
-        Ticket {
-            key: self.it.ticket,
-            backend: backend.clone(),
-            kind,
-            correlation_key: self.it.correlation_key.clone(),
-            origin: Origin::Command { id: self.it.id.to_string() },
-            status: if adopted { TicketStatus::Acknowledged } else { TicketStatus::Pending },
-            backend_id,
-            url: None,
-            backend_status: None,
-            fields: Fields::new(),
-            sequence: 0,
-            adopted,
-            answers_astray: false,
-            accepted_at: self.now,
-            changed_at: self.now,
-            home_node: self.node.to_owned(),
-            story: Story::default(),
+        let it = self.it;
+        let origin = Origin::Command { id: it.id.to_string() };
+        let (place, key) = ((backend.clone(), kind), it.correlation_key.clone());
+        let mut ticket = Ticket::pending(it.ticket, place, key, origin, self.node, self.now);
+        if backend_id.is_some() {
+            ticket.status = TicketStatus::Acknowledged;
+            ticket.adopted = true;
         }
+        Ticket { backend_id, ..ticket }
     }
 
     fn request(&self, op: Op, ticket: &Ticket) -> Request {
-        let mut story = Story::default();
-        story.add(self.now, format!("accepted as command {}", self.it.id));
-        Request {
-            n: 0,
-            id: self.it.request,
-            backend: ticket.backend.clone(),
-            ticket: ticket.key,
-            op,
-            state: State::Accepted,
-            made_by: MadeBy::Command { id: self.it.id, reply: self.it.reply.clone() },
-            fields: self.it.fields.clone(),
-            frozen: true,
-            attempts: 0,
-            refusals: 0,
-            ready_at: self.now,
-            doubt: None,
-            doubted: false,
-            taken: false,
-            backend_ref: None,
-            error: None,
-            accepted_at: self.now,
-            ended_at: None,
-            story,
-        }
+        let it = self.it;
+        let made_by = MadeBy::Command { id: it.id, reply: it.reply.clone() };
+        let place = (ticket.backend.clone(), ticket.key);
+        let fields = it.fields.clone();
+        let mut request = Request::accepted(it.request, place, op, made_by, fields, self.now);
+        request.story.add(self.now, format!("accepted as command {}", it.id));
+        request
     }
 }

@@ -6,9 +6,9 @@
 use super::conclude::announce;
 use super::{Admission, Applied, Context, Halt, Refusal, admission};
 use crate::model::{
-    Alarm, ClientNumber, CorrelationKey, EventId, EventName, Fence, Fields, Found, MadeBy, Mono,
-    OccurrenceRef, Op, Origin, Request, RequestId, State, Story, Ticket, TicketKey, TicketStatus,
-    Timestamp,
+    Alarm, BackendId, ClientNumber, CorrelationKey, EventId, EventName, Fence, Fields, Found,
+    MadeBy, Mono, OccurrenceRef, Op, Origin, Request, RequestId, State, Ticket, TicketKey,
+    TicketStatus, Timestamp,
 };
 use crate::ports::Tx;
 
@@ -121,8 +121,8 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Decide, context: Context<'_>) -> Res
     let journal = Journal { it, now: context.now.wall, node: context.node };
     let request = journal.write(tx, alarm)?;
     let first = match &request {
-        // A new ticket has no other request; only older tickets may have commands in line.
-        Some(request) if request.op != Op::Create => {
+        // Only a new ticket has no other request; there may be commands in line for an older one.
+        Some(request) if !matches!(it.decision, Decision::Create { .. }) => {
             tx.first_open_request(request.ticket)?.is_some_and(|first| first.id == request.id)
         }
         _ => true,
@@ -145,6 +145,10 @@ pub(super) fn check_lock(tx: &mut dyn Tx, lock: &LockProof, now: Mono) -> Result
 fn at_work(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
     Ok(!mutant!(SharedTicket)
         && tx.alarms_of(ticket)?.iter().any(|alarm| alarm.unsettled() || alarm.request.is_some()))
+}
+
+fn backend_of(alarm: &Alarm) -> BackendId {
+    alarm.backend.clone().expect("a flow runs only for a routed alarm")
 }
 
 struct Journal<'a> {
@@ -217,52 +221,18 @@ impl Journal<'_> {
     }
 
     fn request(&self, alarm: &Alarm, op: Op, ticket: TicketKey, fields: &Fields) -> Request {
-        let mut story = Story::default();
-        story.add_because(self.now, "accepted", &self.it.reason);
-        Request {
-            n: 0,
-            id: self.it.request,
-            backend: alarm.backend.clone().expect("a flow runs only for a routed alarm"),
-            ticket,
-            op,
-            state: State::Accepted,
-            made_by: MadeBy::Level { at: alarm.at.clone(), version: self.it.version },
-            fields: fields.clone(),
-            frozen: false,
-            attempts: 0,
-            refusals: 0,
-            ready_at: self.now,
-            doubt: None,
-            doubted: false,
-            taken: false,
-            backend_ref: None,
-            error: None,
-            accepted_at: self.now,
-            ended_at: None,
-            story,
-        }
+        let made_by = MadeBy::Level { at: alarm.at.clone(), version: self.it.version };
+        let place = (backend_of(alarm), ticket);
+        let fields = fields.clone();
+        let mut request = Request::accepted(self.it.request, place, op, made_by, fields, self.now);
+        request.story.add_because(self.now, "accepted", &self.it.reason);
+        request
     }
 
     fn new_ticket(&self, alarm: &Alarm, key: TicketKey, correlation: &CorrelationKey) -> Ticket {
-        Ticket {
-            key,
-            backend: alarm.backend.clone().expect("a flow runs only for a routed alarm"),
-            kind: alarm.kind,
-            correlation_key: correlation.clone(),
-            origin: Origin::Alarm { at: alarm.at.clone(), number: alarm.tickets_made },
-            backend_id: None,
-            url: None,
-            status: TicketStatus::Pending,
-            backend_status: None,
-            fields: Fields::new(),
-            sequence: 0,
-            adopted: false,
-            answers_astray: false,
-            accepted_at: self.now,
-            changed_at: self.now,
-            home_node: self.node.to_owned(),
-            story: Story::default(),
-        }
+        let place = (backend_of(alarm), alarm.kind);
+        let origin = Origin::Alarm { at: alarm.at.clone(), number: alarm.tickets_made };
+        Ticket::pending(key, place, correlation.clone(), origin, self.node, self.now)
     }
 
     /// A ticket that the backend has already becomes this alarm's, by a request that ends at
@@ -276,7 +246,7 @@ impl Journal<'_> {
         found: &Found,
         ours: bool,
     ) -> Result<(), Halt> {
-        let backend = alarm.backend.clone().expect("a flow runs only for a routed alarm");
+        let backend = backend_of(alarm);
         let mut ticket = match tx.ticket_by_backend_id(&backend, &found.backend_id)? {
             Some(ticket) => ticket,
             None => {

@@ -21,7 +21,17 @@ pub struct ForceUnlock {
 }
 
 pub(super) fn keep(tx: &mut dyn Tx, lock: &KeptLock) -> Result<Applied, Halt> {
-    tx.put_lock(lock)?;
+    // A renewal that a person's unlock has overtaken must not bring the lock back.
+    if lock.fence >= tx.barrier(lock.client)? {
+        tx.put_lock(lock)?;
+    }
+    Ok(Applied::Done)
+}
+
+pub(super) fn drop(tx: &mut dyn Tx, guid: Uuid, fence: Fence) -> Result<Applied, Halt> {
+    if tx.lock(guid)?.is_some_and(|kept| kept.fence == fence) {
+        tx.drop_lock(guid)?;
+    }
     Ok(Applied::Done)
 }
 
@@ -33,7 +43,9 @@ pub(super) fn force_unlock(
     if let Some(guid) = it.guid {
         tx.drop_lock(guid)?;
     }
-    tx.raise_barrier(it.client, it.barrier)?;
+    if !mutant!(UnlockedStillWrites) {
+        tx.raise_barrier(it.client, it.barrier)?;
+    }
     tx.audit(now, &it.who, &format!("client {} unlocked", it.client), &it.reason)?;
     Ok(Applied::Done)
 }

@@ -77,8 +77,8 @@ pub enum Change {
     RaiseBarrier(ClientNumber, Fence),
     /// An external lock is granted, or renewed.
     KeepLock(KeptLock),
-    /// An external lock has ended.
-    DropLock(Uuid),
+    /// An external lock has ended: that grant of it, which its name may have outlived.
+    DropLock(Uuid, Fence),
     /// A person takes a lock away.
     ForceUnlock(ForceUnlock),
     /// Who did what, and why, where nothing else is written.
@@ -263,10 +263,7 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
             Ok(Applied::Done)
         }
         Change::KeepLock(lock) => locks::keep(tx, lock),
-        Change::DropLock(guid) => {
-            tx.drop_lock(*guid)?;
-            Ok(Applied::Done)
-        }
+        Change::DropLock(guid, fence) => locks::drop(tx, *guid, *fence),
         Change::ForceUnlock(it) => locks::force_unlock(tx, it, now),
         Change::Audit { who, what, why } => {
             tx.audit(now, who, what, why)?;

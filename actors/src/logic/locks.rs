@@ -3,7 +3,7 @@
 //! Always: one live holder a client; every grant has a larger fence than all before it; waiters
 //! come first, first, among those whose share is not used up. Times are monotonic.
 
-use crate::model::{BackendId, ClientNumber, Fence, Mono};
+use crate::model::{BackendId, ClientNumber, Fence, KeptLock, Mono};
 use std::collections::VecDeque;
 use std::time::Duration;
 use uuid::Uuid;
@@ -64,25 +64,68 @@ pub struct Grant {
     pub since: Mono,
 }
 
+/// Does anybody still wait for the lock of that name? Asked when its turn has come (L7).
+pub type Waits<'a> = &'a dyn Fn(Uuid) -> bool;
+
 /// What happened to wishes and locks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The wish got a client.
     Granted(Grant),
-    /// It waited too long.
+    /// It waited too long, or nobody waits any more.
     TimedOut(Uuid),
     /// There are too many waiters.
     Busy(Uuid),
-    /// A holder's time is over; its client is free.
+    /// A holder's time is over.
     Expired(Grant),
+    /// A lock was given back, or taken away.
+    Released(Grant),
     /// The block of fences runs low: take another.
     NeedFences,
+}
+
+/// A ticket client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Slot {
+    Free,
+    Held(Grant),
+    /// A script's lock is over, and the store does not know it yet. The client is given on only
+    /// then: a restart takes every lock that it finds in the store for the last one of its client
+    /// (L3).
+    Closing(Grant),
+}
+
+impl Slot {
+    fn grant(&self) -> Option<&Grant> {
+        match self {
+            Self::Held(grant) => Some(grant),
+            Self::Free | Self::Closing(_) => None,
+        }
+    }
+
+    /// For whom it is not free.
+    fn holder(&self) -> Option<&Holder> {
+        match self {
+            Self::Held(grant) | Self::Closing(grant) => Some(&grant.holder),
+            Self::Free => None,
+        }
+    }
+
+    /// Ends the lock, if it is as asked for.
+    fn end_if(&mut self, over: impl Fn(&Grant) -> bool) -> Option<Grant> {
+        let grant = self.grant().filter(|grant| over(grant))?.clone();
+        *self = match grant.holder {
+            Holder::Script(_) => Self::Closing(grant.clone()),
+            Holder::Flow(_) | Holder::Command(_) => Self::Free,
+        };
+        Some(grant)
+    }
 }
 
 /// The table.
 #[derive(Debug)]
 pub struct Locks {
-    clients: Vec<Option<Grant>>,
+    clients: Vec<Slot>,
     waiters: VecDeque<Wish>,
     fences: std::ops::Range<u64>,
     asked_for_fences: bool,
@@ -94,7 +137,7 @@ impl Locks {
     /// block of fences by itself, so the table does not.
     pub fn new(clients: usize, backends: usize) -> Self {
         Self {
-            clients: vec![None; clients.max(1)],
+            clients: vec![Slot::Free; clients.max(1)],
             waiters: VecDeque::new(),
             fences: 0..0,
             asked_for_fences: true,
@@ -114,31 +157,50 @@ impl Locks {
 
     /// A block of fences came from the store. One that is older than what is here is left unused:
     /// two blocks that were asked for may come in any order, and fences only grow (L2).
-    pub fn refill(&mut self, first: Fence, now: Mono) -> Vec<Outcome> {
+    pub fn refill(&mut self, first: Fence, now: Mono, waits: Waits<'_>) -> Vec<Outcome> {
         self.asked_for_fences = false;
         let new_pool = self.fences.end == 0;
         let first = if new_pool && mutant!(FencesBeginAgain) { Fence(1) } else { first };
         if first.0 >= self.fences.end {
             self.fences = first.0..first.0 + FENCE_BLOCK;
         }
-        self.serve(now)
+        self.serve(now, waits)
     }
 
-    /// Puts an external lock of another life back in its place, with its full time-out anew (L4).
-    /// False: that client is not there any more, or is held already.
-    pub fn restore(&mut self, grant: Grant) -> bool {
-        let place = usize::try_from(grant.client.0).unwrap_or(0).checked_sub(1);
-        match place.and_then(|place| self.clients.get_mut(place)) {
-            Some(slot @ None) => {
-                *slot = Some(grant);
-                true
+    /// Puts the external locks of another life back in their places, with their full time-out anew
+    /// (L4). Also gives those that are over: their client is not there any more, or was given on and
+    /// this row stayed behind.
+    pub fn restore(
+        &mut self,
+        mut kept: Vec<KeptLock>,
+        now: Mono,
+    ) -> (Vec<Grant>, Vec<(Uuid, Fence)>) {
+        kept.sort_by_key(|lock| std::cmp::Reverse(lock.fence));
+        let (mut live, mut over) = (Vec::new(), Vec::new());
+        for lock in kept {
+            let place = usize::try_from(lock.client.0).unwrap_or(0).checked_sub(1);
+            match place.and_then(|place| self.clients.get_mut(place)) {
+                Some(slot @ Slot::Free) if !mutant!(KeptLocksLost) => {
+                    let grant = Grant {
+                        guid: lock.guid,
+                        client: lock.client,
+                        fence: lock.fence,
+                        expires: now.plus(lock.timeout),
+                        timeout: lock.timeout,
+                        holder: Holder::Script(lock.holder),
+                        since: now,
+                    };
+                    *slot = Slot::Held(grant.clone());
+                    live.push(grant);
+                }
+                _ => over.push((lock.guid, lock.fence)),
             }
-            _ => false,
         }
+        (live, over)
     }
 
     /// Wishes for a client. Wishing twice with one GUID gives one lock (L9).
-    pub fn acquire(&mut self, wish: Wish, now: Mono) -> Vec<Outcome> {
+    pub fn acquire(&mut self, wish: Wish, now: Mono, waits: Waits<'_>) -> Vec<Outcome> {
         if let Some(grant) = self.held(wish.guid, now).filter(|_| !mutant!(LockTwice)) {
             return vec![Outcome::Granted(grant.clone())];
         }
@@ -153,27 +215,33 @@ impl Locks {
         } else {
             self.waiters.push_back(wish)
         }
-        self.serve(now)
+        self.serve(now, waits)
     }
 
     /// The lock of that name, if it is held now.
     pub fn held(&self, guid: Uuid, now: Mono) -> Option<&Grant> {
-        self.clients.iter().flatten().find(|grant| grant.guid == guid && grant.expires > now)
+        self.held_now().find(|grant| grant.guid == guid && grant.expires > now)
     }
 
     /// The lock of a client, whoever holds it.
     pub fn of(&self, client: ClientNumber) -> Option<&Grant> {
         let place = usize::try_from(client.0).unwrap_or(0).checked_sub(1)?;
-        self.clients.get(place)?.as_ref()
+        self.clients.get(place)?.grant()
     }
 
-    /// Holds a lock for longer, from now on; none once it has expired (L5).
+    fn held_now(&self) -> impl Iterator<Item = &Grant> {
+        self.clients.iter().filter_map(Slot::grant)
+    }
+
+    /// Holds a script's lock for longer, from now on; none once it has expired (L5).
     pub fn renew(&mut self, guid: Uuid, timeout: Duration, now: Mono) -> Option<Grant> {
-        let grant = self
-            .clients
-            .iter_mut()
-            .flatten()
-            .find(|grant| grant.guid == guid && grant.expires > now)?;
+        let live = |grant: &Grant| grant.expires > now || mutant!(RenewsTheDead);
+        let of_script = |grant: &Grant| matches!(grant.holder, Holder::Script(_));
+        let mut held = self.clients.iter_mut().filter_map(|slot| match slot {
+            Slot::Held(grant) => Some(grant),
+            Slot::Free | Slot::Closing(_) => None,
+        });
+        let grant = held.find(|grant| grant.guid == guid && of_script(grant) && live(grant))?;
         (grant.expires, grant.timeout) = (now.plus(timeout), timeout);
         Some(grant.clone())
     }
@@ -183,37 +251,50 @@ impl Locks {
         self.fences.next().map(Fence)
     }
 
-    /// Gives a lock back; a wrong GUID changes nothing (L6).
-    pub fn release(&mut self, guid: Uuid, now: Mono) -> Vec<Outcome> {
+    /// Gives a lock back; a wrong GUID changes nothing (L6). A script's client is free only once the
+    /// store knows it: see [`Locks::closed`].
+    pub fn release(&mut self, guid: Uuid, now: Mono, waits: Waits<'_>) -> Vec<Outcome> {
         self.waiters.retain(|waiter| waiter.guid != guid);
-        // All of that name: one that is over, and not taken away yet, may have been granted again.
+        let mut outcomes = self.expire(now);
         for slot in &mut self.clients {
-            slot.take_if(|grant| grant.guid == guid || mutant!(WrongGuid));
+            let over = slot.end_if(|grant| grant.guid == guid || mutant!(WrongGuid));
+            outcomes.extend(over.map(Outcome::Released));
         }
-        self.serve(now)
+        outcomes.extend(self.serve(now, waits));
+        outcomes
     }
 
-    /// Time has passed: locks and waiters expire.
-    pub fn tick(&mut self, now: Mono) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
-        for slot in &mut self.clients {
-            if let Some(grant) = slot.take_if(|grant| grant.expires <= now || mutant!(EndsEarly)) {
-                outcomes.push(Outcome::Expired(grant));
-            }
+    /// The store knows that this script's lock is over: its client is free.
+    pub fn closed(
+        &mut self,
+        client: ClientNumber,
+        fence: Fence,
+        now: Mono,
+        waits: Waits<'_>,
+    ) -> Vec<Outcome> {
+        let place = usize::try_from(client.0).unwrap_or(0).checked_sub(1);
+        if let Some(slot) = place.and_then(|place| self.clients.get_mut(place))
+            && matches!(slot, Slot::Closing(grant) if grant.fence == fence)
+        {
+            *slot = Slot::Free;
         }
-        outcomes.extend(self.serve(now));
-        outcomes
+        self.serve(now, waits)
+    }
+
+    /// Time has passed: locks and waiters expire. They also do whenever anything else happens.
+    pub fn tick(&mut self, now: Mono, waits: Waits<'_>) -> Vec<Outcome> {
+        self.serve(now, waits)
     }
 
     /// When something expires next.
     pub fn next_wake(&self) -> Option<Mono> {
-        let locks = self.clients.iter().flatten().map(|grant| grant.expires);
+        let locks = self.held_now().map(|grant| grant.expires);
         locks.chain(self.waiters.iter().map(|waiter| waiter.wait_until)).min()
     }
 
     /// Every client's lock, in order of its number.
-    pub fn clients(&self) -> &[Option<Grant>] {
-        &self.clients
+    pub fn clients(&self) -> Vec<Option<Grant>> {
+        self.clients.iter().map(|slot| slot.grant().cloned()).collect()
     }
 
     /// How many wait.
@@ -221,15 +302,26 @@ impl Locks {
         self.waiters.len()
     }
 
-    fn serve(&mut self, now: Mono) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
+    fn expire(&mut self, now: Mono) -> Vec<Outcome> {
+        let over = |grant: &Grant| grant.expires <= now || mutant!(EndsEarly);
+        let over = self.clients.iter_mut().filter_map(|slot| slot.end_if(over));
+        over.map(Outcome::Expired).collect()
+    }
+
+    fn serve(&mut self, now: Mono, waits: Waits<'_>) -> Vec<Outcome> {
+        let mut outcomes = self.expire(now);
         self.give_up(&mut outcomes, |waiter| waiter.wait_until < now);
         let mut place = 0;
         while place < self.waiters.len() {
-            let free = self.clients.iter().position(|it| it.is_none() || mutant!(TwoHolders));
+            let free = self.clients.iter().position(|it| *it == Slot::Free || mutant!(TwoHolders));
             let Some(free) = free else { break };
             if self.share_used_up(&self.waiters[place].holder) && !mutant!(NoShare) {
                 place += 1;
+                continue;
+            }
+            if !waits(self.waiters[place].guid) && !mutant!(GoneAreGranted) {
+                let gone = self.waiters.remove(place);
+                outcomes.extend(gone.map(|wish| Outcome::TimedOut(wish.guid)));
                 continue;
             }
             let Some(fence) = self.fences.next() else { break };
@@ -243,7 +335,7 @@ impl Locks {
                 holder: wish.holder,
                 since: now,
             };
-            self.clients[free] = Some(grant.clone());
+            self.clients[free] = Slot::Held(grant.clone());
             outcomes.push(Outcome::Granted(grant));
         }
         if self.fences.is_empty() && !self.asked_for_fences && !self.waiters.is_empty() {
@@ -269,7 +361,7 @@ impl Locks {
 
     fn share_used_up(&self, holder: &Holder) -> bool {
         let held = |same: &dyn Fn(&Holder) -> bool| {
-            self.clients.iter().flatten().filter(|grant| same(&grant.holder)).count()
+            self.clients.iter().filter_map(Slot::holder).filter(|it| same(it)).count()
         };
         match holder {
             Holder::Script(_) | Holder::Command(_) => {
@@ -287,6 +379,9 @@ impl Locks {
 mod tests {
     use super::*;
 
+    /// Everybody still waits.
+    const ALL: fn(Uuid) -> bool = |_| true;
+
     fn wish(n: u128, holder: Holder) -> Wish {
         Wish {
             guid: Uuid::from_u128(n),
@@ -300,7 +395,7 @@ mod tests {
     }
     fn table(clients: usize, backends: usize) -> Locks {
         let mut locks = Locks::new(clients, backends);
-        locks.refill(Fence(100), Mono(0));
+        locks.refill(Fence(100), Mono(0), &ALL);
         locks
     }
     fn granted(outcomes: &[Outcome]) -> Vec<(u128, u64, u64)> {
@@ -316,35 +411,35 @@ mod tests {
     #[test]
     fn two_clients_and_three_flows_two_run_and_the_third_waits() {
         let mut locks = table(2, 1);
-        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0))), [(1, 1, 100)]);
-        assert_eq!(granted(&locks.acquire(flow(2, "a"), Mono(0))), [(2, 2, 101)]);
-        assert_eq!(granted(&locks.acquire(flow(3, "a"), Mono(0))), []);
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0), &ALL)), [(1, 1, 100)]);
+        assert_eq!(granted(&locks.acquire(flow(2, "a"), Mono(0), &ALL)), [(2, 2, 101)]);
+        assert_eq!(granted(&locks.acquire(flow(3, "a"), Mono(0), &ALL)), []);
         assert_eq!(locks.waiting(), 1);
-        assert_eq!(granted(&locks.release(Uuid::from_u128(1), Mono(1))), [(3, 1, 102)]);
+        assert_eq!(granted(&locks.release(Uuid::from_u128(1), Mono(1), &ALL)), [(3, 1, 102)]);
     }
 
     #[test]
     fn a_wrong_guid_changes_nothing() {
         let mut locks = table(1, 1);
-        locks.acquire(flow(1, "a"), Mono(0));
-        assert!(locks.release(Uuid::from_u128(9), Mono(1)).is_empty());
+        locks.acquire(flow(1, "a"), Mono(0), &ALL);
+        assert!(locks.release(Uuid::from_u128(9), Mono(1), &ALL).is_empty());
         assert!(locks.clients()[0].is_some());
     }
 
     #[test]
     fn acquiring_twice_with_one_guid_gives_one_lock() {
         let mut locks = table(2, 1);
-        let first = granted(&locks.acquire(flow(1, "a"), Mono(0)));
-        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(5))), first);
+        let first = granted(&locks.acquire(flow(1, "a"), Mono(0), &ALL));
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(5), &ALL)), first);
         assert_eq!(locks.clients().iter().flatten().count(), 1);
     }
 
     #[test]
     fn an_expired_lock_frees_its_client_for_a_larger_fence() {
         let mut locks = table(1, 1);
-        locks.acquire(flow(1, "a"), Mono(0));
-        locks.acquire(flow(2, "a"), Mono(1));
-        let outcomes = locks.tick(Mono(60_000));
+        locks.acquire(flow(1, "a"), Mono(0), &ALL);
+        locks.acquire(flow(2, "a"), Mono(1), &ALL);
+        let outcomes = locks.tick(Mono(60_000), &ALL);
         assert!(matches!(&outcomes[0], Outcome::Expired(g) if g.guid.as_u128() == 1));
         assert_eq!(granted(&outcomes), [(2, 1, 101)]);
     }
@@ -353,57 +448,78 @@ mod tests {
     fn one_backend_and_scripts_get_half_and_leave_the_rest_to_others() {
         let mut locks = table(4, 2);
         for n in 1..=4 {
-            locks.acquire(flow(n, "hung"), Mono(0));
+            locks.acquire(flow(n, "hung"), Mono(0), &ALL);
         }
         assert_eq!(locks.clients().iter().flatten().count(), 2);
         for n in 5..=8 {
-            locks.acquire(wish(n, Holder::Script("s".into())), Mono(0));
+            locks.acquire(wish(n, Holder::Script("s".into())), Mono(0), &ALL);
         }
         assert_eq!(locks.clients().iter().flatten().count(), 4);
-        // A flow of another backend stands behind six waiters and is served first when a client
-        // of the scripts' half is free: the others' shares are used up but for one script.
-        locks.release(Uuid::from_u128(5), Mono(1));
+        // A client of the scripts' half is free: it is one of them that waits, and gets it.
+        locks.release(Uuid::from_u128(5), Mono(1), &ALL);
+        let Some(Slot::Closing(over)) = locks.clients.iter().find(|it| it.grant().is_none()) else {
+            panic!("{locks:?}")
+        };
+        let (client, fence) = (over.client, over.fence);
+        locks.closed(client, fence, Mono(1), &ALL);
         assert_eq!(locks.clients().iter().flatten().count(), 4);
     }
 
     #[test]
     fn a_single_client_is_shared_by_all() {
         let mut locks = table(1, 3);
-        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0))).len(), 1);
-        locks.release(Uuid::from_u128(1), Mono(0));
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0), &ALL)).len(), 1);
+        locks.release(Uuid::from_u128(1), Mono(0), &ALL);
         let script = wish(2, Holder::Script("s".into()));
-        assert_eq!(granted(&locks.acquire(script, Mono(0))).len(), 1);
+        assert_eq!(granted(&locks.acquire(script, Mono(0), &ALL)).len(), 1);
     }
 
     #[test]
     fn a_waiter_gives_up_at_its_time() {
         let mut locks = table(1, 1);
-        locks.acquire(flow(1, "a"), Mono(0));
-        locks.acquire(Wish { wait_until: Mono(10), ..flow(2, "a") }, Mono(0));
-        assert_eq!(locks.tick(Mono(10)), [Outcome::TimedOut(Uuid::from_u128(2))]);
+        locks.acquire(flow(1, "a"), Mono(0), &ALL);
+        locks.acquire(Wish { wait_until: Mono(10), ..flow(2, "a") }, Mono(0), &ALL);
+        assert_eq!(locks.tick(Mono(10), &ALL), [Outcome::TimedOut(Uuid::from_u128(2))]);
     }
 
     #[test]
     fn who_does_not_want_to_wait_gets_a_free_client_or_none() {
         let mut locks = table(1, 1);
         let at_once = |n| Wish { wait_until: Mono(5), ..flow(n, "a") };
-        assert_eq!(granted(&locks.acquire(at_once(1), Mono(5))).len(), 1);
-        assert_eq!(locks.acquire(at_once(2), Mono(5)), [Outcome::TimedOut(Uuid::from_u128(2))]);
+        assert_eq!(granted(&locks.acquire(at_once(1), Mono(5), &ALL)).len(), 1);
+        assert_eq!(
+            locks.acquire(at_once(2), Mono(5), &ALL),
+            [Outcome::TimedOut(Uuid::from_u128(2))]
+        );
         // Not even if fences have to be fetched first.
         let mut locks = Locks::new(1, 1);
-        assert_eq!(locks.acquire(at_once(3), Mono(5)), []);
-        assert_eq!(granted(&locks.refill(Fence(1), Mono(5))).len(), 1);
+        assert_eq!(locks.acquire(at_once(3), Mono(5), &ALL), []);
+        assert_eq!(granted(&locks.refill(Fence(1), Mono(5), &ALL)).len(), 1);
+    }
+
+    #[test]
+    fn who_has_gone_while_it_waited_is_passed_over() {
+        let mut locks = table(1, 1);
+        for n in 1..=3 {
+            locks.acquire(flow(n, "a"), Mono(0), &ALL);
+        }
+        let gone = Uuid::from_u128(2);
+        let outcomes = locks.release(Uuid::from_u128(1), Mono(1), &|guid| guid != gone);
+        assert_eq!(outcomes[1], Outcome::TimedOut(gone));
+        assert_eq!(granted(&outcomes), [(3, 1, 101)], "and costs no fence");
     }
 
     #[test]
     fn a_lock_is_renewed_while_it_is_held_and_not_after() {
-        let mut locks = table(1, 1);
-        locks.acquire(flow(1, "a"), Mono(0));
+        let mut locks = table(2, 1);
+        locks.acquire(wish(1, Holder::Script("s".into())), Mono(0), &ALL);
+        locks.acquire(flow(2, "a"), Mono(0), &ALL);
         let guid = Uuid::from_u128(1);
         let renewed = locks.renew(guid, Duration::from_secs(5), Mono(59_999)).unwrap();
         assert_eq!((renewed.expires, renewed.fence), (Mono(64_999), Fence(100)));
         assert_eq!(renewed.timeout, Duration::from_secs(5));
-        assert!(locks.renew(Uuid::from_u128(2), Duration::from_secs(5), Mono(59_999)).is_none());
+        let flows = locks.renew(Uuid::from_u128(2), Duration::from_secs(5), Mono(59_999));
+        assert!(flows.is_none(), "a flow's lock is not renewed by anybody");
         assert!(locks.renew(guid, Duration::from_secs(5), Mono(64_999)).is_none());
         assert!(
             locks.held(guid, Mono(64_998)).is_some() && locks.held(guid, Mono(64_999)).is_none()
@@ -413,49 +529,63 @@ mod tests {
     #[test]
     fn an_external_lock_of_another_life_has_its_place_again() {
         let mut locks = table(2, 1);
-        let grant = |client| Grant {
-            guid: Uuid::from_u128(9),
+        let row = |client, fence| KeptLock {
+            guid: Uuid::from_u128(u128::from(fence)),
             client: ClientNumber(client),
-            fence: Fence(7),
-            expires: Mono(60_000),
+            fence: Fence(fence),
             timeout: Duration::from_secs(60),
-            holder: Holder::Script("s".into()),
-            since: Mono(0),
+            holder: "s".to_owned(),
         };
-        assert!(locks.restore(grant(2)));
-        assert!(!locks.restore(grant(2)) && !locks.restore(grant(3)) && !locks.restore(grant(0)));
-        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(1))), [(1, 1, 100)]);
-        assert_eq!(granted(&locks.acquire(flow(2, "a"), Mono(1))), []);
+        // A row stayed behind when its lock was over; two are of clients that are not there.
+        let (live, over) = locks.restore(vec![row(2, 5), row(2, 7), row(3, 8), row(0, 9)], Mono(1));
+        let live: Vec<_> = live.iter().map(|it| (it.client.0, it.fence.0, it.expires.0)).collect();
+        assert_eq!(live, [(2, 7, 60_001)]);
+        assert_eq!(over, [9, 8, 5].map(|n| (Uuid::from_u128(u128::from(n)), Fence(n))));
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(1), &ALL)), [(1, 1, 100)]);
+        assert_eq!(granted(&locks.acquire(flow(2, "a"), Mono(1), &ALL)), []);
     }
 
     #[test]
     fn without_fences_nobody_is_served_and_they_are_asked_for_once() {
         let mut locks = Locks::new(2, 1);
-        assert_eq!(locks.acquire(flow(1, "a"), Mono(0)), [], "the pool has asked by itself");
-        assert_eq!(granted(&locks.refill(Fence(7), Mono(1))), [(1, 1, 7)]);
+        assert_eq!(locks.acquire(flow(1, "a"), Mono(0), &ALL), [], "the pool has asked by itself");
+        assert_eq!(granted(&locks.refill(Fence(7), Mono(1), &ALL)), [(1, 1, 7)]);
         for n in 2..=u128::from(FENCE_BLOCK) {
-            assert_eq!(granted(&locks.acquire(flow(n, "a"), Mono(1))).len(), 1);
-            locks.release(Uuid::from_u128(n), Mono(1));
+            assert_eq!(granted(&locks.acquire(flow(n, "a"), Mono(1), &ALL)).len(), 1);
+            locks.release(Uuid::from_u128(n), Mono(1), &ALL);
         }
-        assert_eq!(locks.acquire(flow(9_999, "a"), Mono(1)), [Outcome::NeedFences]);
-        assert_eq!(locks.tick(Mono(1)), [], "once");
+        assert_eq!(locks.acquire(flow(9_999, "a"), Mono(1), &ALL), [Outcome::NeedFences]);
+        assert_eq!(locks.tick(Mono(1), &ALL), [], "once");
     }
 
     #[test]
-    fn a_release_frees_all_that_one_guid_holds() {
+    fn a_scripts_client_is_given_on_only_when_the_store_knows_that_its_lock_is_over() {
+        let mut locks = table(1, 1);
+        locks.acquire(wish(1, Holder::Script("s".into())), Mono(0), &ALL);
+        locks.acquire(flow(2, "a"), Mono(0), &ALL);
+        let outcomes = locks.release(Uuid::from_u128(1), Mono(1), &ALL);
+        assert!(matches!(&outcomes[..], [Outcome::Released(over)] if over.fence == Fence(100)));
+        let client = ClientNumber(1);
+        assert_eq!(locks.of(client), None, "nobody holds it");
+        assert_eq!(locks.closed(client, Fence(99), Mono(2), &ALL), [], "not of this lock");
+        assert_eq!(granted(&locks.closed(client, Fence(100), Mono(2), &ALL)), [(2, 1, 101)]);
+    }
+
+    #[test]
+    fn one_that_is_over_is_taken_away_before_its_guid_gets_another() {
         let mut locks = table(2, 1);
-        locks.acquire(flow(1, "a"), Mono(0));
+        locks.acquire(flow(1, "a"), Mono(0), &ALL);
         let over = Mono(60_000); // nobody has ticked since
-        locks.acquire(flow(1, "a"), over);
-        locks.release(Uuid::from_u128(1), over);
-        assert!(locks.clients().iter().all(Option::is_none));
+        let outcomes = locks.acquire(flow(1, "a"), over, &ALL);
+        assert!(matches!(&outcomes[0], Outcome::Expired(grant) if grant.fence == Fence(100)));
+        assert_eq!(granted(&outcomes), [(1, 1, 101)]);
     }
 
     #[test]
     fn a_block_that_is_older_than_the_one_at_hand_is_left_unused() {
         let mut locks = Locks::new(2, 1);
-        locks.refill(Fence(2_001), Mono(0));
-        locks.refill(Fence(1_001), Mono(0));
-        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0))), [(1, 1, 2_001)]);
+        locks.refill(Fence(2_001), Mono(0), &ALL);
+        locks.refill(Fence(1_001), Mono(0), &ALL);
+        assert_eq!(granted(&locks.acquire(flow(1, "a"), Mono(0), &ALL)), [(1, 1, 2_001)]);
     }
 }

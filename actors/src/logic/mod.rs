@@ -12,3 +12,4 @@ pub mod policy;
 pub mod progress;
 pub mod pulse;
 pub mod topic;
+pub mod turns;

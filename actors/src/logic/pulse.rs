@@ -160,7 +160,8 @@ impl Origin {
             self.sight.repeats += 1;
             return false;
         }
-        let counts = self.is_fresh(&beat, now) || self.is_in_step(&beat, now.mono);
+        let counts =
+            self.is_fresh(&beat, now) || self.is_in_step(&beat, now.mono) || mutant!(BacklogCounts);
         let beat = Arc::new(beat);
         self.sight.beat = Some(beat.clone());
         self.arrived = now.mono;
@@ -316,12 +317,13 @@ impl Pulse {
     fn tick(&mut self, hearing: bool, now: Mono) -> Vec<Effect> {
         let passed = now.since(self.last_tick);
         self.last_tick = now;
-        let uncounted = if hearing && passed <= STOOD_STILL { Duration::ZERO } else { passed };
+        let heard = hearing && passed <= STOOD_STILL || mutant!(DeafSilence);
+        let uncounted = if heard { Duration::ZERO } else { passed };
         let mut effects = Vec::new();
         for origin in self.origins.values_mut() {
             origin.silent_from = origin.silent_from.plus(uncounted).min(now);
             let verdict = origin.judge(&self.settings, now);
-            if verdict == origin.sight.verdict {
+            if verdict == origin.sight.verdict && !mutant!(DownAgain) {
                 continue;
             }
             origin.sight.verdict = verdict;

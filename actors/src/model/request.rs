@@ -198,6 +198,40 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request that has just been accepted, in line behind all others of its ticket. A command's
+    /// fields are final from now on; a level's may still change until it is sent.
+    pub fn accepted(
+        id: RequestId,
+        (backend, ticket): (BackendId, TicketKey),
+        op: Op,
+        made_by: MadeBy,
+        fields: Fields,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            n: 0,
+            id,
+            backend,
+            ticket,
+            op,
+            state: State::Accepted,
+            frozen: matches!(made_by, MadeBy::Command { .. }),
+            made_by,
+            fields,
+            attempts: 0,
+            refusals: 0,
+            ready_at: now,
+            doubt: None,
+            doubted: false,
+            taken: false,
+            backend_ref: None,
+            error: None,
+            accepted_at: now,
+            ended_at: None,
+            story: Story::default(),
+        }
+    }
+
     /// The alarm that made it; none if a command did.
     pub fn alarm(&self) -> Option<&AlarmRef> {
         match &self.made_by {

@@ -130,6 +130,38 @@ pub struct Ticket {
     pub story: Story,
 }
 
+impl Ticket {
+    /// A ticket that is to be made, and is not known to its backend yet.
+    pub fn pending(
+        key: TicketKey,
+        (backend, kind): (BackendId, Kind),
+        correlation_key: CorrelationKey,
+        origin: Origin,
+        home_node: &str,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            key,
+            backend,
+            kind,
+            correlation_key,
+            origin,
+            backend_id: None,
+            url: None,
+            status: TicketStatus::Pending,
+            backend_status: None,
+            fields: Fields::new(),
+            sequence: 0,
+            adopted: false,
+            answers_astray: false,
+            accepted_at: now,
+            changed_at: now,
+            home_node: home_node.to_owned(),
+            story: Story::default(),
+        }
+    }
+}
+
 /// A ticket as a backend shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Found {

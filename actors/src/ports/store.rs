@@ -122,6 +122,8 @@ pub trait Tx {
     fn put_command(&mut self, record: &CommandRecord) -> Result<(), TxError>;
     /// Keeps an external lock; one with the same GUID is replaced.
     fn put_lock(&mut self, lock: &KeptLock) -> Result<(), TxError>;
+    /// An external lock by its name.
+    fn lock(&mut self, guid: Uuid) -> Result<Option<KeptLock>, TxError>;
     /// Forgets an external lock; one that is not there is no error.
     fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError>;
     /// Parks a message and gives its number.

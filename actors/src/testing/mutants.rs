@@ -119,4 +119,28 @@ mutants! {
     OlderWins by "I2",
     /// Events of a ticket are published side by side.
     NoEventOrder by "O3",
+    /// External locks do not outlive the process.
+    KeptLocksLost by "L4",
+    /// A lock that is over is renewed.
+    RenewsTheDead by "L5",
+    /// Who has gone while it waited is given a client.
+    GoneAreGranted by "L7",
+    /// A forced unlock raises no barrier.
+    UnlockedStillWrites by "L10",
+    /// What a person forced to be not busy goes on.
+    VoidedStands by "L11",
+    /// The ids of commands are not remembered.
+    CommandsForgotten by "G5",
+    /// One id may come with another body.
+    BodyIgnored by "G5",
+    /// A command behind one in doubt is told that it is on its way.
+    FrontUntold by "G4",
+    /// Beats of a backlog are signs of life.
+    BacklogCounts by "H1",
+    /// Time without a link is the others' silence.
+    DeafSilence by "H1",
+    /// An origin is told as gone at each look.
+    DownAgain by "H3",
+    /// A call that outlives its time-out is no halt.
+    NeverHung by "H2",
 }

@@ -7,7 +7,7 @@ use super::tx::{self, SqliteTx};
 use rusqlite::{Connection, OptionalExtension};
 use ticketgate_actors::model::{
     BackendId, CommandId, Fields, MadeBy, OccurrenceRef, Op, Reply, Request, RequestId, State,
-    Story, TicketKey,
+    TicketKey,
 };
 use ticketgate_actors::ports::{AlarmFilter, Page, RequestFilter, TicketFilter, Tx, TxError};
 use ticketgate_actors::testing::{alarm_event, at};
@@ -126,28 +126,10 @@ fn a_migrated_database_is_known_and_needs_no_step() {
 
 fn request(n: u128, ticket: u128, op: Op) -> Request {
     let alarm = alarm_event("probe", "1").alarm;
-    Request {
-        n: 0,
-        id: RequestId(Uuid::from_u128(n)),
-        backend: BackendId::new("noc"),
-        ticket: TicketKey(Uuid::from_u128(ticket)),
-        op,
-        state: State::Accepted,
-        made_by: MadeBy::Level { at: OccurrenceRef { alarm, occurrence: 1 }, version: 1 },
-        fields: Fields::new(),
-        frozen: false,
-        attempts: 0,
-        refusals: 0,
-        ready_at: at(0),
-        doubt: None,
-        doubted: false,
-        taken: false,
-        backend_ref: None,
-        error: None,
-        accepted_at: at(0),
-        ended_at: None,
-        story: Story::default(),
-    }
+    let made_by = MadeBy::Level { at: OccurrenceRef { alarm, occurrence: 1 }, version: 1 };
+    let place = (BackendId::new("noc"), TicketKey(Uuid::from_u128(ticket)));
+    let id = RequestId(Uuid::from_u128(n));
+    Request::accepted(id, place, op, made_by, Fields::new(), at(0))
 }
 
 fn command(n: u128, ticket: u128, op: Op) -> Request {

@@ -348,6 +348,11 @@ impl Tx for SqliteTx<'_> {
         self.run(sql, params).map(drop)
     }
 
+    fn lock(&mut self, guid: Uuid) -> Result<Option<KeptLock>, TxError> {
+        let sql = "SELECT body FROM locks WHERE guid = ?1";
+        self.one(sql, params![rows::id(&guid)], rows::value)
+    }
+
     fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError> {
         self.run("DELETE FROM locks WHERE guid = ?1", params![rows::id(&guid)]).map(drop)
     }

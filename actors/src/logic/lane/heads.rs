@@ -4,6 +4,7 @@
 //! ready rows in order of acceptance. Every request in here is the first in line of its ticket.
 //! A window that is not `complete` has more rows in the store and is loaded when it runs low.
 
+use crate::changes::Change;
 use crate::model::{Moment, Mono, Op, Request, RequestId};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -88,6 +89,15 @@ impl Heads {
         if self.windows.iter().any(|window| window.loading) {
             self.touched.insert(id);
         }
+    }
+
+    /// The intent of a request that was in here was not stored: its row is looked for again, also
+    /// in the loads that are under way.
+    pub fn lost(&mut self, change: &Change) {
+        if let Change::Intend(it) = change {
+            self.touched.remove(&it.request);
+        }
+        self.reload();
     }
 
     /// Which class should be loaded next, if any; the load counts as begun.

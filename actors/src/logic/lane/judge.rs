@@ -191,6 +191,23 @@ pub(super) enum Look {
     Undecided(TicketError),
 }
 
+/// A create that may be done already is about to be sent again by its key. Does its backend know
+/// that key no more? To be asked again when the intent is stored, which may have taken its time.
+pub(super) fn key_forgotten(
+    settings: &LaneSettings,
+    request: &Request,
+    now: Moment,
+) -> Option<TicketError> {
+    let by_key = settings.capability == Capability::IdempotencyKey
+        && request.op == Op::Create
+        && request.doubt.is_some();
+    // The last moment at which the backend may come to do it, not that of the first byte.
+    let done_by = settings.send_within + settings.done_within();
+    let known = now.wall.since(request.accepted_at) + done_by < settings.key_ttl;
+    let reason = "the backend no longer remembers the idempotency key (key_ttl)";
+    (by_key && !known && !mutant!(KeyForEver)).then(|| TicketError::because(reason))
+}
+
 /// How a settled doubt is looked at.
 pub(super) fn look(
     settings: &LaneSettings,
@@ -203,22 +220,14 @@ pub(super) fn look(
             Some(id) if settings.readable => {
                 Look::Ask(Work::Get { backend_id: id.clone(), kind: ticket.kind })
             }
-            _ => Look::Undecided(TicketError::because("the ticket cannot be read back")),
+            Some(_) => Look::Undecided(TicketError::because("the ticket cannot be read back")),
+            // Nothing can have been sent: it is found out again that its create made no ticket.
+            None => Look::SendAgain,
         };
     }
     match settings.capability {
         Capability::IdempotencyKey => {
-            // The last moment at which the backend may come to do it, not that of the first byte.
-            let done_by = settings.send_within + settings.done_within();
-            if now.wall.since(request.accepted_at) + done_by < settings.key_ttl
-                || mutant!(KeyForEver)
-            {
-                Look::SendAgain
-            } else {
-                Look::Undecided(TicketError::because(
-                    "the backend no longer remembers the idempotency key (key_ttl)",
-                ))
-            }
+            key_forgotten(settings, request, now).map_or(Look::SendAgain, Look::Undecided)
         }
         Capability::ClientId => {
             Look::Ask(Work::Get { backend_id: ticket.key.to_string(), kind: ticket.kind })

@@ -10,28 +10,28 @@
 //! Looks go first, since they free tickets and there are at most `max_in_doubt` of them; then
 //! creates, closes, updates and the flows' searches; whatever waited over a minute goes before all.
 
+mod calls;
+mod door;
 mod gate;
 mod heads;
 mod judge;
+mod rows;
 mod settings;
 mod sweep;
 mod unconfirmed;
 
+pub use door::{Effect, Input, LaneGlance, Note, Read, Turn};
 pub use gate::ASKED_PAUSE_MAX;
 pub use heads::{CLASSES, HEADS_MAX, class_of};
 pub use settings::{Capability, LaneSettings, Rate, ReadsFrom};
 pub use sweep::{SWEEP_PAGE, WATCH_LOOKS};
 pub use unconfirmed::UNCONFIRMED_MAX;
 
-use crate::changes::{Applied, Change, ChangeSet, Conclude, Concluded, End, Intend, Level, Swept};
-use crate::model::{
-    Alarm, BackendId, Epoch, EventId, MadeBy, Moment, Mono, Op, Request, RequestId, State, Ticket,
-    TicketError, Watched,
-};
-use crate::ports::{Answer, Call, Heard, Pause, StoreError, Work};
-use gate::{Gate, Switched};
+use crate::changes::{Change, ChangeSet, End};
+use crate::model::{BackendId, Epoch, EventId, Moment, Mono, Request, RequestId, Ticket, Watched};
+use crate::ports::{Answer, Pause};
+use gate::Gate;
 use heads::Heads;
-use judge::{Judged, Look, Seen};
 use std::collections::VecDeque;
 use std::time::Duration;
 use sweep::Sweep;
@@ -43,113 +43,6 @@ pub const AGED_AFTER: Duration = Duration::from_secs(60);
 pub const READS_MAX: usize = 256;
 /// The pause before a change set that the store could not take is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
-
-/// Names one asynchronous step of the lane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Turn(pub u64);
-
-/// A flow's search, waiting for its place in the lane.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Read {
-    /// The asker's own number for it.
-    pub id: u64,
-    /// What to ask.
-    pub work: Work,
-    /// When the asker gives up.
-    pub deadline: Mono,
-}
-
-/// Everything that can happen to a lane.
-#[derive(Debug)]
-pub enum Input {
-    /// The lease is ours. `doubts` are all requests in doubt, with their tickets.
-    Taken {
-        /// Under which epoch.
-        epoch: Epoch,
-        /// Paused by a person or by us, before.
-        pause: Option<Pause>,
-        /// What is in doubt.
-        doubts: Vec<(Request, Ticket)>,
-        /// What the backend took and has yet to answer.
-        unconfirmed: Vec<Request>,
-    },
-    /// A request was journaled and is first in line of its ticket.
-    Submitted(Box<Request>),
-    /// A flow wants to search.
-    Asked(Read),
-    /// Rows of one class.
-    Loaded {
-        /// Which class.
-        class: u8,
-        /// In order; none if the read failed.
-        requests: Option<Vec<Request>>,
-        /// There are no others that are ready.
-        all: bool,
-        /// When the next row that waits becomes ready, from now.
-        next_ready: Option<Duration>,
-    },
-    /// A page of the watched tickets; none: it could not be read.
-    Watched(Option<Vec<(u64, Watched, Ticket)>>),
-    /// Another hand has moved this request: a later answer came.
-    Moved(RequestId),
-    /// A change set was applied, or not.
-    Stored(Turn, Result<Vec<Applied>, StoreError>),
-    /// Policy has rendered a newer level; none: the request is no longer needed.
-    Rendered(Turn, Option<Level>),
-    /// A call came back.
-    Answered(Turn, Heard),
-    /// A person resumed the lane.
-    Resumed,
-    /// No more intents: the service is stopping.
-    Drain,
-    /// Time has passed.
-    Tick,
-}
-
-/// Everything that a lane can want.
-#[derive(Debug, PartialEq)]
-pub enum Effect {
-    /// Read one class's ready rows.
-    Load(u8),
-    /// Read watched tickets from after that place, then say [`Input::Watched`].
-    LoadWatched(u64),
-    /// Apply this, then say [`Input::Stored`].
-    Store(Turn, ChangeSet),
-    /// Make this call, then say [`Input::Answered`].
-    Call(Turn, Call),
-    /// Render the level for this request, then say [`Input::Rendered`].
-    Render(Turn, Box<Request>, Box<Alarm>),
-    /// The answer to a flow's search.
-    AnswerRead(u64, Answer),
-    /// Alarms of this lane's backend have become due.
-    WakeFlows,
-    /// Events were stored.
-    WakeOutbox,
-    /// Operators should know this of the lane, and why. That a request is undecided they hear when
-    /// it is committed, from whoever stores it.
-    Ops(&'static str, String),
-    /// A fact for the log: one line per failed attempt, where it is decided.
-    Note(Note),
-    /// The lease was lost: take it again.
-    Lost,
-    /// Say [`Input::Tick`] at that time, if nothing came before.
-    WakeAt(Mono),
-}
-
-/// What became of an attempt, for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// Which request.
-    pub request: RequestId,
-    /// Create, update, …
-    pub op: Op,
-    /// Which attempt.
-    pub attempt: u32,
-    /// The state that it leads to.
-    pub state: &'static str,
-    /// Why.
-    pub reason: String,
-}
 
 #[derive(Debug)]
 struct DoubtHead {
@@ -189,36 +82,6 @@ enum InFlight {
     Look(DoubtHead),
     Read(u64),
     Sweep(Box<(Watched, Ticket)>),
-}
-
-/// What a lane is doing, for faces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LaneGlance {
-    /// Ready heads in memory.
-    pub heads: usize,
-    /// In doubt.
-    pub in_doubt: usize,
-    /// Taken by the backend, which has yet to answer.
-    pub unconfirmed: usize,
-    /// Searches that wait.
-    pub reads: usize,
-    /// What is in flight.
-    pub in_flight: Option<String>,
-    /// Since when.
-    pub calling_since: Option<Mono>,
-    /// Why it makes no calls, if it makes none.
-    pub held: Option<String>,
-    /// When that ends by itself.
-    pub held_until: Option<Mono>,
-    /// So many calls in a row failed that only probes are made.
-    pub breaker_open: bool,
-    /// It is leased to this node.
-    pub taken: bool,
-    /// A change set of it is at the store, or a level at policy.
-    pub storing: bool,
-    /// Grows with each call that came back and each change set that was stored: a lane that has
-    /// work and does not grow hangs (rule H2).
-    pub progress: u64,
 }
 
 /// The lane of one backend.
@@ -555,397 +418,6 @@ impl Lane {
         candidates.into_iter().nth(place).map(|(_, choice)| choice)
     }
 
-    fn intend_head(&mut self, class: u8, n: u64) -> Option<Change> {
-        let request = self.heads.take(class, n)?;
-        Some(self.intend(&request, None))
-    }
-
-    fn intend(&self, request: &Request, level: Option<Level>) -> Change {
-        Change::Intend(Box::new(Intend {
-            backend: self.backend.clone(),
-            epoch: self.epoch,
-            request: request.id,
-            attempts: request.attempts,
-            level,
-        }))
-    }
-
-    fn conclude(&self, request: &Request, end: End, dice: &mut dyn Dice) -> Change {
-        Change::Conclude(Box::new(Conclude {
-            backend: self.backend.clone(),
-            epoch: self.epoch,
-            request: request.id,
-            attempt: request.attempts,
-            end,
-            event_ids: [dice.event_id(), dice.event_id()],
-            by_later_answer: false,
-            watch_looks: self.settings.watch_looks(),
-        }))
-    }
-
-    fn store(&mut self, changes: Vec<Change>, effects: &mut Vec<Effect>) {
-        let set = ChangeSet(changes);
-        let turn = self.next_turn();
-        self.doing = Doing::Storing { set: set.clone(), retry_at: None };
-        effects.push(Effect::Store(turn, set));
-    }
-
-    fn call(&self, request: Option<&Request>, work: Work, now: Moment) -> Call {
-        Call {
-            request: request.map(|request| request.id),
-            alarm: request.and_then(Request::alarm).cloned(),
-            work,
-            send_by: now.mono.plus(self.settings.send_within),
-            timeout: self.settings.timeout,
-        }
-    }
-
-    fn begin_call(&mut self, flight: InFlight, call: Call, now: Moment, effects: &mut Vec<Effect>) {
-        let turn = self.next_turn();
-        let retry = matches!(&flight, InFlight::Write(request) if request.refusals > 0);
-        self.gate.called(&self.settings, retry, now.mono);
-        self.calling_since = now.mono;
-        self.doing = Doing::Calling(flight);
-        effects.push(Effect::Call(turn, call));
-    }
-
-    fn begin_look(
-        &mut self,
-        at: usize,
-        now: Moment,
-        dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        let doubt = self.doubts.swap_remove(at);
-        if doubt.absent {
-            let change = self.intend(&doubt.request, None);
-            return self.store(vec![change], effects);
-        }
-        match judge::look(&self.settings, &doubt.request, &doubt.ticket, now) {
-            Look::Ask(work) => {
-                let call = self.call(Some(&doubt.request), work, now);
-                self.begin_call(InFlight::Look(doubt), call, now, effects);
-            }
-            Look::SendAgain => {
-                let change = self.intend(&doubt.request, None);
-                self.store(vec![change], effects);
-            }
-            Look::Undecided(error) => {
-                let change = self.conclude(&doubt.request, End::Undecided(error), dice);
-                self.store(vec![change], effects);
-            }
-        }
-    }
-
-    fn answered(
-        &mut self,
-        heard: Heard,
-        now: Moment,
-        dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Doing::Calling(flight) = std::mem::replace(&mut self.doing, Doing::Idle) else {
-            return;
-        };
-        self.progress += 1;
-        // As it was when the call was made: a probe that fails counts against nobody.
-        let probe = self.gate.is_open();
-        self.learn(&heard, now, dice, effects);
-        let answer = heard.answer;
-        match flight {
-            InFlight::Read(id) => effects.push(Effect::AnswerRead(id, answer)),
-            InFlight::Sweep(of) => self.swept(&of.1, answer, now, dice, effects),
-            InFlight::Write(request) => self.wrote(&request, answer, probe, now, dice, effects),
-            InFlight::Look(doubt) => self.looked(doubt, answer, probe, now, dice, effects),
-        }
-    }
-
-    /// What the answer says of the backend's health.
-    fn learn(
-        &mut self,
-        heard: &Heard,
-        now: Moment,
-        dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        let (health, reason, retry_after) = judge::health(&heard.answer);
-        let asked = (retry_after, heard.quiet);
-        let chance = dice.chance();
-        let switched = self.gate.heard(&self.settings, health, reason, asked, now.mono, chance);
-        match switched {
-            None => {}
-            Some(Switched::Opened(why)) => effects.push(Effect::Ops("breaker_open", why)),
-            Some(Switched::Closed) => {
-                let why = "a probe was answered".to_owned();
-                effects.push(Effect::Ops("breaker_closed", why));
-            }
-        }
-    }
-
-    fn wrote(
-        &mut self,
-        request: &Request,
-        answer: Answer,
-        probe: bool,
-        now: Moment,
-        dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.judged = now;
-        let judged = judge::answer(&self.settings, request, answer, probe, now, dice.chance());
-        let mut changes = Vec::with_capacity(2);
-        let end = match judged {
-            Judged::End(end) => end,
-            Judged::Pause(end, error) => {
-                changes.push(self.pause_for(&error, now, effects));
-                end
-            }
-        };
-        note(request, &end, effects);
-        // This doubt counts already, though it stands among the others only after its commit.
-        let full = matches!(end, End::InDoubt { .. })
-            && self.doubts.len() + 1 >= self.settings.max_in_doubt;
-        changes.insert(0, self.conclude(request, end, dice));
-        if let Some(Choice::Write(class, n)) = self.choose(now).filter(|_| !full)
-            && let Some(next) = self.intend_head(class, n)
-        {
-            changes.push(next);
-        }
-        self.store(changes, effects);
-    }
-
-    fn looked(
-        &mut self,
-        mut doubt: DoubtHead,
-        answer: Answer,
-        probe: bool,
-        now: Moment,
-        dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.judged = now;
-        let seen = judge::seen(&self.settings, &doubt.request, &doubt.ticket, answer, now);
-        let change = match seen {
-            Seen::SendAgain if !self.gate.lets_through(&self.settings, now.mono) => {
-                doubt.absent = true;
-                doubt.look_at = now.mono;
-                self.doubts.push(doubt);
-                return;
-            }
-            Seen::SendAgain => self.intend(&doubt.request, None),
-            Seen::End(end) => {
-                note(&doubt.request, &end, effects);
-                self.conclude(&doubt.request, end, dice)
-            }
-            Seen::Pause(error) => {
-                let change = self.pause_for(&error, now, effects);
-                self.doubts.push(doubt);
-                change
-            }
-            Seen::Away => {
-                self.doubts.push(doubt);
-                return;
-            }
-            Seen::Unanswered(error) => {
-                let (cost, patience) = judge::impatience(probe);
-                doubt.unanswered += cost;
-                if doubt.unanswered < patience {
-                    let looks = doubt.unanswered.div_ceil(cost);
-                    let pause = self.settings.pause_after(looks, dice.chance());
-                    doubt.look_at = now.mono.plus(pause);
-                    self.doubts.push(doubt);
-                    return;
-                }
-                let end = End::Undecided(TicketError {
-                    reason: format!("the looks were not answered: {}", error.reason),
-                    ..error
-                });
-                note(&doubt.request, &end, effects);
-                self.conclude(&doubt.request, end, dice)
-            }
-        };
-        self.store(vec![change], effects);
-    }
-
-    fn swept(
-        &mut self,
-        ticket: &Ticket,
-        answer: Answer,
-        now: Moment,
-        dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        let change = match answer {
-            Answer::Read(reading) => Change::Swept(Box::new(Swept {
-                backend: self.backend.clone(),
-                epoch: self.epoch,
-                ticket: ticket.key,
-                found: judge::carriers(ticket, reading),
-                event_id: dice.event_id(),
-            })),
-            Answer::Unauthorised(error) => self.pause_for(&error, now, effects),
-            // It says nothing; the next sweep asks again.
-            _ => return,
-        };
-        self.store(vec![change], effects);
-    }
-
-    fn pause_for(&mut self, error: &TicketError, now: Moment, effects: &mut Vec<Effect>) -> Change {
-        let pause = Pause {
-            since: now.wall,
-            reason: format!("credentials were refused: {}", error.reason),
-            by: "ticketgate".to_owned(),
-        };
-        self.pause = Some(pause.clone());
-        effects.push(Effect::Ops("paused", pause.reason.clone()));
-        Change::PauseLane(self.backend.clone(), self.epoch, pause)
-    }
-
-    fn stored(
-        &mut self,
-        result: Result<Vec<Applied>, StoreError>,
-        now: Moment,
-        dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Doing::Storing { set, .. } = std::mem::replace(&mut self.doing, Doing::Idle) else {
-            return;
-        };
-        self.progress += u64::from(!matches!(result, Err(StoreError::Down(_))));
-        match result {
-            Ok(applied) => {
-                for one in applied {
-                    self.applied(one, now, dice, effects);
-                }
-            }
-            Err(StoreError::Down(reason)) => {
-                // An outcome that is known must not be forgotten: it is given again until kept.
-                effects.push(Effect::Ops("store_down", reason));
-                self.doing = Doing::Storing { set, retry_at: Some(now.mono.plus(STORE_RETRY)) };
-            }
-            Err(StoreError::Refused(crate::changes::Refusal::StaleEpoch)) => {
-                self.doing = Doing::Out;
-                self.heads.forget();
-                self.doubts.clear();
-                self.unconfirmed.clear();
-                self.sweep.stop();
-                effects.push(Effect::Lost);
-            }
-            Err(StoreError::Refused(crate::changes::Refusal::Conflict))
-                if let Some(instead) = undecided_instead(&set) =>
-            {
-                self.store(vec![instead], effects);
-            }
-            Err(StoreError::Refused(_)) => {
-                // Another hand (a person) has moved the request meanwhile; the rows are right.
-                self.heads.reload();
-            }
-        }
-    }
-
-    fn applied(
-        &mut self,
-        applied: Applied,
-        now: Moment,
-        dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        match applied {
-            Applied::Intended(request, ticket)
-                if request.op != Op::Create && ticket.backend_id.is_none() =>
-            {
-                // Its create ended without a ticket while this one waited in line behind it.
-                let error = TicketError::because("the ticket was never made at the backend");
-                self.wrote(&request, Answer::Refused(error), false, now, dice, effects);
-            }
-            Applied::Intended(request, ticket) => {
-                let work = judge::work(&request, &ticket);
-                let call = self.call(Some(&request), work, now);
-                self.begin_call(InFlight::Write(request), call, now, effects);
-            }
-            Applied::Stale(request, alarm) => {
-                let turn = self.next_turn();
-                self.doing = Doing::Rendering(request.clone());
-                effects.push(Effect::Render(turn, request, alarm));
-            }
-            Applied::Concluded(concluded) => self.concluded(*concluded, now, dice, effects),
-            Applied::Swept { events: true } => {
-                let why = "a ticket exists twice at the backend; its story says which".to_owned();
-                effects.push(Effect::Ops("duplicate", why));
-                effects.push(Effect::WakeOutbox);
-            }
-            // What was here was an old copy; a newer one may have been pushed aside by it.
-            Applied::Skipped => self.heads.reload(),
-            _ => {}
-        }
-    }
-
-    fn concluded(
-        &mut self,
-        concluded: Concluded,
-        now: Moment,
-        _dice: &mut dyn Dice,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Concluded { request, ticket, next, due, events } = concluded;
-        self.heads.touch(request.id);
-        match request.state {
-            State::Wait => {
-                let longest = ASKED_PAUSE_MAX.max(self.settings.backoff_max);
-                let wait = request.ready_at.since(self.judged.wall).min(longest);
-                let ready_at = self.judged.mono.plus(wait);
-                if ready_at <= now.mono {
-                    self.heads.put(Box::new(request), now);
-                } else {
-                    self.reload_at = earliest(self.reload_at, Some(ready_at));
-                }
-            }
-            State::Acknowledged => {
-                self.unconfirmed.put(request, self.settings.confirm_within, now.mono);
-            }
-            State::InDoubt if mutant!(ForgetsDoubt) => {}
-            State::InDoubt => {
-                let longest = ASKED_PAUSE_MAX.max(self.settings.settle());
-                let judged = self.judged;
-                let look_at = request.doubt.as_ref().map_or(judged.wall, |doubt| doubt.look_at);
-                self.doubts.push(DoubtHead {
-                    look_at: judged.mono.plus(look_at.since(judged.wall).min(longest)),
-                    request: Box::new(request),
-                    ticket: Box::new(ticket),
-                    unanswered: 0,
-                    absent: false,
-                });
-            }
-            _ => {}
-        }
-        if let Some(next) = next.filter(|n| matches!(n.state, State::Accepted | State::Wait)) {
-            self.heads.put(Box::new(next), now);
-        }
-        if due.is_some() {
-            effects.push(Effect::WakeFlows);
-        }
-        if events {
-            effects.push(Effect::WakeOutbox);
-        }
-    }
-
-    fn rendered(&mut self, level: Option<Level>, dice: &mut dyn Dice, effects: &mut Vec<Effect>) {
-        let Doing::Rendering(request) = std::mem::replace(&mut self.doing, Doing::Idle) else {
-            return;
-        };
-        let change = match level {
-            Some(level) => self.intend(&request, Some(level)),
-            None => {
-                let why = match &request.made_by {
-                    MadeBy::Level { version, .. } => format!("version {version} is out of date"),
-                    MadeBy::Command { .. } => "out of date".to_owned(),
-                };
-                self.conclude(&request, End::Superseded(why), dice)
-            }
-        };
-        self.store(vec![change], effects);
-    }
-
     fn next_wake(&self, now: Moment) -> Option<Mono> {
         let later = |at: Mono| at.max(Mono(now.mono.0 + 1));
         // While something is under way, or while no call may be made, its end wakes the lane.
@@ -972,21 +444,6 @@ impl Lane {
             .map(later)
     }
 }
-
-/// The backend named a ticket that is another one's here (rule T4): which of the two is wrong only a
-/// person can say. Whatever else was to be stored with it is left to the next step.
-fn undecided_instead(set: &ChangeSet) -> Option<Change> {
-    let Change::Conclude(conclude) = set.0.first()? else { return None };
-    let (End::Done(found) | End::Adopted(found)) = &conclude.end else { return None };
-    let error = TicketError::because(format!(
-        "the backend answered with {}, which is another ticket's here",
-        found.backend_id
-    ));
-    Some(Change::Conclude(Box::new(Conclude { end: End::Undecided(error), ..*conclude.clone() })))
-}
-
-#[cfg(test)]
-mod tests;
 
 fn earliest(one: Option<Mono>, other: Option<Mono>) -> Option<Mono> {
     match (one, other) {
@@ -1017,3 +474,6 @@ fn note(request: &Request, end: &End, effects: &mut Vec<Effect>) {
         reason,
     }));
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
 //! The lane by example. `Bench` plays the store and the clock; each test plays the backend.
 
+use super::judge::{Judged, Look};
 use super::*;
+use crate::changes::{Applied, Change, Concluded, Level};
 use crate::model::{
-    AlarmRef, CorrelationKey, Doubt, Fields, Found, Kind, OccurrenceRef, Origin, Story, TicketKey,
-    TicketStatus, Timestamp,
+    AlarmRef, CorrelationKey, Doubt, Fields, Found, Kind, MadeBy, OccurrenceRef, Op, Origin, State,
+    TicketError, TicketKey, Timestamp,
 };
-use crate::ports::Reading;
+use crate::ports::{Call, Reading, StoreError, Work};
 use crate::testing::at;
 use uuid::Uuid;
 
@@ -32,51 +34,20 @@ fn settings() -> LaneSettings {
 }
 
 fn ticket(n: u64) -> Ticket {
-    Ticket {
-        key: TicketKey(Uuid::from_u128(u128::from(n))),
-        backend: BackendId::new("crm"),
-        kind: Kind::Incident,
-        correlation_key: CorrelationKey(format!("tg{n}")),
-        origin: Origin::Command { id: n.to_string() },
-        backend_id: Some(format!("INC{n}")),
-        url: None,
-        status: TicketStatus::Pending,
-        backend_status: None,
-        fields: Fields::new(),
-        sequence: 0,
-        adopted: false,
-        answers_astray: false,
-        accepted_at: at(0),
-        changed_at: at(0),
-        home_node: "n".into(),
-        story: Story::default(),
-    }
+    let key = TicketKey(Uuid::from_u128(u128::from(n)));
+    let place = (BackendId::new("crm"), Kind::Incident);
+    let origin = Origin::Command { id: n.to_string() };
+    let ticket = Ticket::pending(key, place, CorrelationKey(format!("tg{n}")), origin, "n", at(0));
+    Ticket { backend_id: Some(format!("INC{n}")), ..ticket }
 }
 
 pub(super) fn request(n: u64, op: Op) -> Request {
     let alarm = AlarmRef { source: "probe".into(), id: n.to_string() };
-    Request {
-        n,
-        id: RequestId(Uuid::from_u128(1_000 + u128::from(n))),
-        backend: BackendId::new("crm"),
-        ticket: TicketKey(Uuid::from_u128(u128::from(n))),
-        op,
-        state: State::Accepted,
-        made_by: MadeBy::Level { at: OccurrenceRef { alarm, occurrence: 1 }, version: 1 },
-        fields: Fields::from_iter([("summary".to_owned(), "s".into())]),
-        frozen: false,
-        attempts: 0,
-        refusals: 0,
-        ready_at: at(1_000_000),
-        doubt: None,
-        doubted: false,
-        taken: false,
-        backend_ref: None,
-        error: None,
-        accepted_at: at(1_000_000),
-        ended_at: None,
-        story: Story::default(),
-    }
+    let made_by = MadeBy::Level { at: OccurrenceRef { alarm, occurrence: 1 }, version: 1 };
+    let place = (BackendId::new("crm"), TicketKey(Uuid::from_u128(u128::from(n))));
+    let fields = Fields::from_iter([("summary".to_owned(), "s".into())]);
+    let id = RequestId(Uuid::from_u128(1_000 + u128::from(n)));
+    Request { n, ..Request::accepted(id, place, op, made_by, fields, at(1_000_000)) }
 }
 
 /// A lane with a store that does what it is told, in memory.

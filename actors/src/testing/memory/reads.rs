@@ -72,6 +72,13 @@ impl Rows {
         self.request_n.get(&id).map(|n| &*self.requests[n])
     }
 
+    /// External locks that outlive the process, in order of their clients.
+    pub fn kept(&self) -> Vec<KeptLock> {
+        let mut locks: Vec<_> = self.locks.values().cloned().collect();
+        locks.sort_by_key(|lock| lock.client);
+        locks
+    }
+
     /// Every request, in order of acceptance.
     pub fn all_requests(&self) -> impl Iterator<Item = &Request> {
         self.requests.values().map(|request| &**request)
@@ -303,9 +310,7 @@ impl Reads for MemoryStore {
     }
 
     fn kept_locks(&self) -> Answered<Vec<KeptLock>> {
-        let mut locks: Vec<_> = self.rows().locks.values().cloned().collect();
-        locks.sort_by_key(|lock| lock.client);
-        now(locks)
+        now(self.rows().kept())
     }
 
     fn unsent_count(&self, limit: u32) -> Answered<u64> {

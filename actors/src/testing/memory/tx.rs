@@ -213,6 +213,10 @@ impl Tx for Rows {
         Ok(())
     }
 
+    fn lock(&mut self, guid: Uuid) -> Result<Option<KeptLock>, TxError> {
+        Ok(self.locks.get(&guid).cloned())
+    }
+
     fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError> {
         self.set_lock(guid, None);
         Ok(())

@@ -37,6 +37,7 @@ impl World {
         self.check_occurrences();
         self.check_ledgers();
         self.check_events();
+        self.check_orders();
     }
 
     /// T3: for one version of an alarm there is one request of a kind, unless it was superseded.
@@ -98,6 +99,8 @@ impl World {
 
     fn last_request(&self, ticket: &Ticket, of: Option<Op>) -> Option<Request> {
         let requests = self.rows.all_requests().filter(|it| it.ticket == ticket.key);
+        // What commands wrote is not what the alarm says.
+        let requests = requests.filter(|it| matches!(it.made_by, MadeBy::Level { .. }));
         let requests = requests.filter(|it| it.state != State::Superseded);
         requests.filter(|it| of.is_none_or(|op| it.op == op)).last().cloned()
     }

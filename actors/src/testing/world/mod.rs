@@ -3,7 +3,7 @@
 //!
 //! One seed is one world: its alarms, its ticketing systems, its policy, its faults, and the order
 //! in which everything happens. The machines are the real ones (lane, flow, locks, outbox), and
-//! so are the transactions (`changes`); the thin actors around them are mirrored in `service`.
+//! so are the transactions (`changes`); the thin actors around them are mirrored in `cast`.
 //! What must exist comes from the generator (`truth`) and from the ledgers of the simulated
 //! systems (`system`), never from the code that is tested. A failure tells its seed, the rule, and
 //! what happened last; [`shrink`] makes its plan smaller.
@@ -14,12 +14,16 @@
 //! | T2 | every decision that was applied is compared with the rows before it | |
 //! | T3 | no two requests for one version of an alarm; at the end nothing is unsettled | |
 //! | T5 | identities, un-ended requests and links are there at the end | in part: no offload yet |
-//! | L1 L2 L6 L8 L9 L12 | every grant is compared with the simulator's own list of holders | |
-//! | L3 | no decision is applied under a lock that is over or was given to another | |
-//! | L4 | settling is measured in true time while the wall clock jumps | |
+//! | L1 L2 L6–L9 L12 | every grant is compared with the simulator's own list of holders and waiters | |
+//! | L3 | no decision and no command is applied under a lock that is over or was given to another | |
+//! | L4 | settling is measured in true time while the wall clock jumps; what a script was told that it holds, it holds in full after a restart | |
+//! | L5 | every renewal is compared with the list of holders | |
+//! | L10 | nothing is applied under a lock that a person took away; the audit has it | |
+//! | L11 | no flow decides that began before its client was set to not busy | |
 //! | G1 | at the end every accepted request has ended, and no doubt was forgotten | |
 //! | G3 | calls in flight of each lane are counted; the clock before the first byte | |
-//! | G4 | first bytes and ledgers follow the order of acceptance | |
+//! | G4 | first bytes and ledgers follow the order of acceptance; who waits is told behind whom | |
+//! | G5 | one command id has one request, whatever comes again, and with whatever body | |
 //! | G6 | the intent is durable at the first byte (rule of *run*, free to check here) | |
 //! | G7 G9 | every create whose fate was unknown is held against the table of doubt | |
 //! | G8 | the ledgers hold one ticket a correlation key; what a backend did later than it promised is reported | |
@@ -31,13 +35,17 @@
 //! | I1 | acknowledged is durable; arrivals are counted once | |
 //! | I2 | the level at the end is that of the newest event | |
 //! | O3 | publishes in flight and sequences, by a subscriber | |
-//! | L5 L7 L10 L11 S1–S8 H1–H3 | | not yet: no code for them here |
+//! | H1 H3 | other nodes beat, die and come back over a failing link; every word on them is compared with what was heard | |
+//! | H2 | calls that do not end are told at the second look | |
+//! | S1–S8 | | not yet: there is no sync |
 
+mod beats;
+mod cast;
 mod ends;
 mod outside;
 mod plan;
 mod rules;
-mod service;
+mod scripts;
 mod shrink;
 mod stage;
 mod system;
@@ -51,9 +59,11 @@ pub use shrink::shrink;
 use crate::logic::policy::Policy;
 use crate::model::BackendId;
 use crate::testing::Rows;
+use beats::Beats;
+use cast::Service;
 use outside::Bus;
 use rules::Watch;
-use service::Service;
+use scripts::Order;
 use stage::{Chance, Entry};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use system::System;
@@ -139,6 +149,8 @@ struct World {
 
     systems: BTreeMap<BackendId, System>,
     bus: Bus,
+    orders: Vec<Order>,
+    beats: Beats,
     truth: Truth,
     watch: Watch,
     calm: bool,
@@ -180,6 +192,8 @@ impl World {
             dies_in: u64::MAX,
             systems,
             bus: Bus::default(),
+            orders: Vec::new(),
+            beats: Beats::default(),
             truth: Truth::default(),
             watch: Watch::default(),
             calm: false,

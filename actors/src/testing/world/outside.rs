@@ -5,7 +5,6 @@ use super::plan::Fault;
 use super::system::{Later, written};
 use crate::changes::{Applied, Asked, Change, LaterAnswer, Outcome, PersonSays, Settle, TakeIn};
 use crate::logic::correlation::identity_by_id;
-use crate::logic::locks::{Holder, Wish};
 use crate::model::{
     AlarmEvent, AlarmState, BackendId, Found, Identity, Op, Severity, State, TicketEvent,
     TicketKey, Timestamp,
@@ -14,7 +13,6 @@ use crate::ports::Call;
 use crate::testing::alarm_event;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A message of a source in the broker's queue.
 struct Message {
@@ -54,6 +52,12 @@ impl World {
         self.people_look();
         if self.plan.faults.contains(&Fault::Scripts) {
             self.script_comes();
+        }
+        if self.plan.faults.contains(&Fault::Meddling) {
+            self.person_steps_in();
+        }
+        if self.plan.faults.contains(&Fault::Neighbours) {
+            self.neighbours_begin();
         }
         self.fault_comes();
         self.outside(span, |w| {
@@ -303,7 +307,7 @@ impl World {
             let paused: Vec<_> = w
                 .systems
                 .values()
-                .filter(|it| !it.locked_out && w.rows.lane_row(&it.id).pause.is_some())
+                .filter(|it| !it.locked_out && w.shown_as_paused(&it.id))
                 .map(|it| it.id.clone())
                 .collect();
             for backend in paused {
@@ -311,6 +315,12 @@ impl World {
                 w.resume(backend);
             }
         });
+    }
+
+    /// What a person sees is the lane itself.
+    fn shown_as_paused(&self, backend: &BackendId) -> bool {
+        let lane = self.service.seats.get(backend).map(|seat| seat.lane.glance(self.clocks()));
+        lane.and_then(|it| it.held).is_some_and(|why| why.starts_with("paused"))
     }
 
     fn person_settles(&mut self, request: &crate::model::Request) {
@@ -342,45 +352,6 @@ impl World {
             watch_looks: self.systems[&request.backend].settings.watch_looks(),
         };
         self.settle(settle);
-    }
-}
-
-/// Scripts from outside: take clients, forget to give them back, give back what is not theirs.
-impl World {
-    fn script_comes(&mut self) {
-        let after = self.chance.ms(200, 15_000);
-        self.outside(after, |w| {
-            if w.calm {
-                return;
-            }
-            w.script_comes();
-            if !w.up || w.now < w.frozen_until {
-                return;
-            }
-            let guid = w.chance.uuid();
-            let wish = Wish {
-                guid,
-                holder: Holder::Script("script".into()),
-                timeout: Duration::from_secs(w.chance.rng.u64(1..20)),
-                wait_until: w.mono().plus(Duration::from_secs(w.chance.rng.u64(1..60))),
-            };
-            if w.chance.one_in(3) {
-                // Its reply was lost: it asks again with the same GUID.
-                let again = wish.clone();
-                let after = w.chance.ms(1, 2_000);
-                w.inside(after, move |w| w.acquire(again, |_, _| {}));
-            }
-            if w.chance.one_in(3) {
-                let nobody = w.chance.uuid();
-                w.release(nobody);
-            }
-            w.acquire(wish, move |w, grant| {
-                if grant.is_some() && !w.chance.one_in(3) {
-                    let after = w.chance.ms(1, 25_000);
-                    w.inside(after, move |w| w.release(guid));
-                }
-            });
-        });
     }
 }
 

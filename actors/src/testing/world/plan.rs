@@ -58,8 +58,14 @@ pub enum Fault {
     Skew,
     /// People drop what they could have decided.
     Drop,
-    /// Scripts take ticket clients.
+    /// Scripts take ticket clients and send commands.
     Scripts,
+    /// People take locks away, and say that clients are not busy.
+    Meddling,
+    /// A call does not end when its time is over.
+    Hang,
+    /// Other nodes beat, die and come back.
+    Neighbours,
     /// A backend takes writes and answers later.
     Later,
     /// A create is done later than its backend promised.
@@ -68,7 +74,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::Crash,
         Self::Replace,
         Self::Freeze,
@@ -94,6 +100,9 @@ impl Fault {
         Self::Skew,
         Self::Drop,
         Self::Scripts,
+        Self::Meddling,
+        Self::Hang,
+        Self::Neighbours,
         Self::Later,
         Self::TooLate,
     ];

@@ -1,0 +1,232 @@
+//! A lane's calls: writes, looks, searches and sweeps, and what is learned from their answers.
+
+use super::gate::Switched;
+use super::judge::{self, Judged, Look, Seen};
+use super::{Choice, Dice, Doing, DoubtHead, Effect, InFlight, Lane, note};
+use crate::changes::{Change, End, Swept};
+use crate::model::{Moment, Request, Ticket, TicketError};
+use crate::ports::{Answer, Call, Heard, Pause, Work};
+
+impl Lane {
+    pub(super) fn call(&self, request: Option<&Request>, work: Work, now: Moment) -> Call {
+        Call {
+            request: request.map(|request| request.id),
+            alarm: request.and_then(Request::alarm).cloned(),
+            work,
+            send_by: now.mono.plus(self.settings.send_within),
+            timeout: self.settings.timeout,
+        }
+    }
+
+    pub(super) fn begin_call(
+        &mut self,
+        flight: InFlight,
+        call: Call,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let turn = self.next_turn();
+        let retry = matches!(&flight, InFlight::Write(request) if request.refusals > 0);
+        self.gate.called(&self.settings, retry, now.mono);
+        self.calling_since = now.mono;
+        self.doing = Doing::Calling(flight);
+        effects.push(Effect::Call(turn, call));
+    }
+
+    pub(super) fn begin_look(
+        &mut self,
+        at: usize,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let doubt = self.doubts.swap_remove(at);
+        if doubt.absent {
+            let change = self.intend(&doubt.request, None);
+            return self.store(vec![change], effects);
+        }
+        match judge::look(&self.settings, &doubt.request, &doubt.ticket, now) {
+            Look::Ask(work) => {
+                let call = self.call(Some(&doubt.request), work, now);
+                self.begin_call(InFlight::Look(doubt), call, now, effects);
+            }
+            Look::SendAgain => {
+                let change = self.intend(&doubt.request, None);
+                self.store(vec![change], effects);
+            }
+            Look::Undecided(error) => {
+                let change = self.conclude(&doubt.request, End::Undecided(error), dice);
+                self.store(vec![change], effects);
+            }
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        heard: Heard,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Doing::Calling(flight) = std::mem::replace(&mut self.doing, Doing::Idle) else {
+            return;
+        };
+        self.progress += 1;
+        // As it was when the call was made: a probe that fails counts against nobody.
+        let probe = self.gate.is_open();
+        self.learn(&heard, now, dice, effects);
+        let answer = heard.answer;
+        match flight {
+            InFlight::Read(id) => effects.push(Effect::AnswerRead(id, answer)),
+            InFlight::Sweep(of) => self.swept(&of.1, answer, now, dice, effects),
+            InFlight::Write(request) => self.wrote(&request, answer, probe, now, dice, effects),
+            InFlight::Look(doubt) => self.looked(doubt, answer, probe, now, dice, effects),
+        }
+    }
+
+    /// What the answer says of the backend's health.
+    pub(super) fn learn(
+        &mut self,
+        heard: &Heard,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let (health, reason, retry_after) = judge::health(&heard.answer);
+        let asked = (retry_after, heard.quiet);
+        let chance = dice.chance();
+        let switched = self.gate.heard(&self.settings, health, reason, asked, now.mono, chance);
+        match switched {
+            None => {}
+            Some(Switched::Opened(why)) => effects.push(Effect::Ops("breaker_open", why)),
+            Some(Switched::Closed) => {
+                let why = "a probe was answered".to_owned();
+                effects.push(Effect::Ops("breaker_closed", why));
+            }
+        }
+    }
+
+    pub(super) fn wrote(
+        &mut self,
+        request: &Request,
+        answer: Answer,
+        probe: bool,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.judged = now;
+        let judged = judge::answer(&self.settings, request, answer, probe, now, dice.chance());
+        let mut changes = Vec::with_capacity(2);
+        let end = match judged {
+            Judged::End(end) => end,
+            Judged::Pause(end, error) => {
+                changes.push(self.pause_for(&error, now, effects));
+                end
+            }
+        };
+        note(request, &end, effects);
+        // This doubt counts already, though it stands among the others only after its commit.
+        let full = matches!(end, End::InDoubt { .. })
+            && self.doubts.len() + 1 >= self.settings.max_in_doubt;
+        changes.insert(0, self.conclude(request, end, dice));
+        if let Some(Choice::Write(class, n)) = self.choose(now).filter(|_| !full)
+            && let Some(next) = self.intend_head(class, n)
+        {
+            changes.push(next);
+        }
+        self.store(changes, effects);
+    }
+
+    pub(super) fn looked(
+        &mut self,
+        mut doubt: DoubtHead,
+        answer: Answer,
+        probe: bool,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.judged = now;
+        let seen = judge::seen(&self.settings, &doubt.request, &doubt.ticket, answer, now);
+        let change = match seen {
+            Seen::SendAgain if !self.gate.lets_through(&self.settings, now.mono) => {
+                doubt.absent = true;
+                doubt.look_at = now.mono;
+                self.doubts.push(doubt);
+                return;
+            }
+            Seen::SendAgain => self.intend(&doubt.request, None),
+            Seen::End(end) => {
+                note(&doubt.request, &end, effects);
+                self.conclude(&doubt.request, end, dice)
+            }
+            Seen::Pause(error) => {
+                let change = self.pause_for(&error, now, effects);
+                self.doubts.push(doubt);
+                change
+            }
+            Seen::Away => {
+                self.doubts.push(doubt);
+                return;
+            }
+            Seen::Unanswered(error) => {
+                let (cost, patience) = judge::impatience(probe);
+                doubt.unanswered += cost;
+                if doubt.unanswered < patience {
+                    let looks = doubt.unanswered.div_ceil(cost);
+                    let pause = self.settings.pause_after(looks, dice.chance());
+                    doubt.look_at = now.mono.plus(pause);
+                    self.doubts.push(doubt);
+                    return;
+                }
+                let end = End::Undecided(TicketError {
+                    reason: format!("the looks were not answered: {}", error.reason),
+                    ..error
+                });
+                note(&doubt.request, &end, effects);
+                self.conclude(&doubt.request, end, dice)
+            }
+        };
+        self.store(vec![change], effects);
+    }
+
+    pub(super) fn swept(
+        &mut self,
+        ticket: &Ticket,
+        answer: Answer,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let change = match answer {
+            Answer::Read(reading) => Change::Swept(Box::new(Swept {
+                backend: self.backend.clone(),
+                epoch: self.epoch,
+                ticket: ticket.key,
+                found: judge::carriers(ticket, reading),
+                event_id: dice.event_id(),
+            })),
+            Answer::Unauthorised(error) => self.pause_for(&error, now, effects),
+            // It says nothing; the next sweep asks again.
+            _ => return,
+        };
+        self.store(vec![change], effects);
+    }
+
+    pub(super) fn pause_for(
+        &mut self,
+        error: &TicketError,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Change {
+        let pause = Pause {
+            since: now.wall,
+            reason: format!("credentials were refused: {}", error.reason),
+            by: "ticketgate".to_owned(),
+        };
+        self.pause = Some(pause.clone());
+        effects.push(Effect::Ops("paused", pause.reason.clone()));
+        Change::PauseLane(self.backend.clone(), self.epoch, pause)
+    }
+}

@@ -1,0 +1,230 @@
+//! What a lane has the store keep, and how it goes on once it is kept.
+
+use super::{
+    ASKED_PAUSE_MAX, Dice, Doing, DoubtHead, Effect, InFlight, Lane, STORE_RETRY, earliest, judge,
+};
+use crate::changes::{
+    Applied, Change, ChangeSet, Conclude, Concluded, End, Intend, Level, Refusal,
+};
+use crate::model::{MadeBy, Moment, Op, Request, State, TicketError};
+use crate::ports::{Answer, StoreError};
+
+impl Lane {
+    pub(super) fn intend_head(&mut self, class: u8, n: u64) -> Option<Change> {
+        let request = self.heads.take(class, n)?;
+        Some(self.intend(&request, None))
+    }
+
+    pub(super) fn intend(&self, request: &Request, level: Option<Level>) -> Change {
+        Change::Intend(Box::new(Intend {
+            backend: self.backend.clone(),
+            epoch: self.epoch,
+            request: request.id,
+            attempts: request.attempts,
+            level,
+        }))
+    }
+
+    pub(super) fn conclude(&self, request: &Request, end: End, dice: &mut dyn Dice) -> Change {
+        Change::Conclude(Box::new(Conclude {
+            backend: self.backend.clone(),
+            epoch: self.epoch,
+            request: request.id,
+            attempt: request.attempts,
+            end,
+            event_ids: [dice.event_id(), dice.event_id()],
+            by_later_answer: false,
+            watch_looks: self.settings.watch_looks(),
+        }))
+    }
+
+    pub(super) fn store(&mut self, changes: Vec<Change>, effects: &mut Vec<Effect>) {
+        let set = ChangeSet(changes);
+        let turn = self.next_turn();
+        self.doing = Doing::Storing { set: set.clone(), retry_at: None };
+        effects.push(Effect::Store(turn, set));
+    }
+
+    pub(super) fn stored(
+        &mut self,
+        result: Result<Vec<Applied>, StoreError>,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Doing::Storing { set, .. } = std::mem::replace(&mut self.doing, Doing::Idle) else {
+            return;
+        };
+        self.progress += u64::from(!matches!(result, Err(StoreError::Down(_))));
+        match result {
+            Ok(applied) => {
+                for (change, one) in set.0.iter().zip(applied) {
+                    if one == Applied::Skipped {
+                        // What was here was an old copy; it may have pushed aside a newer one.
+                        self.heads.lost(change);
+                    }
+                    self.applied(one, now, dice, effects);
+                }
+            }
+            Err(StoreError::Down(reason)) => {
+                // An outcome that is known must not be forgotten: it is given again until kept.
+                effects.push(Effect::Ops("store_down", reason));
+                self.doing = Doing::Storing { set, retry_at: Some(now.mono.plus(STORE_RETRY)) };
+            }
+            Err(StoreError::Refused(Refusal::StaleEpoch)) => {
+                self.doing = Doing::Out;
+                self.heads.forget();
+                self.doubts.clear();
+                self.unconfirmed.clear();
+                self.sweep.stop();
+                effects.push(Effect::Lost);
+            }
+            Err(StoreError::Refused(Refusal::Conflict))
+                if let Some(instead) = undecided_instead(&set) =>
+            {
+                self.store(instead, effects);
+            }
+            Err(StoreError::Refused(_)) => self.moved_by_another(set, effects),
+        }
+    }
+
+    /// Another hand (a person, a later answer) has moved the request that is concluded first in this
+    /// set; its row is right. What was to be stored with that goes on: an intent that is merely left
+    /// out would leave its request to the next load, behind younger ones.
+    pub(super) fn moved_by_another(&mut self, mut set: ChangeSet, effects: &mut Vec<Effect>) {
+        let others = set.0.split_off(1.min(set.0.len()));
+        if others.is_empty() {
+            for change in &set.0 {
+                self.heads.lost(change);
+            }
+        } else {
+            self.store(others, effects);
+        }
+    }
+
+    pub(super) fn applied(
+        &mut self,
+        applied: Applied,
+        now: Moment,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        match applied {
+            Applied::Intended(request, ticket)
+                if request.op != Op::Create && ticket.backend_id.is_none() =>
+            {
+                // Its create ended without a ticket while this one waited in line behind it.
+                let error = TicketError::because("the ticket was never made at the backend");
+                self.wrote(&request, Answer::Refused(error), false, now, dice, effects);
+            }
+            Applied::Intended(request, _)
+                if let Some(error) = judge::key_forgotten(&self.settings, &request, now) =>
+            {
+                let change = self.conclude(&request, End::Undecided(error), dice);
+                self.store(vec![change], effects);
+            }
+            Applied::Intended(request, ticket) => {
+                let work = judge::work(&request, &ticket);
+                let call = self.call(Some(&request), work, now);
+                self.begin_call(InFlight::Write(request), call, now, effects);
+            }
+            Applied::Stale(request, alarm) => {
+                let turn = self.next_turn();
+                self.doing = Doing::Rendering(request.clone());
+                effects.push(Effect::Render(turn, request, alarm));
+            }
+            Applied::Concluded(concluded) => self.concluded(*concluded, now, dice, effects),
+            Applied::Swept { events: true } => {
+                let why = "a ticket exists twice at the backend; its story says which".to_owned();
+                effects.push(Effect::Ops("duplicate", why));
+                effects.push(Effect::WakeOutbox);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn concluded(
+        &mut self,
+        concluded: Concluded,
+        now: Moment,
+        _dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Concluded { request, ticket, next, due, events } = concluded;
+        self.heads.touch(request.id);
+        match request.state {
+            State::Wait => {
+                let longest = ASKED_PAUSE_MAX.max(self.settings.backoff_max);
+                let wait = request.ready_at.since(self.judged.wall).min(longest);
+                let ready_at = self.judged.mono.plus(wait);
+                if ready_at <= now.mono {
+                    self.heads.put(Box::new(request), now);
+                } else {
+                    self.reload_at = earliest(self.reload_at, Some(ready_at));
+                }
+            }
+            State::Acknowledged => {
+                self.unconfirmed.put(request, self.settings.confirm_within, now.mono);
+            }
+            State::InDoubt if mutant!(ForgetsDoubt) => {}
+            State::InDoubt => {
+                let longest = ASKED_PAUSE_MAX.max(self.settings.settle());
+                let judged = self.judged;
+                let look_at = request.doubt.as_ref().map_or(judged.wall, |doubt| doubt.look_at);
+                self.doubts.push(DoubtHead {
+                    look_at: judged.mono.plus(look_at.since(judged.wall).min(longest)),
+                    request: Box::new(request),
+                    ticket: Box::new(ticket),
+                    unanswered: 0,
+                    absent: false,
+                });
+            }
+            _ => {}
+        }
+        if let Some(next) = next.filter(|n| matches!(n.state, State::Accepted | State::Wait)) {
+            self.heads.put(Box::new(next), now);
+        }
+        if due.is_some() {
+            effects.push(Effect::WakeFlows);
+        }
+        if events {
+            effects.push(Effect::WakeOutbox);
+        }
+    }
+
+    pub(super) fn rendered(
+        &mut self,
+        level: Option<Level>,
+        dice: &mut dyn Dice,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Doing::Rendering(request) = std::mem::replace(&mut self.doing, Doing::Idle) else {
+            return;
+        };
+        let change = match level {
+            Some(level) => self.intend(&request, Some(level)),
+            None => {
+                let why = match &request.made_by {
+                    MadeBy::Level { version, .. } => format!("version {version} is out of date"),
+                    MadeBy::Command { .. } => "out of date".to_owned(),
+                };
+                self.conclude(&request, End::Superseded(why), dice)
+            }
+        };
+        self.store(vec![change], effects);
+    }
+}
+
+/// The backend named a ticket that is another one's here (rule T4): which of the two is wrong only a
+/// person can say. Whatever else was to be stored with it is stored with this instead.
+fn undecided_instead(set: &ChangeSet) -> Option<Vec<Change>> {
+    let Change::Conclude(conclude) = set.0.first()? else { return None };
+    let (End::Done(found) | End::Adopted(found)) = &conclude.end else { return None };
+    let error = TicketError::because(format!(
+        "the backend answered with {}, which is another ticket's here",
+        found.backend_id
+    ));
+    let instead = Conclude { end: End::Undecided(error), ..*conclude.clone() };
+    let instead = Change::Conclude(Box::new(instead));
+    Some(std::iter::once(instead).chain(set.0.iter().skip(1).cloned()).collect())
+}

@@ -1,0 +1,212 @@
+//! Mirrors `actors/dispatcher` and `actors/client`.
+
+use super::{DUE_MAX, FLOW_TIMEOUT};
+use crate::changes::{Applied, Change, Decide, LockProof, Refusal};
+use crate::logic::flow::{Decided, Flow, Next};
+use crate::logic::lane::{Input, Read};
+use crate::logic::locks::{Grant, Holder, Locks, Wish};
+use crate::logic::turns::Turn;
+use crate::model::{BackendId, ClientNumber, Mono, OccurrenceRef, Op, RequestId, TicketKey};
+use crate::ports::{Answer, DueAlarm, StoreError, Work};
+use crate::testing::world::plan::Fault;
+use crate::testing::world::{INSTANCE, World};
+use std::rc::Rc;
+
+/// Mirrors `actors/dispatcher`.
+impl World {
+    pub(crate) fn look_for_due(&mut self) {
+        let me = self.service.dispatcher;
+        self.inside(500, move |w| {
+            if w.service.dispatcher != me {
+                return;
+            }
+            let backends: Vec<_> = w.service.desks.keys().cloned().collect();
+            for backend in backends {
+                w.wake_flows(&backend);
+            }
+            w.look_for_due();
+        });
+    }
+
+    pub(crate) fn wake_flows(&mut self, backend: &BackendId) {
+        if let Some(desk) = self.service.desks.get_mut(backend) {
+            desk.more = true;
+        }
+        self.serve_desk(backend);
+    }
+
+    fn serve_desk(&mut self, backend: &BackendId) {
+        let share = Locks::flow_share(self.service.clients, self.systems.len());
+        while let Some(desk) = self.service.desks.get_mut(backend)
+            && desk.running < share
+            && let Some(due) = desk.queue.pop_front()
+        {
+            desk.running += 1;
+            self.begin_flow(backend.clone(), due);
+        }
+        let Some(desk) = self.service.desks.get_mut(backend) else { return };
+        if desk.more && !desk.loading && desk.queue.len() < share {
+            desk.loading = true;
+            desk.more = false;
+            let (now, me) = (self.clocks().wall, self.service.dispatcher);
+            let (of, backend) = (backend.clone(), backend.clone());
+            self.read(
+                move |w| {
+                    let admission = w.systems[&of].settings.admission;
+                    let open = w.rows.open_of(&of);
+                    let only_new = !admission.admits(Op::Update, open);
+                    match only_new && !admission.admits(Op::Create, open) {
+                        true => Vec::new(),
+                        false => w.rows.due_alarms(&of, now, only_new, DUE_MAX),
+                    }
+                },
+                move |w, rows| {
+                    if w.service.dispatcher == me {
+                        w.due(&backend, rows);
+                    }
+                },
+            );
+        }
+    }
+
+    fn due(&mut self, backend: &BackendId, rows: Option<Vec<DueAlarm>>) {
+        let Some(desk) = self.service.desks.get_mut(backend) else { return };
+        desk.loading = false;
+        let rows = rows.unwrap_or_default();
+        desk.more |= rows.len() >= DUE_MAX as usize;
+        for due in rows {
+            if desk.taken.insert(due.alarm.at.clone()) {
+                desk.queue.push_back(due);
+            }
+        }
+        self.serve_desk(backend);
+    }
+
+    fn begin_flow(&mut self, backend: BackendId, due: DueAlarm) {
+        let wish = Wish {
+            guid: self.chance.uuid(),
+            holder: Holder::Flow(backend.clone()),
+            timeout: FLOW_TIMEOUT,
+            wait_until: self.mono().plus(FLOW_TIMEOUT),
+        };
+        self.acquire(wish, Rc::default(), move |w, grant| match grant {
+            Some(grant) => w.carry(backend, due, grant),
+            None => w.inside(500, move |w| w.finished(&backend, &due.alarm.at, true)),
+        });
+    }
+
+    fn finished(&mut self, backend: &BackendId, at: &OccurrenceRef, again: bool) {
+        if let Some(desk) = self.service.desks.get_mut(backend) {
+            desk.running = desk.running.saturating_sub(1);
+            desk.taken.remove(at);
+            desk.more |= again;
+        }
+        self.serve_desk(backend);
+    }
+}
+
+/// Mirrors `actors/client`: one flow under a lock.
+impl World {
+    fn stall(&mut self) -> u64 {
+        if self.strikes(Fault::StallFlow, 12) {
+            self.meet("flows stalled");
+            return self.chance.ms(0, 60_000);
+        }
+        self.chance.ms(0, 4)
+    }
+
+    fn carry(&mut self, backend: BackendId, due: DueAlarm, grant: Grant) {
+        let stall = self.stall();
+        let turn = self.begin_turn(grant.client);
+        self.inside(stall, move |w| {
+            let fresh = TicketKey(w.chance.uuid());
+            let now = w.clocks().wall;
+            let step = move |w: &World, due: &DueAlarm, answer: Option<Answer>| {
+                let flow = Flow { due, policy: &w.policy, instance: INSTANCE, fresh, now };
+                match answer {
+                    None => flow.start(),
+                    Some(answer) => Next::Decide(flow.searched(answer)),
+                }
+            };
+            match step(w, &due, None) {
+                Next::Decide(decided) => w.journal(backend, due, decided, (grant, turn)),
+                Next::Search(by, kind) => {
+                    let work = Work::Search { by, kind, limit: 2 };
+                    let deadline = grant.expires;
+                    let of = backend.clone();
+                    w.ask(&of, work, deadline, move |w, answer| {
+                        let Next::Decide(decided) = step(w, &due, Some(answer)) else { return };
+                        w.journal(backend, due, decided, (grant, turn));
+                    });
+                }
+            }
+        });
+    }
+
+    /// `Handler<Ask>` of the gateway.
+    fn ask(
+        &mut self,
+        backend: &BackendId,
+        work: Work,
+        deadline: Mono,
+        then: impl FnOnce(&mut World, Answer) + 'static,
+    ) {
+        self.service.last_search += 1;
+        let id = self.service.last_search;
+        self.service.searches.insert(id, Box::new(then));
+        self.feed(backend, Input::Asked(Read { id, work, deadline }));
+    }
+
+    /// Also how often the client was set to not busy by then, as the watcher counts.
+    fn begin_turn(&mut self, client: ClientNumber) -> (Turn, u64) {
+        let voids = self.watch.locks.voids.get(&client).copied().unwrap_or(0);
+        (self.service.turns.entry(client).or_default().begin(), voids)
+    }
+
+    fn journal(
+        &mut self,
+        backend: BackendId,
+        due: DueAlarm,
+        decided: Decided,
+        (grant, (turn, voids)): (Grant, (Turn, u64)),
+    ) {
+        let decide = Decide {
+            at: due.alarm.at.clone(),
+            version: due.alarm.wanted_version,
+            ticket: decided.read,
+            lock: LockProof { client: grant.client, fence: grant.fence, expires: grant.expires },
+            request: RequestId(self.chance.uuid()),
+            event_id: self.chance.event_id(),
+            decision: decided.decision,
+            reason: decided.reason,
+            admission: self.systems[&backend].settings.admission,
+        };
+        let stall = self.stall();
+        self.inside(stall, move |w| {
+            if !w.service.turns.entry(grant.client).or_default().stands(turn) {
+                w.meet("turns made void");
+                w.release(grant.guid);
+                return w.finished(&backend, &due.alarm.at, true);
+            }
+            w.check_turn(grant.client, voids);
+            w.apply(Change::Decide(Box::new(decide)), move |w, answer| {
+                let full = StoreError::Refused(Refusal::Full);
+                let again = answer.as_ref().is_err_and(|error| *error != full);
+                for one in answer.into_iter().flatten() {
+                    let Applied::Decided { request, first, events } = one else { continue };
+                    if let Some(request) = request.filter(|_| first) {
+                        // Between the commit and this message the lane may have read the row.
+                        let late = if w.strikes(Fault::StallFlow, 12) { 40_000 } else { 3 };
+                        let after = w.chance.ms(0, late);
+                        w.inside(after, move |w| w.submit(*request));
+                    }
+                    if events {
+                        w.wake_outbox();
+                    }
+                }
+                w.release(grant.guid);
+                w.finished(&backend, &due.alarm.at, again);
+            });
+        });
+    }
+}

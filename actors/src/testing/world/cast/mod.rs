@@ -1,0 +1,195 @@
+//! The process: the machines, and a thin mirror of the actors that carry out their effects.
+//!
+//! Each part says which actor it mirrors. What an actor awaits is here a delayed act that dies with
+//! the process, or with the part that was replaced (its `incarnation`). Between any two effects the
+//! process may die.
+
+mod calls;
+mod flows;
+mod gateway;
+mod outbox;
+mod pool;
+mod writer;
+
+use super::World;
+use super::beats::Heartbeat;
+use super::plan::Fault;
+use super::system::System;
+use crate::changes::{Applied, ChangeSet};
+use crate::logic::lane::Lane;
+use crate::logic::locks::Grant;
+use crate::logic::outbox::Outbox;
+use crate::logic::turns::Turns;
+use crate::model::{BackendId, ClientNumber, Mono, OccurrenceRef};
+use crate::ports::{Answer, DueAlarm, StoreError};
+use pool::Pool;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+/// A flow's lock; short, so that stalls outlive it.
+pub(crate) const FLOW_TIMEOUT: Duration = Duration::from_secs(30);
+const DUE_MAX: u32 = 128;
+
+type Answered = Result<Vec<Applied>, StoreError>;
+type Then = Box<dyn FnOnce(&mut World, Answered)>;
+type Granted = Box<dyn FnOnce(&mut World, Option<Grant>)>;
+type Searched = Box<dyn FnOnce(&mut World, Answer)>;
+
+/// One lane and its timer.
+pub(crate) struct Seat {
+    pub lane: Lane,
+    timer: Option<Mono>,
+}
+
+#[derive(Default)]
+struct Desk {
+    queue: VecDeque<DueAlarm>,
+    taken: BTreeSet<OccurrenceRef>,
+    running: usize,
+    loading: bool,
+    more: bool,
+}
+
+/// What dies with the process.
+pub(crate) struct Service {
+    pub seats: BTreeMap<BackendId, Seat>,
+    /// Grows with each gateway.
+    pub gateway: u32,
+    searches: HashMap<u64, Searched>,
+    last_search: u64,
+    pub pool: Pool,
+    pools: u32,
+    /// Of each client.
+    pub turns: BTreeMap<ClientNumber, Turns>,
+    pub heartbeat: Heartbeat,
+    dispatcher: u32,
+    desks: BTreeMap<BackendId, Desk>,
+    pub outbox: Outbox,
+    pub outboxes: u32,
+    outbox_timer: Option<Mono>,
+    sets: Vec<(ChangeSet, Then)>,
+    committing: bool,
+    pub clients: usize,
+}
+
+fn seats(systems: &BTreeMap<BackendId, System>) -> BTreeMap<BackendId, Seat> {
+    let seat = |system: &System| Seat {
+        lane: Lane::new(system.id.clone(), system.settings.clone()),
+        timer: None,
+    };
+    systems.iter().map(|(id, system)| (id.clone(), seat(system))).collect()
+}
+
+fn desks(systems: &BTreeMap<BackendId, System>) -> BTreeMap<BackendId, Desk> {
+    systems.keys().map(|id| (id.clone(), Desk { more: true, ..Desk::default() })).collect()
+}
+
+impl Service {
+    pub fn new(systems: &BTreeMap<BackendId, System>, clients: usize) -> Self {
+        Self {
+            seats: seats(systems),
+            gateway: 0,
+            searches: HashMap::new(),
+            last_search: 0,
+            pool: Pool::new(clients, systems.len()),
+            pools: 0,
+            turns: BTreeMap::new(),
+            heartbeat: Heartbeat::new(),
+            dispatcher: 0,
+            desks: desks(systems),
+            outbox: Outbox::new(),
+            outboxes: 0,
+            outbox_timer: None,
+            sets: Vec::new(),
+            committing: false,
+            clients,
+        }
+    }
+}
+
+/// The process as such.
+impl World {
+    pub(crate) fn start(&mut self) {
+        self.life += 1;
+        self.up = true;
+        self.born = self.now;
+        self.frozen_until = 0;
+        self.service = Service::new(&self.systems, self.service.clients);
+        self.watch_pool_gone();
+        self.watch.locks.voids.clear();
+        self.note(|| "the process starts".to_owned());
+        if self.plan.faults.contains(&Fault::Crash) && !self.calm {
+            self.dies_in = self.chance.ms(1, 400);
+        }
+        self.start_pool();
+        self.start_gateway();
+        self.start_outbox();
+        self.look_for_due();
+        self.start_heartbeat();
+    }
+
+    /// Everything volatile is gone, and the connections with it.
+    pub(crate) fn crash(&mut self, why: &str) {
+        if !self.up {
+            return;
+        }
+        self.note(|| format!("CRASH: {why}"));
+        self.meet("crashes");
+        self.up = false;
+        self.rows.crash();
+        self.dies_in = u64::MAX;
+        self.watch_lost_calls();
+        self.watch_pool_gone();
+        self.watch_outbox_gone();
+        self.bus_lost_consumer();
+        let after = self.chance.ms(100, 20_000);
+        self.outside(after, World::start);
+    }
+
+    /// One more effect is carried out, unless the process dies before it.
+    fn dies(&mut self) -> bool {
+        if self.calm || self.dies_in == u64::MAX {
+            return !self.up;
+        }
+        self.dies_in -= 1;
+        if self.dies_in == 0 {
+            self.crash("between two effects");
+        }
+        !self.up
+    }
+
+    /// The keeper: one actor panicked and is replaced. What the others had asked of it is gone.
+    pub(crate) fn replace_one(&mut self) {
+        if !self.up {
+            return;
+        }
+        self.meet("replacements");
+        match self.chance.rng.u8(..4) {
+            0 => {
+                self.note(|| "the gateway is replaced".to_owned());
+                self.watch_lost_calls();
+                self.service.seats = seats(&self.systems);
+                for (_, asker) in std::mem::take(&mut self.service.searches) {
+                    self.inside(1, |w| asker(w, Answer::NotSent("the lane went away".into())));
+                }
+                self.start_gateway();
+            }
+            1 => {
+                self.note(|| "the pool is replaced".to_owned());
+                self.watch_pool_gone();
+                self.replace_pool();
+            }
+            2 => {
+                self.note(|| "the dispatcher is replaced".to_owned());
+                self.service.dispatcher += 1;
+                self.service.desks = desks(&self.systems);
+                self.look_for_due();
+            }
+            _ => {
+                self.note(|| "the outbox is replaced".to_owned());
+                self.watch_outbox_gone();
+                self.start_outbox();
+            }
+        }
+    }
+}
