@@ -11,6 +11,7 @@ use crate::config::{Loaded, backend_ids};
 use crate::http::{self, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
+use crate::sources::ByQueue;
 use crate::stores::{SqliteSettings, SqliteStore};
 use crate::telemetry::LogLevel;
 use crate::tripwire::FileTripwire;
@@ -85,7 +86,7 @@ pub fn seats(
 
 /// Starts a service inside a running actix system.
 pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Service> {
-    let Loaded { config, backends: described } = loaded;
+    let Loaded { config, backends: described, sources } = loaded;
     backends::install_tls();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let ids: Arc<dyn Ids> = Arc::new(RandomIds);
@@ -151,7 +152,15 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         flow_timeout: config.clients.flow_timeout,
         heartbeat: config.heartbeats.settings(&config.node),
     };
-    let decoder = Arc::new(Decoder { known_backends: known.clone() });
+    let queues = config.amqp.iter().flat_map(|amqp| amqp.source_queues());
+    let of_queue = |(queue, name): (String, &str)| {
+        sources.iter().find(|source| source.name == name).map(|source| (queue, source.clone()))
+    };
+    let decoder = Arc::new(ByQueue {
+        ours: Decoder { known_backends: known.clone() },
+        sources: queues.filter_map(of_queue).collect(),
+        known_backends: known.clone(),
+    });
     let cast = Cast::start(outside, &settings, decoder, Arc::new(tripwire));
     // These are set here and nowhere else.
     let _ = alarms.0.set(Arc::new(cast.intake.clone()));
@@ -172,6 +181,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let streams = Streams::default();
     let face = Face {
         callbacks,
+        sources: sources.clone(),
         cast: cast.clone(),
         known_backends: Arc::new(known),
         metrics: Arc::new(Metrics::default()),

@@ -6,23 +6,17 @@
 //! What always holds: a body is looked at only after its sender was believed; no error repeats a
 //! secret.
 
-use crate::http::Token;
-use crate::secrets::Secret;
+use crate::trust::Trust;
 use crate::wire;
-use data_encoding::HEXLOWER_PERMISSIVE;
-use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json_path::JsonPath;
-use sha2::Sha256;
 use std::path::PathBuf;
 use ticketgate_actors::model::{BackendId, Fields};
 use ticketgate_actors::ports::{Later, Malformed};
 
 /// Characters of what a selector finds.
 const FOUND_MAX: usize = 4_096;
-/// The header of a signature, where none is configured.
-const SIGNATURE_HEADER: &str = "x-signature-256";
 
 /// `[[callbacks]]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,17 +62,6 @@ pub struct SelectSection {
     pub error: Option<String>,
 }
 
-/// What a backend must bring.
-enum Trust {
-    /// What every caller of the API must.
-    Api,
-    Token(Token),
-    Signature {
-        header: String,
-        key: Secret,
-    },
-}
-
 /// Reads and believes one backend's later answers.
 pub struct Callback {
     trust: Trust,
@@ -104,24 +87,8 @@ impl CallbackSection {
     /// # Errors
     /// The key at fault below `[[callbacks]]`, and what is wrong with it.
     pub fn build(&self) -> Result<Callback, (&'static str, String)> {
-        let trust = match (&self.token_file, &self.hmac_file) {
-            (None, None) => Trust::Api,
-            (Some(file), None) => {
-                let token = Secret::from_file(file).and_then(|token| Token::new(&token));
-                Trust::Token(token.map_err(|what| ("token_file", what))?)
-            }
-            (None, Some(file)) => {
-                let key = Secret::from_file(file).map_err(|what| ("hmac_file", what))?;
-                let header = self.signature_header.as_deref().unwrap_or(SIGNATURE_HEADER);
-                Trust::Signature { header: header.to_ascii_lowercase(), key }
-            }
-            (Some(_), Some(_)) => {
-                return Err(("token_file", "give either token_file or hmac_file".to_owned()));
-            }
-        };
-        if self.signature_header.is_some() && self.hmac_file.is_none() {
-            return Err(("signature_header", "needs hmac_file".to_owned()));
-        }
+        let (token, hmac) = (self.token_file.as_deref(), self.hmac_file.as_deref());
+        let trust = Trust::of(token, hmac, self.signature_header.as_deref())?;
         let select = self.select.as_ref().map(Select::of).transpose()?;
         Ok(Callback { trust, select })
     }
@@ -185,30 +152,9 @@ impl Select {
 }
 
 impl Callback {
-    /// Its sender brings a secret of its own, and needs none of the API's.
-    pub fn has_own_secret(&self) -> bool {
-        !matches!(self.trust, Trust::Api)
-    }
-
-    /// Is its sender who it should be? `header` gives the value of a header.
-    pub fn believes<'a>(&self, header: impl Fn(&str) -> Option<&'a [u8]>, body: &[u8]) -> bool {
-        match &self.trust {
-            Trust::Api => true,
-            Trust::Token(token) => header("authorization").is_some_and(|it| token.is_brought(it)),
-            Trust::Signature { header: name, key } => {
-                let Some(signature) = header(name).and_then(|it| std::str::from_utf8(it).ok())
-                else {
-                    return false;
-                };
-                let hex = signature.trim().trim_start_matches("sha256=");
-                let Ok(signature) = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()) else {
-                    return false;
-                };
-                let key = key.expose().as_bytes();
-                Hmac::<Sha256>::new_from_slice(key)
-                    .is_ok_and(|mac| mac.chain_update(body).verify_slice(&signature).is_ok())
-            }
-        }
+    /// How its sender is believed.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The answer in a body.
@@ -233,12 +179,6 @@ mod tests {
         toml::from_str(&format!("backend = 'crm'\n{more}")).unwrap()
     }
 
-    fn file(text: &str) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        file
-    }
-
     #[test]
     fn a_foreign_body_is_mapped() {
         let callback = section(
@@ -259,28 +199,6 @@ mod tests {
         assert_eq!(odd.field.as_deref(), Some("outcome"));
         assert!(read(json!({"state": "OK"})).is_err());
         assert!(callback.read(&BackendId::new("crm"), b"<xml/>").is_err());
-    }
-
-    #[test]
-    fn a_token_or_a_signature_is_believed_and_nothing_else() {
-        let secret = file("0123456789abcdef");
-        let path = secret.path().display();
-        let token = section(&format!("token_file = '{path}'")).build().unwrap();
-        let bearer =
-            |name: &str| (name == "authorization").then_some(&b"Bearer 0123456789abcdef"[..]);
-        assert!(token.has_own_secret() && token.believes(bearer, b"{}"));
-        assert!(!token.believes(|_| None, b"{}"));
-        assert!(!token.believes(|_| Some(&b"Bearer 0123456789abcdeF"[..]), b"{}"));
-
-        let signed = section(&format!("hmac_file = '{path}'\nsignature_header = 'X-Sig'"));
-        let signed = signed.build().unwrap();
-        // By: printf '{}' | openssl dgst -sha256 -hmac 0123456789abcdef
-        let good = b"sha256=f91e3e9f05cc2df64ac1c26f8adccdffda8d1e4a7a8c50a1a08eeadac6ddfec5";
-        let with = |value: &'static [u8]| move |name: &str| (name == "x-sig").then_some(value);
-        assert!(signed.believes(with(good), b"{}"));
-        assert!(!signed.believes(with(good), b"{} "));
-        assert!(!signed.believes(with(b"sha256=00"), b"{}"));
-        assert!(!signed.believes(|_| None, b"{}"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::ledger::{Ledger, Tag};
 use super::link::{self, Broker, Health, Trouble};
 use super::settings::AmqpSettings;
 use super::{Inlets, Phase, reached, topology};
+use futures_util::future::try_join_all;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery as Raw;
@@ -88,15 +89,17 @@ pub(super) async fn session(
         inlet: Arc::clone(&inlets.heartbeats),
         arrive: arrival::beat,
     };
-    let (alarms, commands, answers, parked, heartbeats) = tokio::try_join!(
-        Intake::open(&connection, alarms, phase.clone()),
-        Intake::open(&connection, commands, phase.clone()),
-        Intake::open(&connection, answers, phase.clone()),
-        Intake::open(&connection, parked, phase.clone()),
-        Intake::open(&connection, heartbeats, phase)
-    )?;
+    let foreign = settings.source_queues().map(|(queue, _)| Source {
+        queue: queue.into(),
+        prefetch: settings.prefetch,
+        inlet: Arc::clone(&inlets.alarms),
+        arrive: arrival::intake,
+    });
+    let sources = [alarms, commands, answers, parked, heartbeats].into_iter().chain(foreign);
+    let opened = sources.map(|source| Intake::open(&connection, source, phase.clone()));
+    let opened = try_join_all(opened).await?;
     health.is_up("in");
-    tokio::try_join!(alarms.run(), commands.run(), answers.run(), parked.run(), heartbeats.run())?;
+    try_join_all(opened.into_iter().map(Intake::run)).await?;
     link::close(&connection).await;
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! What always holds after [`AmqpSettings::check`]: every name fits AMQP's 255 bytes and none is
 //! one that the broker keeps for itself. The URL carries a password and is never shown.
 
-use super::StartError;
 use super::access::{Access, TlsFiles};
+use super::{StartError, topology};
 use crate::wire::Encoding;
 use crate::words;
 use secrecy::SecretString;
@@ -46,6 +46,10 @@ pub struct AmqpSettings {
     /// its own in the config.
     #[serde(skip)]
     pub subscriptions: Vec<Subscription>,
+    /// Foreign alarm systems, `[[source]]`: each has a queue of ours by its name, and may name one of
+    /// its own that is consumed besides.
+    #[serde(skip)]
+    pub sources: Vec<(String, Option<String>)>,
 }
 
 impl Default for AmqpSettings {
@@ -60,6 +64,7 @@ impl Default for AmqpSettings {
             confirm_timeout: Duration::from_secs(10),
             encoding: Encoding::default(),
             subscriptions: Vec::new(),
+            sources: Vec::new(),
         }
     }
 }
@@ -101,6 +106,14 @@ fn default_max_length() -> u32 {
 }
 
 impl AmqpSettings {
+    /// Every queue in which a foreign alarm system speaks: the queue, and that system's name.
+    pub fn source_queues(&self) -> impl Iterator<Item = (String, &str)> {
+        self.sources.iter().flat_map(|(name, theirs)| {
+            let ours = topology::source_queue(self, name);
+            std::iter::once(ours).chain(theirs.clone()).map(|queue| (queue, name.as_str()))
+        })
+    }
+
     /// What no broker could take: each key with what is wrong and what is allowed. It is told when
     /// the config is read, and does not become a session that never comes up.
     pub fn faults(&self) -> Vec<(String, String)> {

@@ -90,8 +90,14 @@ pub(super) async fn declare(
     for intake in INTAKES {
         let queue = named(settings, intake.queue);
         let exchange = named(settings, intake.exchange);
-        let arguments = intake_arguments(settings, intake);
+        let arguments = intake_arguments(settings, intake.parks);
         queue_bound(&channel, &queue, arguments, &exchange, &[intake.binding]).await?;
+    }
+    for (source, _) in &settings.sources {
+        let (queue, binding) = (source_queue(settings, source), format!("source.{source}"));
+        let arguments = intake_arguments(settings, true);
+        let exchange = named(settings, ALARMS);
+        queue_bound(&channel, &queue, arguments, &exchange, &[&binding]).await?;
     }
     for subscription in &settings.subscriptions {
         let exchange = match subscription.exchange {
@@ -105,6 +111,11 @@ pub(super) async fn declare(
     }
     channel.close(200, "declared".into()).await?;
     Ok(())
+}
+
+/// The name of a foreign alarm system's queue.
+pub(super) fn source_queue(settings: &AmqpSettings, source: &str) -> String {
+    format!("{}.{source}", named(settings, ALARMS))
 }
 
 /// The name of a node's queue of beats.
@@ -157,11 +168,11 @@ async fn queue_bound(
     Ok(())
 }
 
-fn intake_arguments(settings: &AmqpSettings, intake: &Intake) -> FieldTable {
+fn intake_arguments(settings: &AmqpSettings, parks: bool) -> FieldTable {
     let mut arguments = quorum();
     // At-least-once dead-lettering exists only together with this overflow.
     text(&mut arguments, "x-overflow", "reject-publish");
-    if intake.parks {
+    if parks {
         number(&mut arguments, "x-delivery-limit", DELIVERY_LIMIT.into());
         text(&mut arguments, "x-dead-letter-exchange", &named(settings, PARKED));
         text(&mut arguments, "x-dead-letter-strategy", "at-least-once");

@@ -16,8 +16,10 @@ pub use sections::{
 };
 
 use crate::backends::{self, Description};
+use crate::sources::{self, SOURCES_MAX, Source, Sources};
 use place::Places;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Loaded {
     pub config: Config,
     /// The backends, presets merged in.
     pub backends: Vec<Description>,
+    /// The foreign alarm systems, presets merged in.
+    pub sources: Sources,
 }
 
 /// Reads a file, puts the environment over it, and checks all of it.
@@ -77,9 +81,25 @@ pub fn parse(
             })),
         }
     }
+    let mut sources: Vec<Arc<Source>> = Vec::new();
+    for (n, table) in config.source.iter().enumerate() {
+        match sources::load(table) {
+            Ok(source) if sources.iter().any(|other| other.name == source.name) => {
+                errors.push(at(&format!("source[{n}].name"), "is there twice".to_owned()));
+            }
+            Ok(source) => sources.push(Arc::new(source)),
+            Err((below, what)) => errors.push(at(&format!("source[{n}].{below}"), what)),
+        }
+    }
+    if sources.len() > SOURCES_MAX {
+        errors.push(at("source", format!("there may be {SOURCES_MAX}")));
+    }
+    if let Some(amqp) = &mut config.amqp {
+        amqp.sources = sources.iter().map(|it| (it.name.clone(), it.queue.clone())).collect();
+    }
     errors.extend(config.faults(&described).into_iter().map(|(key, what)| at(&key, what)));
     if errors.is_empty() {
-        Ok(Loaded { config, backends: described })
+        Ok(Loaded { config, backends: described, sources: Arc::new(sources) })
     } else {
         Err(ConfigErrors(errors))
     }

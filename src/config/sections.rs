@@ -41,6 +41,8 @@ pub struct Config {
     pub policy: PolicySection,
     /// Where final answers go that no command sends elsewhere.
     pub routes: Vec<RouteSection>,
+    /// Foreign alarm systems: read by [`crate::sources::load`].
+    pub source: Vec<toml::Table>,
     /// How backends answer later, over HTTP.
     pub callbacks: Vec<CallbackSection>,
     /// Beats, ours and those of others.
@@ -63,6 +65,7 @@ impl Default for Config {
             clients: Clients::default(),
             policy: PolicySection::default(),
             routes: Vec::new(),
+            source: Vec::new(),
             callbacks: Vec::new(),
             heartbeats: Heartbeats::default(),
             log: Log::default(),

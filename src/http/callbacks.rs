@@ -24,7 +24,7 @@ pub(super) async fn callback(
     let backend: &BackendId = known.ok_or_else(unknown)?;
     let callback = face.callbacks.get(backend).cloned().unwrap_or_default();
     let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
-    if !callback.believes(header, &body) {
+    if !callback.trust().believes(header, &body) {
         return Err(Problem::unauthorised("this is not the backend's secret"));
     }
     let later = callback.read(backend, &body).map_err(|malformed| match malformed.field {

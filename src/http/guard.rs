@@ -1,14 +1,15 @@
 //! Who may ask: with a token configured, every path but the two that say whether the service is
-//! well needs `Authorization: Bearer TOKEN` (RFC 6750). A backend with a secret of its own brings that
-//! to its `/callbacks` instead, where its handler looks at it.
+//! well needs `Authorization: Bearer TOKEN` (RFC 6750). A backend or a source with a secret of its own
+//! brings that to its `/callbacks` or `/webhooks` instead, where its handler looks at it.
 //!
 //! What always holds: the check runs before any handler and before a body is read, also for paths
 //! that do not exist; the token itself is not kept, only its digest, and two digests are compared in
 //! the same time wherever they differ.
 
 use super::problem::Problem;
-use super::{Face, callbacks};
+use super::{Face, callbacks, webhooks};
 use crate::secrets::Secret;
+use crate::trust::Trust;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::AUTHORIZATION;
@@ -76,11 +77,15 @@ pub(super) async fn guard(
     next.call(request).await
 }
 
-/// A backend that answers later with a secret of its own; its handler looks at that.
+/// A backend that answers later, or a foreign alarm system, with a secret of its own; its handler
+/// looks at that.
 fn brings_its_own(face: &Face, path: &str) -> bool {
     let backend = path.strip_prefix(callbacks::PREFIX);
     let callback = backend.and_then(|name| face.callbacks.get(&BackendId::new(name)));
-    callback.is_some_and(|callback| callback.has_own_secret())
+    let source = path.strip_prefix(webhooks::PREFIX);
+    let source = source.and_then(|name| face.sources.iter().find(|source| source.name == name));
+    let trust = callback.map(|it| it.trust()).or_else(|| source.map(|it| it.trust()));
+    trust.is_some_and(Trust::is_own)
 }
 
 fn admit(token: &Token, header: Option<&[u8]>) -> Result<(), Problem> {

@@ -16,12 +16,14 @@ mod lists;
 mod page;
 mod problem;
 mod shapes;
+mod webhooks;
 
 pub use events::Streams;
 pub use guard::Token;
 
 use crate::callbacks::Callback;
 use crate::metrics::Metrics;
+use crate::sources::Sources;
 use crate::telemetry::LogLevel;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Server, web};
@@ -56,6 +58,8 @@ pub struct Face {
     pub token: Option<Token>,
     /// How backends' later answers are trusted and read, by backend.
     pub callbacks: Arc<HashMap<BackendId, Arc<Callback>>>,
+    /// Foreign alarm systems.
+    pub sources: Sources,
     /// This node's name.
     pub node: String,
 }
@@ -95,6 +99,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(health::readyz)
         .service(health::metrics)
         .service(callbacks::callback)
+        .service(webhooks::webhook)
         .service(
             web::scope("/api/v1")
                 .service(alarms::submit)

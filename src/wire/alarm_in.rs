@@ -59,11 +59,10 @@ pub(super) const KINDS: &[(&str, Kind)] =
 
 /// Reads the fields of `body`. `known` are the configured backends: a wish for another one could
 /// never be granted, so its sender should hear of it.
-pub(super) fn alarm(
-    fields: Fields,
-    body: &[u8],
-    known: &[BackendId],
-) -> Result<AlarmEvent, Malformed> {
+///
+/// # Errors
+/// The first field at fault, and what is wrong with it.
+pub fn alarm(fields: Fields, body: &[u8], known: &[BackendId]) -> Result<AlarmEvent, Malformed> {
     let mut from = Reader::new(fields);
     let id = from.name("id", MAX_NAME)?;
     let source = from.name("source", MAX_NAME)?;

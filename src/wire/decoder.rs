@@ -12,19 +12,25 @@ use ticketgate_actors::logic::correlation;
 use ticketgate_actors::model::{AlarmEvent, BackendId, Beat, Command, Identity};
 use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Later, Malformed};
 
-/// Reads alarm events; knows which backends they may ask for.
-#[derive(Clone, Debug)]
+/// Reads what is written in our words; knows which backends an alarm event may ask for.
+#[derive(Clone, Debug, Default)]
 pub struct Decoder {
     /// The configured backends.
     pub known_backends: Vec<BackendId>,
 }
 
-impl Decode for Decoder {
-    fn decode(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed> {
+impl Decoder {
+    fn alarm(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed> {
         let encoding = Encoding::of(delivery.content_type.as_deref(), &delivery.body);
         let fields = codec::fields(&delivery.body, encoding, FIELDS)?;
         let event = alarm_in::alarm(fields, &delivery.body, &self.known_backends)?;
         Ok((identity(delivery, &event.alarm.source), event))
+    }
+}
+
+impl Decode for Decoder {
+    fn decode(&self, delivery: &Delivery) -> Vec<Result<(Identity, AlarmEvent), Malformed>> {
+        vec![self.alarm(delivery)]
     }
 
     fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>> {
@@ -96,11 +102,11 @@ mod tests {
             delivery.cloudevents_id = id.map(str::to_owned);
             delivery.cloudevents_source = source.map(str::to_owned);
             delivery.message_id = message_id.map(str::to_owned);
-            assert_eq!(decoder().decode(&delivery).unwrap().0, expected);
+            assert_eq!(decoder().alarm(&delivery).unwrap().0, expected);
         }
         let plain = delivery(message().to_string().into_bytes(), None);
         let expected = correlation::identity_by_body(&plain.body);
-        assert_eq!(decoder().decode(&plain).unwrap().0, expected);
+        assert_eq!(decoder().alarm(&plain).unwrap().0, expected);
     }
 
     /// Any JSON value that is exact in both encodings.
@@ -156,7 +162,7 @@ mod tests {
             message["what is this"] = unknown;
             let read = |encoding| {
                 let body = codec::bytes(&message, encoding);
-                let (_, mut event) = decoder().decode(&delivery(body, None)).unwrap();
+                let (_, mut event) = decoder().alarm(&delivery(body, None)).unwrap();
                 event.body_hash = 0;
                 event
             };

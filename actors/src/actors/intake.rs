@@ -31,6 +31,17 @@ pub enum IntakeError {
     Store(#[from] StoreError),
 }
 
+/// What became of the events of one message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Committed.
+    pub accepted: u64,
+    /// Here before.
+    pub repeats: u64,
+    /// Could not be read, and are parked.
+    pub parked: u64,
+}
+
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub struct IntakeFigures {
@@ -142,20 +153,66 @@ impl Intake {
         }
     }
 
-    /// What a delivery becomes: an event that is taken in, or a parked message.
-    fn read(&self, delivery: &Delivery, crashes: u32, now: Timestamp) -> Change {
+    /// Takes what a foreign system sent, read already; what could not be read is parked, since its
+    /// sender would only drop it. Ok means committed, all of it.
+    ///
+    /// # Errors
+    /// The service is stopping, or the store did not take all of it: to be sent again.
+    pub async fn accept_read(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        read: Vec<Result<(Identity, AlarmEvent), Malformed>>,
+    ) -> Result<Accepted, IntakeError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(IntakeError::Closed);
+        }
+        let now = self.outside.clock.now().wall;
+        let mut due = HashSet::new();
+        let mut count = Accepted::default();
+        for applied in self.apply_each(self.sets(&delivery, read, now)).await {
+            for one in applied? {
+                let counter = match &one {
+                    Applied::TakenIn(taken) if taken.repeat => &mut count.repeats,
+                    Applied::TakenIn(_) => &mut count.accepted,
+                    _ => &mut count.parked,
+                };
+                *counter += 1;
+                self.note(&one, &mut due);
+            }
+        }
+        self.wake(due);
+        Ok(count)
+    }
+
+    /// What a delivery becomes: events that are taken in, and parked messages.
+    fn read(&self, delivery: &Delivery, crashes: u32, now: Timestamp) -> Vec<ChangeSet> {
         let read = if crashes >= CRASHES_MAX {
-            Err(Malformed {
-                field: None,
-                reason: format!("the service died {crashes} times while reading it"),
-            })
+            let reason = format!("the service died {crashes} times while reading it");
+            vec![Err(Malformed { field: None, reason })]
         } else {
             self.decode.decode(delivery)
         };
-        match read {
-            Ok((identity, event)) => self.take_in(identity, event),
-            Err(malformed) => self.park(delivery, malformed, now),
+        self.sets(delivery, read, now)
+    }
+
+    /// One set for the events, and one for each message that is parked.
+    fn sets(
+        &self,
+        delivery: &Delivery,
+        read: Vec<Result<(Identity, AlarmEvent), Malformed>>,
+        now: Timestamp,
+    ) -> Vec<ChangeSet> {
+        let (mut events, mut sets) = (Vec::new(), Vec::new());
+        for one in read {
+            match one {
+                Ok((identity, event)) => events.push(self.take_in(identity, event)),
+                Err(malformed) => sets.push(self.park(delivery, malformed, now).into()),
+            }
         }
+        if !events.is_empty() {
+            sets.push(ChangeSet(events));
+        }
+        sets
     }
 
     fn park(&self, delivery: &Delivery, why: Malformed, now: Timestamp) -> Change {
@@ -182,31 +239,45 @@ impl Intake {
             let now = self.outside.clock.now().wall;
             let hashes: Vec<_> = part.iter().map(|delivery| digest_16(&delivery.body)).collect();
             let crashes = self.tripwire.open(&hashes);
-            let sets = part
+            let read: Vec<Vec<ChangeSet>> = part
                 .iter()
                 .zip(crashes)
-                .map(|(delivery, crashes)| self.read(delivery, crashes, now).into())
+                .map(|(delivery, crashes)| self.read(delivery, crashes, now))
                 .collect();
-            let applied = self.apply_each(sets).await;
+            let of_each: Vec<usize> = read.iter().map(Vec::len).collect();
+            let mut applied =
+                self.apply_each(read.into_iter().flatten().collect()).await.into_iter();
             self.tripwire.close(&hashes);
             let mut due = HashSet::new();
-            for result in applied {
-                verdicts.push(match result {
-                    Ok(applied) => {
-                        applied.iter().for_each(|one| {
-                            self.note(one, &mut due);
-                        });
-                        Verdict::Settled
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "a delivery was given back");
-                        Verdict::GiveBack
-                    }
-                });
+            for sets in of_each {
+                verdicts.push(self.judge(applied.by_ref().take(sets), &mut due));
             }
             self.wake(due);
         }
         verdicts
+    }
+}
+
+impl Intake {
+    /// A delivery is settled once all of it is stored; what comes again is known by its identity.
+    fn judge(
+        &self,
+        applied: impl Iterator<Item = Result<Vec<Applied>, StoreError>>,
+        due: &mut HashSet<BackendId>,
+    ) -> Verdict {
+        let mut verdict = Verdict::Settled;
+        for result in applied {
+            match result {
+                Ok(applied) => applied.iter().for_each(|one| {
+                    self.note(one, due);
+                }),
+                Err(error) => {
+                    tracing::warn!(%error, "a delivery was given back");
+                    verdict = Verdict::GiveBack;
+                }
+            }
+        }
+        verdict
     }
 }
 

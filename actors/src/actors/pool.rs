@@ -182,13 +182,17 @@ impl Pool {
     fn keep(&self, grant: Grant, ctx: &mut Context<Self>) {
         let kept = self.outside.store.apply(Change::KeepLock(self.row(&grant)).into());
         ctx.spawn(kept.into_actor(self).map(move |kept, pool, ctx| {
-            let held = pool.locks.held(grant.guid, pool.now()).cloned();
-            match (kept, held) {
+            let (held, told_later) = pool.locks.still(&grant, pool.now());
+            match (kept, held.cloned()) {
                 (Ok(_), Some(grant)) => pool.answer(grant.guid, &Ok(grant)),
+                (_, None) if told_later => {}
                 (Ok(_), None) => pool.answer(grant.guid, &Err(NoClient::TimedOut)),
-                (Err(error), _) => {
+                (Err(error), held) => {
                     tracing::warn!(%error, guid = %grant.guid, "a lock was not kept");
                     pool.answer(grant.guid, &Err(NoClient::NotKept));
+                    if held.is_none() {
+                        return;
+                    }
                     let freed = |locks: &mut Locks, now, waits: Waits<'_>| {
                         locks.release(grant.guid, now, waits)
                     };

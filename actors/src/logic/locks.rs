@@ -223,6 +223,15 @@ impl Locks {
         self.held_now().find(|grant| grant.guid == guid && grant.expires > now)
     }
 
+    /// A grant as it is now, if it was not given back or has ended meanwhile; and whether whoever wished
+    /// under its name is to be told something else later: it waits again, or was granted another.
+    pub fn still(&self, grant: &Grant, now: Mono) -> (Option<&Grant>, bool) {
+        let held = self.held(grant.guid, now);
+        let same = held.filter(|held| held.fence == grant.fence);
+        let waits = self.waiters.iter().any(|waiter| waiter.guid == grant.guid);
+        (same, held.is_some() && same.is_none() || waits)
+    }
+
     /// The lock of a client, whoever holds it.
     pub fn of(&self, client: ClientNumber) -> Option<&Grant> {
         let place = usize::try_from(client.0).unwrap_or(0).checked_sub(1)?;

@@ -60,8 +60,9 @@ pub struct Later {
 
 /// Reads a delivery. The wire's formats live in one module of the root package.
 pub trait Decode: Send + Sync {
-    /// The event in it and its identity; or what is wrong with it.
-    fn decode(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed>;
+    /// The events in it, each with its identity; or what is wrong with one. A foreign source may say
+    /// several in one message, or nothing that is an alarm.
+    fn decode(&self, delivery: &Delivery) -> Vec<Result<(Identity, AlarmEvent), Malformed>>;
     /// The command in it; or what is wrong with it, and who can be told.
     fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>>;
     /// The later answer in it; or what is wrong with it.

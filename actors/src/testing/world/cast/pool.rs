@@ -270,11 +270,13 @@ impl World {
             if w.service.pools != me {
                 return;
             }
-            let held = w.service.pool.locks.held(grant.guid, w.mono()).cloned();
-            if kept.is_ok() {
-                return w.pool_answer(grant.guid, held);
+            let (held, told_later) = w.service.pool.locks.still(&grant, w.mono());
+            match (kept, held.cloned()) {
+                (Ok(_), held @ Some(_)) => return w.pool_answer(grant.guid, held),
+                (_, None) if told_later => return,
+                (_, None) => return w.pool_answer(grant.guid, None),
+                (Err(_), Some(_)) => w.pool_answer(grant.guid, None),
             }
-            w.pool_answer(grant.guid, None);
             w.watch_release(grant.guid);
             let outcomes = w.pool_step(|locks, now, waits| locks.release(grant.guid, now, waits));
             w.pool_perform(outcomes);

@@ -1,0 +1,53 @@
+//! Foreign alarm systems over HTTP (CONTRACT 1.3, 2): `[[source]]` says how each is believed and read.
+
+use super::Face;
+use super::problem::Problem;
+use actix_web::{HttpRequest, HttpResponse, post, web};
+use serde_json::json;
+use ticketgate_actors::ports::Delivery;
+use uuid::Uuid;
+
+/// Where they speak.
+pub(super) const PREFIX: &str = "/webhooks/";
+
+/// 202 means: committed, each alarm as an event or parked. Whoever hears 503 sends it again; a body
+/// that nobody could read is refused, since it would be the same tomorrow.
+#[post("/webhooks/{source}")]
+pub(super) async fn webhook(
+    face: web::Data<Face>,
+    path: web::Path<String>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let name = path.into_inner();
+    let source = face.sources.iter().find(|source| source.name == name);
+    let source = source.ok_or_else(|| Problem::not_found("no [[source]] is called so"))?;
+    let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
+    if !source.trust().believes(header, &body) {
+        return Err(Problem::unauthorised("this is not the source's secret"));
+    }
+    let text = |name: &str| {
+        request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let delivery = Delivery {
+        inlet: format!("{PREFIX}{name}").into(),
+        body,
+        content_type: text("content-type"),
+        message_id: None,
+        // CloudEvents' HTTP binding.
+        cloudevents_id: text("ce-id"),
+        cloudevents_source: text("ce-source"),
+        reply_to: None,
+        correlation_id: None,
+        dead_lettered: None,
+    };
+    let outside = &face.cast.outside;
+    let fresh = || -> Uuid { outside.ids.uuid(outside.clock.now().wall) };
+    let read = source
+        .read(&delivery, &face.known_backends, Some(fresh))
+        .map_err(|malformed| Problem::invalid(malformed.reason))?;
+    let count = face.cast.intake.accept_read(delivery, read).await?;
+    Ok(HttpResponse::Accepted().json(json!({
+        "accepted": count.accepted, "repeats": count.repeats, "parked": count.parked,
+    })))
+}
