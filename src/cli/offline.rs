@@ -3,6 +3,7 @@
 use crate::backends::{self, Finding};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
+use crate::sources;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use std::path::Path;
@@ -49,19 +50,25 @@ pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
 /// Lists presets, or prints one.
 pub fn presets(name: Option<&str>) -> anyhow::Result<bool> {
     let Some(name) = name else {
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_header(["preset", "for"]);
         for name in backends::preset_names() {
-            println!("{name}");
+            table.add_row([name, "[[backend]]"]);
         }
+        for name in sources::preset_names() {
+            table.add_row([name, "[[source]]"]);
+        }
+        println!("{table}");
         return Ok(true);
     };
-    match backends::preset(name) {
+    match backends::preset(name).or_else(|| sources::preset(name)) {
         Some(text) => {
             print!("{text}");
             Ok(true)
         }
         None => anyhow::bail!(
             "no preset is called {name:?}; there are: {}",
-            backends::preset_names().collect::<Vec<_>>().join(", ")
+            backends::preset_names().chain(sources::preset_names()).collect::<Vec<_>>().join(", ")
         ),
     }
 }

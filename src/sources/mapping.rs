@@ -133,8 +133,9 @@ impl Mapping {
                 list.try_iter().map_err(|_| whole("each: no list".to_owned()))?.collect()
             }
         };
-        let mapped =
-            items.into_iter().map(|item| self.one(&context! { body => body.clone(), item => item }));
+        let mapped = items
+            .into_iter()
+            .map(|item| self.one(&context! { body => body.clone(), item => item }));
         Ok(mapped.filter_map(Result::transpose).collect())
     }
 

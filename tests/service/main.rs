@@ -5,8 +5,8 @@
 //! subscribers are Python programs over pika (`tests/pika`), so that nothing here can agree with
 //! itself about a format. Work is waited for by looking until it is there; no time is asserted.
 //!
-//! Needs Debian's `rabbitmq-server`, `python3-pika` and `python3-msgpack`
-//! (`scripts/install-test-needs`).
+//! Needs Debian's `rabbitmq-server`, `python3-pika`, `python3-msgpack`, `prometheus-alertmanager`
+//! and `syslog-ng` (`scripts/install-test-needs`).
 
 mod alarms;
 mod clients;
@@ -17,6 +17,7 @@ mod dice;
 mod exactly_once;
 mod face;
 mod forced;
+mod foreign;
 mod later;
 mod locked_out;
 mod locks;
