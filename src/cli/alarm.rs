@@ -1,9 +1,10 @@
 //! `ticketgate alarm`: what an alarm system would send, by hand.
 
 use super::remote::{Ask, At, map, pair};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
 use ticketgate_actors::ports::Clock;
+use uuid::Uuid;
 
 /// What to do with alarms.
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,12 @@ pub enum AlarmCommand {
         /// The alarm's id
         id: String,
     },
+    /// Say that it belongs to a ticket, whoever made that
+    Link(Link),
+    /// Take it off its ticket: policy decides anew
+    Unlink(Decision),
+    /// No ticket for this occurrence
+    NoTicket(Decision),
     /// List alarms, newest first
     List {
         /// Only of this source
@@ -38,6 +45,56 @@ pub enum AlarmCommand {
         #[arg(long)]
         limit: Option<u32>,
     },
+}
+
+/// A decision about an alarm.
+#[derive(Debug, Args)]
+pub struct Decision {
+    /// The alarm's source
+    source: String,
+    /// The alarm's id
+    id: String,
+    /// Why
+    #[arg(long)]
+    reason: String,
+}
+
+/// Which ticket.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("ticket").required(true).args(["key", "backend_id"]))]
+pub struct Link {
+    #[command(flatten)]
+    about: Decision,
+    /// Our key of the ticket
+    #[arg(long)]
+    key: Option<Uuid>,
+    /// Or the backend's id of it
+    #[arg(long, requires = "backend")]
+    backend_id: Option<String>,
+    /// In that backend
+    #[arg(long, requires = "backend_id")]
+    backend: Option<String>,
+    /// incident, change or problem, if nobody here knows the ticket
+    #[arg(long)]
+    kind: Option<String>,
+}
+
+impl Link {
+    fn body(self) -> (Decision, Value) {
+        let mut body = Map::new();
+        for (name, value) in [
+            ("key", self.key.map(|key| key.to_string())),
+            ("backend_id", self.backend_id),
+            ("backend", self.backend),
+            ("kind", self.kind),
+        ] {
+            if let Some(value) = value {
+                body.insert(name.to_owned(), value.into());
+            }
+        }
+        body.insert("reason".to_owned(), self.about.reason.clone().into());
+        (self.about, body.into())
+    }
 }
 
 /// A new alarm.
@@ -142,6 +199,16 @@ pub async fn run(at: At, command: AlarmCommand) -> anyhow::Result<bool> {
                 .with("limit", limit);
             return at.list(ask, COLUMNS).await;
         }
+        AlarmCommand::Link(link) => {
+            let (about, body) = link.body();
+            return decide(&at, &about, "link", body).await;
+        }
+        AlarmCommand::Unlink(about) => {
+            return decide(&at, &about, "unlink", json!({ "reason": about.reason })).await;
+        }
+        AlarmCommand::NoTicket(about) => {
+            return decide(&at, &about, "no-ticket", json!({ "reason": about.reason })).await;
+        }
         AlarmCommand::Raise(New { source, id, object, raised_at, details }) => {
             let raised_at = raised_at.unwrap_or_else(now);
             let mut event = Map::new();
@@ -172,6 +239,11 @@ pub async fn run(at: At, command: AlarmCommand) -> anyhow::Result<bool> {
     };
     let answer = at.api(Ask::post(["alarms"], event.into())).await?;
     at.show(&answer, |_| "accepted".to_owned())
+}
+
+async fn decide(at: &At, about: &Decision, verb: &str, body: Value) -> anyhow::Result<bool> {
+    let answer = at.api(Ask::post(["alarms", &about.source, &about.id, verb], body)).await?;
+    at.show(&answer, |alarm| alarm["reason"].as_str().unwrap_or("done").to_owned())
 }
 
 const COLUMNS: &[(&str, &str)] = &[

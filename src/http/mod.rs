@@ -5,6 +5,7 @@
 
 mod actions;
 mod alarms;
+mod by_hand;
 mod callbacks;
 mod clients;
 mod commands;
@@ -106,6 +107,9 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(alarms::list)
                 .service(explain::explain)
                 .service(alarms::show)
+                .service(by_hand::link)
+                .service(by_hand::unlink)
+                .service(by_hand::no_ticket)
                 .service(lists::tickets)
                 .service(lists::ticket)
                 .service(lists::requests)

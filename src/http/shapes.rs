@@ -42,6 +42,7 @@ pub fn alarm(alarm: &Alarm) -> Value {
         ("kind", json!(alarm.kind)),
         ("ticket", json!(alarm.ticket)),
         ("request", json!(alarm.request)),
+        ("no_ticket", json!(alarm.no_ticket)),
         ("wanted_version", json!(alarm.wanted_version)),
         ("settled_version", json!(alarm.settled_version)),
         ("due_at", time(alarm.due_at)),

@@ -9,6 +9,7 @@
 //! and `syslog-ng` (`scripts/install-test-needs`).
 
 mod alarms;
+mod by_hand;
 mod clients;
 mod command_line;
 mod commands;

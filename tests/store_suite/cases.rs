@@ -6,7 +6,7 @@ use std::time::Duration;
 use ticketgate_actors::changes::{Applied, Change, Decision, End, Refusal};
 use ticketgate_actors::logic::occurrence::{Absorbed, absorb};
 use ticketgate_actors::model::{
-    AlarmState, ClientNumber, CorrelationKey, EventName, Fence, Op, State, Timestamp,
+    AlarmState, ClientNumber, CorrelationKey, EventName, Fence, Fields, Op, State, Timestamp,
 };
 use ticketgate_actors::ports::{AlarmFilter, Page, RequestFilter, StoreError};
 use ticketgate_actors::testing::alarm_event;
@@ -77,7 +77,8 @@ pub async fn a_second_level_made_request_is_refused_and_its_neighbours_are_not(w
     let first = world.accepted("a").await;
     world.apply(raise("b")).await;
     let before = world.alarm("b").await;
-    let second = world.decide("b", world.write(Op::Update, first.ticket)).await;
+    let again = Decision::CreateAgain { ticket: first.ticket, fields: Fields::new() };
+    let second = world.decide("b", again).await;
     let answers = world
         .apply_each(vec![
             vec![raise("left")],

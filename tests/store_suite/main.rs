@@ -4,6 +4,7 @@
 //! `differential` holds the store in memory against SQLite, over random change sets.
 //! Another store joins with one line at the end of this file.
 
+mod by_hand_cases;
 mod cases;
 mod command_cases;
 mod differential;
@@ -57,6 +58,11 @@ macro_rules! every_case {
             later_cases: an_answer_by_the_tickets_key_alone_is_not_given_to_another_request,
             later_cases: a_full_backend_admits_creates_first_and_then_nothing,
             later_cases: a_duplicate_is_reported_once_and_watched_for_a_while,
+            by_hand_cases: a_linked_alarm_is_taken_care_of_and_speaks_to_its_ticket_later,
+            by_hand_cases: an_alarm_that_is_unlinked_is_due_again_under_another_key,
+            by_hand_cases: no_ticket_holds_for_this_occurrence_and_for_no_other,
+            by_hand_cases: a_ticket_of_two_alarms_is_closed_with_the_last,
+            by_hand_cases: two_alarms_of_a_ticket_write_one_after_the_other,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
             list_cases: a_new_occurrence_is_due_with_the_ticket_of_the_one_before,
             list_cases: lists_run_newest_first_page_by_page,

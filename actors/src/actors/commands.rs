@@ -518,6 +518,9 @@ fn refused(refusal: Refusal) -> CommandError {
         | Refusal::StaleEpoch
         | Refusal::WrongState
         | Refusal::NoBackendId
+        | Refusal::NotLinked
+        | Refusal::UnderWay
+        | Refusal::Closed
         | Refusal::Astray
         | Refusal::Conflict => (Code::Busy, None),
     };

@@ -7,9 +7,9 @@
 
 use super::parked_bell::{self, Notice, ParkedBell};
 use super::{Dispatcher, Outside, Post, Wake};
-use crate::changes::{Applied, Change, ChangeSet, TakeIn};
+use crate::changes::{Applied, ByHand, Change, ChangeSet, TakeIn};
 use crate::logic::correlation::digest_16;
-use crate::model::{AlarmEvent, BackendId, Identity, Parked, Timestamp};
+use crate::model::{Alarm, AlarmEvent, BackendId, Identity, Parked, Timestamp};
 use crate::ports::{Decode, Delivery, Inlet, Malformed, Soon, StoreError, Tripwire, Verdict};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -112,6 +112,19 @@ impl Intake {
             me.wake(due);
             Ok(repeats)
         })
+    }
+
+    /// What a person decides about an alarm; gives the alarm as it is then.
+    ///
+    /// # Errors
+    /// The store refused it, or did not take it.
+    pub async fn by_hand(self: &Arc<Self>, it: ByHand) -> Result<Alarm, StoreError> {
+        let applied = self.outside.store.apply(Change::ByHand(Box::new(it)).into()).await?;
+        let Some(Applied::ByHand(alarm)) = applied.into_iter().next() else {
+            return Err(StoreError::Down("the store answered oddly".to_owned()));
+        };
+        self.wake(alarm.backend.iter().filter(|_| alarm.due_at.is_some()).cloned().collect());
+        Ok(*alarm)
     }
 
     fn take_in(&self, identity: Identity, event: AlarmEvent) -> Change {

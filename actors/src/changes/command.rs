@@ -109,7 +109,7 @@ pub(super) fn perform(
         Write::Create { backend, kind, alarm } => {
             (Op::Create, intake.create(tx, backend, *kind, alarm.as_ref())?)
         }
-        Write::Change(op, name) => (*op, intake.existing(tx, name)?),
+        Write::Change(op, name) => (*op, it.row().ticket(tx, name, context)?),
     };
     admission::check(tx, &it.admission, &ticket.backend, op)?;
     let mut request = intake.request(op, &ticket);
@@ -130,6 +130,75 @@ fn taken(tx: &mut dyn Tx, request: Request, ticket: Ticket, repeat: bool) -> Res
     Ok(Applied::Command(Box::new(CommandTaken { request, ticket, front, repeat })))
 }
 
+/// What names a ticket row that is not there yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// Our key.
+    pub ticket: TicketKey,
+    /// What is written into the backend to find it again.
+    pub correlation_key: CorrelationKey,
+    /// What it is made for.
+    pub origin: Origin,
+}
+
+impl Named {
+    /// The ticket of that name. One that somebody else made gets a row: whether it exists, its
+    /// backend will say.
+    pub(super) fn ticket(
+        &self,
+        tx: &mut dyn Tx,
+        name: &TicketName,
+        context: Context<'_>,
+    ) -> Result<Ticket, Halt> {
+        match name {
+            TicketName::Key(key) => {
+                let ticket = tx.ticket(*key)?.ok_or(Refusal::NotFound)?;
+                if ticket.backend_id.is_none() && tx.first_open_request(*key)?.is_none() {
+                    return Err(Refusal::NeverMade.into());
+                }
+                Ok(ticket)
+            }
+            TicketName::Theirs(backend, backend_id, kind) => {
+                if let Some(ticket) = tx.ticket_by_backend_id(backend, backend_id)? {
+                    return Ok(ticket);
+                }
+                let theirs = Some(backend_id.clone());
+                let ticket =
+                    self.new_ticket(backend, *kind, theirs, context.now.wall, context.node);
+                tx.put_ticket(&ticket)?;
+                Ok(ticket)
+            }
+        }
+    }
+
+    fn new_ticket(
+        &self,
+        backend: &BackendId,
+        kind: Kind,
+        backend_id: Option<String>,
+        now: Timestamp,
+        node: &str,
+    ) -> Ticket {
+        let (place, key) = ((backend.clone(), kind), self.correlation_key.clone());
+        let mut ticket = Ticket::pending(self.ticket, place, key, self.origin.clone(), node, now);
+        if backend_id.is_some() {
+            ticket.status = TicketStatus::Acknowledged;
+            ticket.adopted = true;
+        }
+        Ticket { backend_id, ..ticket }
+    }
+}
+
+impl TakeCommand {
+    fn row(&self) -> Named {
+        Named {
+            ticket: self.ticket,
+            correlation_key: self.correlation_key.clone(),
+            origin: Origin::Command { id: self.id.to_string() },
+        }
+    }
+}
+
 struct Intake<'a> {
     it: &'a TakeCommand,
     now: Timestamp,
@@ -144,7 +213,7 @@ impl Intake<'_> {
         kind: Kind,
         alarm: Option<&AlarmRef>,
     ) -> Result<Ticket, Halt> {
-        let ticket = self.row(backend, kind, None);
+        let ticket = self.it.row().new_ticket(backend, kind, None, self.now, self.node);
         if let Some(alarm) = alarm {
             self.link(tx, alarm, ticket.key)?;
         }
@@ -164,48 +233,11 @@ impl Intake<'_> {
         {
             return Err(Refusal::HasTicket.into());
         }
-        row.ticket = Some(ticket);
-        row.tickets_made += 1;
-        row.wanted_version += 1;
-        row.settled_version = row.wanted_version;
-        row.due_at = None;
+        row.take_care_of(Some(ticket));
         row.reason = Some(format!("a ticket was asked for by command {}", self.it.id));
         row.story.add(self.now, format!("ticket {ticket} asked for by command {}", self.it.id));
         tx.put_alarm(&row)?;
         Ok(())
-    }
-
-    fn existing(&self, tx: &mut dyn Tx, name: &TicketName) -> Result<Ticket, Halt> {
-        match name {
-            TicketName::Key(key) => {
-                let ticket = tx.ticket(*key)?.ok_or(Refusal::NotFound)?;
-                if ticket.backend_id.is_none() && tx.first_open_request(*key)?.is_none() {
-                    return Err(Refusal::NeverMade.into());
-                }
-                Ok(ticket)
-            }
-            TicketName::Theirs(backend, backend_id, kind) => {
-                if let Some(ticket) = tx.ticket_by_backend_id(backend, backend_id)? {
-                    return Ok(ticket);
-                }
-                // A ticket that somebody else made: whether it exists, its backend will say.
-                let ticket = self.row(backend, *kind, Some(backend_id.clone()));
-                tx.put_ticket(&ticket)?;
-                Ok(ticket)
-            }
-        }
-    }
-
-    fn row(&self, backend: &BackendId, kind: Kind, backend_id: Option<String>) -> Ticket {
-        let it = self.it;
-        let origin = Origin::Command { id: it.id.to_string() };
-        let (place, key) = ((backend.clone(), kind), it.correlation_key.clone());
-        let mut ticket = Ticket::pending(it.ticket, place, key, origin, self.node, self.now);
-        if backend_id.is_some() {
-            ticket.status = TicketStatus::Acknowledged;
-            ticket.adopted = true;
-        }
-        Ticket { backend_id, ..ticket }
     }
 
     fn request(&self, op: Op, ticket: &Ticket) -> Request {

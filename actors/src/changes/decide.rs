@@ -11,6 +11,10 @@ use crate::model::{
     TicketStatus, Timestamp,
 };
 use crate::ports::Tx;
+use std::time::Duration;
+
+/// A flow whose ticket another alarm writes to looks again after this span.
+const OTHERS_AGAIN: Duration = Duration::from_secs(1);
 
 /// The lock that a flow holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +155,16 @@ fn backend_of(alarm: &Alarm) -> BackendId {
     alarm.backend.clone().expect("a flow runs only for a routed alarm")
 }
 
+/// Is there another alarm of that ticket that is so?
+fn others(
+    tx: &mut dyn Tx,
+    ticket: TicketKey,
+    than: &Alarm,
+    so: fn(&Alarm) -> bool,
+) -> Result<bool, Halt> {
+    Ok(tx.alarms_of(ticket)?.iter().any(|other| other.at.alarm != than.at.alarm && so(other)))
+}
+
 struct Journal<'a> {
     it: &'a Decide,
     now: Timestamp,
@@ -170,6 +184,20 @@ impl Journal<'_> {
             }
             Decision::Later(due_at) => {
                 self.look_again(&mut alarm, *due_at);
+                None
+            }
+            // One request at a time for all alarms of a ticket (T1).
+            Decision::Write { ticket, .. } if others(tx, *ticket, &alarm, Alarm::asks)? => {
+                self.look_again(&mut alarm, self.now.plus(OTHERS_AGAIN));
+                None
+            }
+            Decision::Write { op: Op::Close, ticket, .. }
+                if others(tx, *ticket, &alarm, |other| other.active)? =>
+            {
+                let why = "cleared; its ticket has other alarms that are not";
+                alarm.settled_version = it.version;
+                alarm.reason = Some(why.to_owned());
+                alarm.story.add_because(self.now, "nothing to do", why);
                 None
             }
             Decision::TakeOver { ticket, or_at, .. } if at_work(tx, *ticket)? => {

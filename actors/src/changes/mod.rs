@@ -5,6 +5,7 @@
 //! Nothing here calls out, waits or logs; ids and times are arguments.
 
 mod admission;
+mod by_hand;
 mod command;
 mod conclude;
 mod decide;
@@ -17,7 +18,8 @@ mod take_in;
 mod watch;
 
 pub use admission::Admission;
-pub use command::{CommandTaken, Guard, TakeCommand, Write};
+pub use by_hand::{ByHand, Wanted};
+pub use command::{CommandTaken, Guard, Named, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
 pub use intend::{Intend, Level};
@@ -71,6 +73,8 @@ pub enum Change {
     },
     /// A person ends a doubt.
     Settle(Box<Settle>),
+    /// A person decides about an alarm.
+    ByHand(Box<ByHand>),
     /// A block of fences for the pool's grants.
     TakeFences(u64),
     /// Nothing of an older fence is accepted from this client any more.
@@ -140,6 +144,8 @@ pub enum Applied {
         /// Events were stored.
         events: bool,
     },
+    /// Of [`Change::ByHand`]: the alarm as it is now.
+    ByHand(Box<Alarm>),
     /// Of [`Change::TakeLane`].
     LaneTaken(Epoch, Option<Pause>),
     /// Of [`Change::TakeFences`]: the first of the block.
@@ -177,6 +183,15 @@ pub enum Refusal {
     /// The alarm has a ticket that is not closed.
     #[error("the alarm has a ticket already")]
     HasTicket,
+    /// The alarm has no ticket to be taken off.
+    #[error("the alarm has no ticket")]
+    NotLinked,
+    /// A request of the alarm has not ended.
+    #[error("a request of the alarm is under way: wait for its end")]
+    UnderWay,
+    /// The ticket is closed.
+    #[error("the ticket is closed")]
+    Closed,
     /// The ticket's create has ended without a ticket.
     #[error("the ticket was never made at the backend")]
     NeverMade,
@@ -255,6 +270,7 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         Change::PauseLane(backend, epoch, pause) => lane::pause(tx, backend, *epoch, pause),
         Change::ResumeLane { backend, who, reason } => lane::resume(tx, backend, who, reason, now),
         Change::Settle(it) => settle::perform(tx, it, now),
+        Change::ByHand(it) => by_hand::perform(tx, it, context),
         Change::TakeFences(count) => Ok(Applied::Fences(tx.take_fences(*count)?)),
         Change::RaiseBarrier(client, to) => {
             if !mutant!(NoBarrier) {

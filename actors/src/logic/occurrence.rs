@@ -86,6 +86,7 @@ fn open(
         kind: routing.kind,
         ticket: None,
         request: None,
+        no_ticket: false,
         due_at,
         tickets_made: 0,
         reason: Some(reason),
@@ -105,6 +106,7 @@ fn change(
     let was_active = alarm.active;
     // Cleared, and nothing to be done about it: no ticket was made, none is wanted any more.
     let over = !was_active && alarm.ticket.is_none() && !alarm.unsettled();
+    let unwanted = alarm.no_ticket;
     alarm.active = event.state != AlarmState::Cleared;
     let details = level_after(&alarm.details, event);
     let differs = alarm.active != was_active || says_otherwise(&alarm.details, &details);
@@ -123,9 +125,10 @@ fn change(
         return;
     }
     alarm.wanted_version += 1;
-    if alarm.backend.is_none() || over {
+    if alarm.backend.is_none() || over || unwanted {
         alarm.settled_version = alarm.wanted_version;
-        alarm.story.add_because(now, event.state.as_str(), &routing.reason);
+        let why = if unwanted { "a person wants no ticket for it" } else { &routing.reason };
+        alarm.story.add_because(now, event.state.as_str(), why);
         return;
     }
     alarm.story.add(now, event.state.as_str());

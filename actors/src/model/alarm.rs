@@ -183,6 +183,9 @@ pub struct Alarm {
     pub ticket: Option<TicketKey>,
     /// The un-ended request made for this level.
     pub request: Option<RequestId>,
+    /// A person wants no ticket for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_ticket: bool,
     /// When a flow should look at it; none: nothing to do.
     pub due_at: Option<Timestamp>,
     /// Number of tickets that this occurrence has been given (part of the correlation key).
@@ -198,6 +201,22 @@ pub struct Alarm {
 }
 
 impl Alarm {
+    /// A request for its level is under way.
+    pub fn asks(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// Gives it another ticket, or none. Its level as it is now counts as taken care of; a flow that
+    /// has read it before decides again, since its version has moved.
+    pub fn take_care_of(&mut self, ticket: Option<TicketKey>) {
+        self.ticket = ticket;
+        self.tickets_made += u32::from(ticket.is_some());
+        self.no_ticket = false;
+        self.wanted_version += 1;
+        self.settled_version = self.wanted_version;
+        self.due_at = None;
+    }
+
     /// Is there a difference that makes work?
     pub fn unsettled(&self) -> bool {
         self.wanted_version > self.settled_version

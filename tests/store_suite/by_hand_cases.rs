@@ -1,0 +1,128 @@
+//! What a person decides about an alarm, and tickets with several alarms (rules T1, T2).
+
+use crate::cases::refused;
+use crate::world::{Answer, World, alarm_ref, later, noc, raise, take_in};
+use ticketgate_actors::changes::{
+    Applied, ByHand, Change, Decide, Decision, Named, Refusal, Wanted,
+};
+use ticketgate_actors::model::{
+    Alarm, AlarmState, CorrelationKey, Kind, Op, Origin, TicketKey, TicketName,
+};
+
+async fn try_decide(world: &World, id: &str, wanted: Wanted) -> Answer {
+    let key = world.ticket_key();
+    let row = Named {
+        ticket: key,
+        correlation_key: CorrelationKey(format!("tg-{key}")),
+        origin: Origin::Command { id: key.to_string() },
+    };
+    let (who, reason) = ("ann".to_owned(), "I know better".to_owned());
+    let it = ByHand { alarm: alarm_ref(id), wanted, row, who, reason };
+    world.try_apply(Change::ByHand(Box::new(it))).await
+}
+
+async fn by_hand(world: &World, id: &str, wanted: Wanted) -> Alarm {
+    match try_decide(world, id, wanted).await.unwrap().pop().unwrap() {
+        Applied::ByHand(alarm) => *alarm,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn is_due(world: &World, id: &str) -> bool {
+    let due = world.reads.due_alarms(noc(), world.now(), false, 100).await.unwrap();
+    due.iter().any(|due| due.alarm.at.alarm == alarm_ref(id))
+}
+
+fn theirs(id: &str) -> Wanted {
+    Wanted::Link(TicketName::Theirs(noc(), id.to_owned(), Kind::Incident))
+}
+
+pub async fn a_linked_alarm_is_taken_care_of_and_speaks_to_its_ticket_later(world: &mut World) {
+    world.apply(raise("a")).await;
+    let read = world.decide("a", world.create("tg-1")).await;
+    let linked = by_hand(world, "a", theirs("INC7")).await;
+    assert!(!linked.unsettled() && !is_due(world, "a").await);
+    let ticket = world.reads.ticket(linked.ticket.unwrap()).await.unwrap().unwrap();
+    assert_eq!((ticket.backend_id.as_deref(), ticket.adopted), (Some("INC7"), true));
+    // A flow that had read it before makes no ticket.
+    let stale = world.try_apply(Change::Decide(Box::new(read))).await;
+    assert_eq!(stale, refused(Refusal::StaleVersion));
+    world.apply(take_in("news", later("a", AlarmState::Updated, 1))).await;
+    assert!(is_due(world, "a").await);
+    let update = world.decided("a", world.write(Op::Update, ticket.key)).await;
+    assert_eq!(update.ticket, ticket.key);
+    // While that is under way, nobody moves the alarm.
+    assert_eq!(try_decide(world, "a", Wanted::Unlink).await, refused(Refusal::UnderWay));
+}
+
+pub async fn an_alarm_that_is_unlinked_is_due_again_under_another_key(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    let free = by_hand(world, "a", Wanted::Unlink).await;
+    assert_eq!((free.ticket, free.tickets_made), (None, 1));
+    assert!(is_due(world, "a").await);
+    assert_eq!(try_decide(world, "a", Wanted::Unlink).await, refused(Refusal::NotLinked));
+    // And back again, by our key.
+    let back = by_hand(world, "a", Wanted::Link(TicketName::Key(made.ticket))).await;
+    assert_eq!((back.ticket, back.tickets_made), (Some(made.ticket), 2));
+    let nowhere = Wanted::Link(TicketName::Key(TicketKey(uuid::Uuid::from_u128(9))));
+    assert_eq!(try_decide(world, "a", nowhere).await, refused(Refusal::NotFound));
+    assert_eq!(try_decide(world, "z", theirs("INC1")).await, refused(Refusal::UnknownAlarm));
+}
+
+pub async fn no_ticket_holds_for_this_occurrence_and_for_no_other(world: &mut World) {
+    world.apply(raise("a")).await;
+    let left = by_hand(world, "a", Wanted::NoTicket).await;
+    assert!(left.no_ticket && left.reason.is_some_and(|why| why.contains("I know better")));
+    world.apply(take_in("news", later("a", AlarmState::Updated, 1))).await;
+    world.apply(take_in("end", later("a", AlarmState::Cleared, 2))).await;
+    assert!(!is_due(world, "a").await);
+    let mut again = later("a", AlarmState::Raised, 9);
+    again.details.raised_at = again.changed_at.unwrap();
+    world.apply(take_in("again", again)).await;
+    assert!(is_due(world, "a").await && !world.alarm("a").await.no_ticket);
+}
+
+pub async fn a_ticket_of_two_alarms_is_closed_with_the_last(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    world.apply(raise("b")).await;
+    by_hand(world, "b", Wanted::Link(TicketName::Key(made.ticket))).await;
+    world.apply(take_in("a ends", later("a", AlarmState::Cleared, 5))).await;
+    let close: Decide = world.decide("a", world.write(Op::Close, made.ticket)).await;
+    match world.apply(Change::Decide(Box::new(close))).await {
+        Applied::Decided { request: None, .. } => {}
+        other => panic!("{other:?}"),
+    }
+    let first = world.alarm("a").await;
+    assert!(!first.unsettled() && first.reason.is_some_and(|why| why.contains("other alarms")));
+    world.apply(take_in("b ends", later("b", AlarmState::Cleared, 6))).await;
+    let close = world.decided("b", world.write(Op::Close, made.ticket)).await;
+    assert_eq!(close.op, Op::Close);
+}
+
+pub async fn two_alarms_of_a_ticket_write_one_after_the_other(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    world.apply(raise("b")).await;
+    by_hand(world, "b", Wanted::Link(TicketName::Key(made.ticket))).await;
+    for id in ["a", "b"] {
+        world.apply(take_in(&format!("{id} says"), later(id, AlarmState::Updated, 5))).await;
+    }
+    world.decided("a", world.write(Op::Update, made.ticket)).await;
+    let second = world.decide(
+        "b",
+        Decision::Write {
+            op: Op::Update,
+            ticket: made.ticket,
+            fields: ticketgate_actors::model::Fields::new(),
+        },
+    );
+    let second = second.await;
+    match world.apply(Change::Decide(Box::new(second))).await {
+        Applied::Decided { request: None, .. } => {}
+        other => panic!("{other:?}"),
+    }
+    let waits = world.alarm("b").await;
+    assert!(waits.unsettled() && waits.due_at.is_some_and(|at| at > world.now()));
+}
