@@ -4,6 +4,7 @@ mod alarm;
 mod explain;
 mod follow;
 mod heartbeat;
+mod import;
 mod offline;
 mod people;
 mod remote;

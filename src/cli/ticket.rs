@@ -1,8 +1,10 @@
 //! `ticketgate ticket`: the commands of automation scripts, by hand.
 
+use super::import;
 use super::remote::{Answer, Ask, At, cell, map, pair, span, table};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -28,6 +30,19 @@ pub enum TicketCommand {
         alarm_id: Option<String>,
         #[command(flatten)]
         write: Write,
+    },
+    /// Bring along open tickets of an old system, so that repeated alarms find them
+    Import {
+        /// A CSV file whose head names the columns source, alarm_id, backend, backend_id, status, and
+        /// perhaps kind
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Only say what would become of each
+        #[arg(long)]
+        dry_run: bool,
+        /// Why
+        #[arg(long, default_value = "taken over from the system before")]
+        reason: String,
     },
     /// Set fields of a ticket
     Update {
@@ -164,6 +179,9 @@ pub async fn run(at: At, ticket: TicketCommand) -> anyhow::Result<bool> {
                 .with("status", status)
                 .with("limit", limit);
             return at.list(ask, COLUMNS).await;
+        }
+        TicketCommand::Import { file, dry_run, reason } => {
+            return import::run(&at, &file, dry_run, &reason).await;
         }
         TicketCommand::Create { backend, kind, fields, alarm_source, alarm_id, write } => {
             let mut body = command("create", write.id, &write.under);

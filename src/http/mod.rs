@@ -13,6 +13,7 @@ mod events;
 mod explain;
 mod guard;
 mod health;
+mod import;
 mod lists;
 mod page;
 mod problem;
@@ -21,6 +22,7 @@ mod webhooks;
 
 pub use events::Streams;
 pub use guard::Token;
+pub use import::ROWS_MAX as IMPORT_ROWS_MAX;
 
 use crate::callbacks::Callback;
 use crate::metrics::Metrics;
@@ -111,6 +113,7 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(by_hand::unlink)
                 .service(by_hand::no_ticket)
                 .service(lists::tickets)
+                .service(import::import)
                 .service(lists::ticket)
                 .service(lists::requests)
                 .service(lists::request)

@@ -76,6 +76,51 @@ async fn an_alarm_is_linked_unlinked_and_left_without_a_ticket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_tickets_of_an_old_system_are_brought_along() {
+    let backends = vec![("crm", Faults::default(), "")];
+    let config = "[policy]\ndefault_backend = \"crm\"\n".to_owned();
+    let world = World::started(Setting { backends, config, ..Setting::default() }).await;
+    let shell = Shell(&world);
+    let order = json!({"command": "create", "id": uuid::Uuid::new_v4(), "backend": "crm",
+        "fields": {"summary": "of the old connector"}});
+    let (_, made) = world.post("/api/v1/commands?wait=60s", order.to_string()).await;
+    assert_eq!(made["ok"], true, "{made}");
+    let file = world.file("old.csv");
+    let path = file.to_str().expect("a plain name");
+    let lines = "source,alarm_id,backend,backend_id,status\n\
+                 probe,7,crm,CRM-1,inProgress\nprobe,8,crm,OLD-8,closed\n";
+    std::fs::write(&file, lines).unwrap();
+    let tried = shell.says(&["ticket", "import", path, "--dry-run"]);
+    assert!(tried.contains("2 tickets: would be: 1 left_out, 1 registered"), "{tried}");
+    assert_eq!(world.all("/api/v1/alarms").await, Vec::<Value>::new(), "a dry run changes nothing");
+    shell.says(&["ticket", "import", path]);
+    let again = shell.json(&["ticket", "import", path]);
+    assert_eq!(again["counts"], json!({"known": 1, "left_out": 1}));
+
+    let (status, _) = world.post("/api/v1/alarms", raised("probe", "7").to_string()).await;
+    assert_eq!(status, 202);
+    let told = async || {
+        let alarm = world.look("/api/v1/alarms/probe/7").await;
+        (alarm["settled_version"] == 2 && alarm["wanted_version"] == 2).then_some(())
+    };
+    world.until("its ticket is told", told).await;
+    tickets_there(&world, 1).await;
+
+    for (lines, complaint) in [
+        ("source,alarm_id\n", "these columns are missing"),
+        ("source,alarm_id,backend,backend_id,status,colour\n", "no column is called \"colour\""),
+        ("source,alarm_id,backend,backend_id,status\nprobe,,crm,A,pending\n", "line 2: alarm_id"),
+        ("source,alarm_id,backend,backend_id,status\nprobe,1,cmr,A,pending\n", "rows[0].backend"),
+        ("source,alarm_id,backend,backend_id,status\nprobe,1,crm,A,open\n", "unknown variant"),
+        ("source,alarm_id,backend,backend_id,status\nprobe,1\n", "cannot be read on"),
+    ] {
+        std::fs::write(&file, lines).unwrap();
+        let said = shell.complains(&["ticket", "import", path]);
+        assert!(said.contains(complaint), "{lines}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unlinked_alarm_gets_a_ticket_of_its_own() {
     let world = world().await;
     let shell = Shell(&world);

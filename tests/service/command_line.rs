@@ -47,6 +47,13 @@ impl Shell<'_> {
         complaint
     }
 
+    /// What it says to people when it fails.
+    pub fn complains(&self, line: &[&str]) -> String {
+        let (code, said, complaint) = self.run(line);
+        assert_eq!(code, 1, "{line:?}: {said}");
+        complaint
+    }
+
     /// It is wrong usage.
     fn wrong(&self, line: &[&str]) {
         let (code, _, complaint) = self.run(line);

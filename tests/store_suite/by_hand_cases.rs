@@ -3,10 +3,12 @@
 use crate::cases::refused;
 use crate::world::{Answer, World, alarm_ref, later, noc, raise, take_in};
 use ticketgate_actors::changes::{
-    Applied, ByHand, Change, Decide, Decision, Named, Refusal, Wanted,
+    Applied, ByHand, Change, Decide, Decision, Import, Named, Refusal, Wanted,
 };
+use ticketgate_actors::logic::import::Brought;
 use ticketgate_actors::model::{
-    Alarm, AlarmState, CorrelationKey, Kind, Op, Origin, TicketKey, TicketName,
+    Alarm, AlarmState, CorrelationKey, Kind, OccurrenceRef, Op, Origin, TicketKey, TicketName,
+    TicketStatus,
 };
 
 async fn try_decide(world: &World, id: &str, wanted: Wanted) -> Answer {
@@ -125,4 +127,40 @@ pub async fn two_alarms_of_a_ticket_write_one_after_the_other(world: &mut World)
     }
     let waits = world.alarm("b").await;
     assert!(waits.unsettled() && waits.due_at.is_some_and(|at| at > world.now()));
+}
+
+fn import(world: &World, id: &str, backend_id: &str, status: TicketStatus) -> Change {
+    let alarm = alarm_ref(id);
+    let key = world.ticket_key();
+    let origin =
+        Origin::Alarm { at: OccurrenceRef { alarm: alarm.clone(), occurrence: 0 }, number: 0 };
+    let row = Named { ticket: key, correlation_key: CorrelationKey(format!("tg-{key}")), origin };
+    let (who, reason) = ("ann".to_owned(), "taken over".to_owned());
+    let (backend, backend_id, kind) = (noc(), backend_id.to_owned(), Kind::Incident);
+    Change::Import(Box::new(Import { alarm, backend, backend_id, kind, status, row, who, reason }))
+}
+
+pub async fn a_ticket_that_is_brought_along_is_found_by_the_first_event(world: &mut World) {
+    world.apply(raise("known")).await;
+    let open = TicketStatus::InProgress;
+    for (id, backend_id, status, expected) in [
+        ("old", "OLD1", open, Brought::Registered),
+        ("old", "OLD1", open, Brought::Known),
+        ("known", "OLD2", open, Brought::Linked),
+        ("over", "OLD3", TicketStatus::Closed, Brought::LeftOut),
+        ("old", "OLD4", open, Brought::Refused("the alarm has another ticket here")),
+    ] {
+        let applied = world.apply(import(world, id, backend_id, status)).await;
+        assert_eq!(applied, Applied::Imported(expected), "{id} {backend_id}");
+    }
+    assert!(!is_due(world, "old").await && !is_due(world, "known").await);
+    assert_eq!(world.reads.occurrences(alarm_ref("over")).await.unwrap(), []);
+    let theirs = world.reads.ticket_by_backend_id(noc(), "OLD1".into()).await.unwrap().unwrap();
+    assert_eq!((theirs.status, theirs.adopted), (open, true));
+    // The old system's alarm comes again: its ticket is told, and no other is made.
+    world.apply(raise("old")).await;
+    let alarm = world.alarm("old").await;
+    assert_eq!(alarm.ticket, Some(theirs.key));
+    assert!(is_due(world, "old").await);
+    world.decided("old", world.write(Op::Update, theirs.key)).await;
 }

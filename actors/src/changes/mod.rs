@@ -9,6 +9,7 @@ mod by_hand;
 mod command;
 mod conclude;
 mod decide;
+mod import;
 mod intend;
 mod lane;
 mod later;
@@ -22,6 +23,7 @@ pub use by_hand::{ByHand, Wanted};
 pub use command::{CommandTaken, Guard, Named, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
+pub use import::Import;
 pub use intend::{Intend, Level};
 pub use lane::TakeLane;
 pub use later::{Asked, LaterAnswer, Outcome};
@@ -30,6 +32,7 @@ pub use settle::{PersonSays, Settle};
 pub use take_in::{TakeIn, TakenIn};
 pub use watch::Swept;
 
+use crate::logic::import::Brought;
 use crate::model::{
     Alarm, BackendId, ClientNumber, Epoch, Fence, KeptLock, Moment, Parked, Request, Ticket,
     Timestamp,
@@ -75,6 +78,8 @@ pub enum Change {
     Settle(Box<Settle>),
     /// A person decides about an alarm.
     ByHand(Box<ByHand>),
+    /// An open ticket of an old system is brought along.
+    Import(Box<Import>),
     /// A block of fences for the pool's grants.
     TakeFences(u64),
     /// Nothing of an older fence is accepted from this client any more.
@@ -144,6 +149,8 @@ pub enum Applied {
         /// Events were stored.
         events: bool,
     },
+    /// Of [`Change::Import`].
+    Imported(Brought),
     /// Of [`Change::ByHand`]: the alarm as it is now.
     ByHand(Box<Alarm>),
     /// Of [`Change::TakeLane`].
@@ -270,6 +277,7 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         Change::PauseLane(backend, epoch, pause) => lane::pause(tx, backend, *epoch, pause),
         Change::ResumeLane { backend, who, reason } => lane::resume(tx, backend, who, reason, now),
         Change::Settle(it) => settle::perform(tx, it, now),
+        Change::Import(it) => import::perform(tx, it, context),
         Change::ByHand(it) => by_hand::perform(tx, it, context),
         Change::TakeFences(count) => Ok(Applied::Fences(tx.take_fences(*count)?)),
         Change::RaiseBarrier(client, to) => {

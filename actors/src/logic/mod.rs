@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod correlation;
 pub mod flow;
+pub mod import;
 pub mod lane;
 pub mod locks;
 pub mod occurrence;
