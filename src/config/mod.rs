@@ -7,6 +7,7 @@
 
 mod environment;
 mod error;
+mod faults;
 mod place;
 mod sections;
 
