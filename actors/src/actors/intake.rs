@@ -133,7 +133,7 @@ impl Intake {
         if said.since(now) > CLOCK_AHEAD_MAX {
             self.figures.clock_ahead.fetch_add(1, Ordering::Relaxed);
         }
-        let routing = self.outside.policy().route(&event);
+        let routing = self.outside.policy().route(&event, now);
         Change::TakeIn(Box::new(TakeIn { identity, event, routing }))
     }
 

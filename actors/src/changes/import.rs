@@ -86,6 +86,7 @@ fn unheard(it: &Import, now: Timestamp) -> Alarm {
         ticket: None,
         request: None,
         no_ticket: false,
+        quiet_until: None,
         due_at: None,
         tickets_made: 0,
         reason: None,

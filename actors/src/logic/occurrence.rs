@@ -66,7 +66,10 @@ fn open(
     let mut story = Story::default();
     // A clear of an alarm that nobody knows makes no work; it is kept so that its raise, should
     // it arrive late, is recognized as the older one.
-    let due_at = (active && routing.backend.is_some()).then(|| now.plus(routing.create_delay));
+    let due_at = (active && routing.backend.is_some()).then(|| {
+        let due = now.plus(routing.create_delay);
+        routing.quiet_until.map_or(due, |end| due.max(end))
+    });
     let reason = if active {
         routing.reason.clone()
     } else {
@@ -87,6 +90,7 @@ fn open(
         ticket: None,
         request: None,
         no_ticket: false,
+        quiet_until: routing.quiet_until,
         due_at,
         tickets_made: 0,
         reason: Some(reason),
@@ -107,6 +111,11 @@ fn change(
     // Cleared, and nothing to be done about it: no ticket was made, none is wanted any more.
     let over = !was_active && alarm.ticket.is_none() && !alarm.unsettled();
     let unwanted = alarm.no_ticket;
+    // Over before a rule wanted a ticket for it.
+    let quietly = event.state == AlarmState::Cleared
+        && alarm.ticket.is_none()
+        && alarm.request.is_none()
+        && alarm.quiet_until.is_some_and(|end| now < end);
     alarm.active = event.state != AlarmState::Cleared;
     let details = level_after(&alarm.details, event);
     let differs = alarm.active != was_active || says_otherwise(&alarm.details, &details);
@@ -125,9 +134,13 @@ fn change(
         return;
     }
     alarm.wanted_version += 1;
-    if alarm.backend.is_none() || over || unwanted {
+    if alarm.backend.is_none() || over || unwanted || quietly {
         alarm.settled_version = alarm.wanted_version;
+        alarm.due_at = None;
         let why = if unwanted { "a person wants no ticket for it" } else { &routing.reason };
+        if quietly {
+            alarm.reason = Some(format!("cleared while no ticket was wanted: {why}"));
+        }
         alarm.story.add_because(now, event.state.as_str(), why);
         return;
     }
@@ -140,11 +153,17 @@ fn change(
         (true, true) => routing.update_delay,
         (true, false) => routing.close_delay,
     });
+    if alarm.ticket.is_none() {
+        alarm.quiet_until = routing.quiet_until;
+    }
     // Work that was due earlier stays so; only a clear's own delay may move it (a close waits).
     alarm.due_at = Some(match alarm.due_at {
         Some(earlier) if alarm.active || alarm.ticket.is_none() => earlier.min(due),
         _ => due,
     });
+    if let Some(end) = alarm.quiet_until.filter(|_| alarm.ticket.is_none() && alarm.active) {
+        alarm.due_at = alarm.due_at.map(|due| due.max(end));
+    }
 }
 
 /// A clear often says little: what it leaves out stays as it was.
@@ -312,5 +331,28 @@ mod tests {
             prop_assert_eq!(shuffled.changed_at, expected.changed_at);
             prop_assert_eq!(shuffled.body_hash, expected.body_hash);
         }
+    }
+
+    #[test]
+    fn planned_work_holds_a_ticket_back_and_what_is_over_by_then_gets_none() {
+        let quiet = Routing { quiet_until: Some(at(9_000)), ..routing() };
+        let raised = alarm_event("probe", "1");
+        let Absorbed::Opened(alarm) = absorb(None, &raised, &quiet, at(2_000)) else { panic!() };
+        assert_eq!(alarm.due_at, Some(at(9_000)));
+        let mut event = alarm_event("probe", "1");
+        event.state = AlarmState::Updated;
+        event.changed_at = Some(at(3_000));
+        event.details.text = Some("worse".into());
+        let changed = absorb(Some(alarm), &event, &quiet, at(3_000));
+        let Absorbed::Changed(alarm) = changed else { panic!() };
+        assert_eq!(alarm.due_at, Some(at(9_000)), "news does not make it due earlier");
+        event.state = AlarmState::Cleared;
+        event.changed_at = Some(at(4_000));
+        let over = |now| match absorb(Some(alarm.clone()), &event, &quiet, now) {
+            Absorbed::Changed(alarm) => (alarm.unsettled(), alarm.due_at.is_some()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(over(at(8_999)), (false, false));
+        assert_eq!(over(at(9_000)), (true, true), "after it policy decides as always");
     }
 }

@@ -1,7 +1,7 @@
 //! From an alarm to its ticket: which backend, which kind, which fields, when, and what a clear or
 //! a new raise does. Plain data and functions; the order of rules is the order of the config.
 
-use crate::model::{Alarm, AlarmEvent, BackendId, Fields, Kind, Severity};
+use crate::model::{Alarm, AlarmEvent, BackendId, Fields, Kind, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -56,9 +56,13 @@ pub struct Rule {
     /// Matches any of these severities; none: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub severity: Vec<Severity>,
-    /// No ticket, for this reason.
+    /// No ticket, for this reason. With an end (`until`): none before that, and then only for what is
+    /// still active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_ticket: Option<String>,
+    /// From then on the rule matches nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// Which backend; none: the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<BackendId>,
@@ -101,6 +105,8 @@ pub struct Routing {
     pub kind: Kind,
     /// Why, for `explain`.
     pub reason: String,
+    /// No ticket before this time, and none for what is over by then.
+    pub quiet_until: Option<Timestamp>,
     /// From an alarm's first event to its create.
     pub create_delay: Duration,
     /// From a change to the update.
@@ -112,9 +118,21 @@ pub struct Routing {
 impl Policy {
     /// Which backend and kind an alarm's ticket gets, and why. A wish in the event wins over the
     /// rules, except over a "no ticket".
-    pub fn route(&self, event: &AlarmEvent) -> Routing {
-        let rule = self.rules.iter().find(|rule| rule.matches(event));
+    pub fn route(&self, event: &AlarmEvent, now: Timestamp) -> Routing {
+        self.route_by(&self.rules, event, now)
+    }
+
+    fn route_by(&self, rules: &[Rule], event: &AlarmEvent, now: Timestamp) -> Routing {
+        let found = rules.iter().enumerate().find(|(_, rule)| rule.matches(event, now));
+        let rule = found.map(|(_, rule)| rule);
         let (mut backend, mut kind, mut reason) = match rule {
+            Some(Rule { name, no_ticket: Some(why), until: Some(end), .. }) => {
+                let behind = found.map_or(&[][..], |(n, _)| &rules[n + 1..]);
+                let then = self.route_by(behind, event, now);
+                let reason = format!("rule {name}: {why}, until {end}; then {}", then.reason);
+                let quiet_until = Some(then.quiet_until.map_or(*end, |other| other.max(*end)));
+                return Routing { quiet_until, reason, ..then };
+            }
             Some(Rule { name, no_ticket: Some(why), .. }) => {
                 return self.with_delays(None, Kind::default(), format!("rule {name}: {why}"));
             }
@@ -144,6 +162,7 @@ impl Policy {
             backend,
             kind,
             reason,
+            quiet_until: None,
             create_delay: self.create_delay,
             update_delay: self.update_delay,
             close_delay: self.close_delay,
@@ -205,11 +224,12 @@ fn shorten(text: &str, max: usize) -> String {
 }
 
 impl Rule {
-    fn matches(&self, event: &AlarmEvent) -> bool {
+    fn matches(&self, event: &AlarmEvent, now: Timestamp) -> bool {
         let text = |pattern: &Option<String>, value: &str| {
             pattern.as_ref().is_none_or(|pattern| glob(pattern, value))
         };
-        text(&self.source, &event.alarm.source)
+        self.until.is_none_or(|end| now < end)
+            && text(&self.source, &event.alarm.source)
             && text(&self.object, &event.details.object)
             && (self.severity.is_empty()
                 || event.details.severity.is_some_and(|is| self.severity.contains(&is)))
@@ -240,7 +260,7 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::alarm_event;
+    use crate::testing::{alarm_event, at};
 
     #[test]
     fn a_star_stands_for_any_characters() {
@@ -265,6 +285,7 @@ mod tests {
             object: None,
             severity: vec![],
             no_ticket: None,
+            until: None,
             backend: None,
             kind: Kind::Incident,
         }
@@ -287,17 +308,17 @@ mod tests {
         };
         let mut event = alarm_event("probe", "1");
         event.details.severity = Some(Severity::Critical);
-        let routing = policy.route(&event);
+        let routing = policy.route(&event, at(0));
         assert_eq!(routing.backend, Some(BackendId::new("noc")));
         assert_eq!(routing.kind, Kind::Problem);
 
         event.details.object = "lab/7".into();
-        let routing = policy.route(&event);
+        let routing = policy.route(&event, at(0));
         assert_eq!((routing.backend, routing.reason.as_str()), (None, "rule lab: lab"));
 
         event.details.object = "x".into();
         event.details.severity = Some(Severity::Minor);
-        assert_eq!(policy.route(&event).backend, Some(BackendId::new("crm")));
+        assert_eq!(policy.route(&event, at(0)).backend, Some(BackendId::new("crm")));
     }
 
     #[test]
@@ -305,7 +326,31 @@ mod tests {
         let policy = Policy { default_backend: Some(BackendId::new("crm")), ..Policy::default() };
         let mut event = alarm_event("probe", "1");
         event.details.wishes.backend = Some(BackendId::new("noc"));
-        assert_eq!(policy.route(&event).backend, Some(BackendId::new("noc")));
-        assert!(policy.route(&event).reason.contains("asks"));
+        assert_eq!(policy.route(&event, at(0)).backend, Some(BackendId::new("noc")));
+        assert!(policy.route(&event, at(0)).reason.contains("asks"));
+    }
+
+    #[test]
+    fn a_rule_with_an_end_holds_back_until_then_and_matches_no_more() {
+        let work =
+            Rule { no_ticket: Some("planned work".into()), until: Some(at(100)), ..rule("work") };
+        let policy = Policy {
+            default_backend: Some(BackendId::new("crm")),
+            rules: vec![work],
+            ..Policy::default()
+        };
+        let event = alarm_event("probe", "1");
+        let during = policy.route(&event, at(99));
+        assert_eq!(
+            (during.backend, during.quiet_until),
+            (Some(BackendId::new("crm")), Some(at(100)))
+        );
+        assert!(
+            during.reason.starts_with("rule work: planned work, until 1970"),
+            "{}",
+            during.reason
+        );
+        let after = policy.route(&event, at(100));
+        assert_eq!((after.quiet_until, after.reason.as_str()), (None, "default backend"));
     }
 }

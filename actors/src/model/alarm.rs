@@ -186,6 +186,9 @@ pub struct Alarm {
     /// A person wants no ticket for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_ticket: bool,
+    /// By a rule of policy no ticket is made before this time, nor if it is over by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_until: Option<Timestamp>,
     /// When a flow should look at it; none: nothing to do.
     pub due_at: Option<Timestamp>,
     /// Number of tickets that this occurrence has been given (part of the correlation key).

@@ -147,7 +147,7 @@ impl World {
     fn take_in(&mut self, n: usize) {
         let Message { identity, event, .. } = &self.bus.messages[n];
         let (identity, event) = (*identity, event.clone());
-        let routing = self.policy.route(&event);
+        let routing = self.policy.route(&event, self.clocks().wall);
         self.apply(
             Change::TakeIn(Box::new(TakeIn { identity, event, routing })),
             move |w, answer| match answer {
