@@ -12,7 +12,7 @@ use crate::http::{self, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
 use crate::sources::ByQueue;
-use crate::stores::{SqliteSettings, SqliteStore};
+use crate::stores::{SqliteSettings, SqliteStore, Watched};
 use crate::telemetry::LogLevel;
 use crate::tripwire::FileTripwire;
 use crate::wire::{Decoder, Encoding};
@@ -127,7 +127,8 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
             bus
         }
     };
-    let writer: Arc<dyn Store> = store.clone();
+    let watched = Arc::new(Watched::new(store.clone(), clock.clone()));
+    let writer: Arc<dyn Store> = watched.clone();
     let reads: Arc<dyn Reads> = store;
     let outside = Arc::new(Outside {
         leases: Arc::new(StoreLeases {
@@ -181,6 +182,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let streams = Streams::default();
     let face = Face {
         callbacks,
+        store: watched,
         sources: sources.clone(),
         cast: cast.clone(),
         known_backends: Arc::new(known),

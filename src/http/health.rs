@@ -11,11 +11,14 @@ pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// Ready: the store answers. The bus and the backends may be away: that is what the service is
+/// Ready: the store answers, and took what it was given last. The bus and the backends may be away: that is what the service is
 /// for, and it is said here.
 #[get("/readyz")]
 pub(super) async fn readyz(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
     let outside = &face.cast.outside;
+    if let Some(why) = face.store.trouble() {
+        return Err(Problem::busy(format!("the store takes nothing: {why}")));
+    }
     if let Some(backend) = outside.backends.keys().next().cloned() {
         outside.reads.lane(backend).await?;
     } else {

@@ -27,6 +27,7 @@ pub use import::ROWS_MAX as IMPORT_ROWS_MAX;
 use crate::callbacks::Callback;
 use crate::metrics::Metrics;
 use crate::sources::Sources;
+use crate::stores::Watched;
 use crate::telemetry::LogLevel;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Server, web};
@@ -61,6 +62,8 @@ pub struct Face {
     pub token: Option<Token>,
     /// How backends' later answers are trusted and read, by backend.
     pub callbacks: Arc<HashMap<BackendId, Arc<Callback>>>,
+    /// Knows whether the store takes what it is given.
+    pub store: Arc<Watched>,
     /// Foreign alarm systems.
     pub sources: Sources,
     /// This node's name.

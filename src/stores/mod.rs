@@ -4,5 +4,7 @@
 //! written here but in `ticketgate_actors::changes`.
 
 pub mod sqlite;
+mod watched;
 
 pub use sqlite::{OnFatal, OpenError, SqliteSettings, SqliteStore};
+pub use watched::Watched;
