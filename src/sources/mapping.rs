@@ -6,6 +6,7 @@
 //! What always holds: work is bounded by fuel; what is missing stays missing; no error repeats what
 //! a foreign system sent.
 
+use crate::wire::{ALARM_FIELDS, severity_words};
 use minijinja::value::{Serde, Value as Variable, ValueKind};
 use minijinja::{Environment, Error, UndefinedBehavior, context};
 use serde::{Deserialize, Serialize};
@@ -20,25 +21,6 @@ const FUEL: u64 = 50_000;
 const ITEMS_MAX: usize = 1_000;
 /// Fields that are maps and stay maps; every other is text.
 const MAPS: [&str; 2] = ["properties", "ticket"];
-
-/// What an alarm event can say, as far as a description says it.
-const FIELDS: [&str; 15] = [
-    "id",
-    "source",
-    "state",
-    "severity",
-    "raised_at",
-    "changed_at",
-    "object",
-    "object_name",
-    "alarm_type",
-    "probable_cause",
-    "specific_problem",
-    "text",
-    "value",
-    "properties",
-    "ticket",
-];
 
 /// `[source.event]` and its neighbours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,8 +73,8 @@ impl Mapping {
             let compiled = environment.compile_expression(text);
             compiled.map_err(|error| (key, format!("is no expression: {error}")))?;
         }
-        if let Some(odd) = section.event.keys().find(|key| !FIELDS.contains(&key.as_str())) {
-            let what = format!("is no field of an alarm event; known: {}", FIELDS.join(", "));
+        if let Some(odd) = section.event.keys().find(|key| !ALARM_FIELDS.contains(&key.as_str())) {
+            let what = format!("is no field of an alarm event; known: {}", ALARM_FIELDS.join(", "));
             return Err((format!("event.{odd}"), what));
         }
         for needed in ["id", "state", "object", "raised_at"] {
@@ -100,7 +82,7 @@ impl Mapping {
                 return Err((format!("event.{needed}"), "is needed".to_owned()));
             }
         }
-        let words = ["critical", "major", "minor", "warning", "indeterminate", "cleared"];
+        let words: Vec<_> = severity_words().collect();
         let default = section.severity_default.iter().map(|word| ("severity_default", word));
         let ours = section.severity.values().map(|word| ("severity", word)).chain(default);
         for (key, word) in ours {

@@ -20,7 +20,7 @@ const MAX_LINE: usize = 1024;
 const MAX_TEXT: usize = 16 * 1024;
 
 /// The fields that are read; all others are left in the raw body.
-pub(super) const FIELDS: &[&str] = &[
+pub const FIELDS: &[&str] = &[
     "id",
     "source",
     "state",
@@ -53,6 +53,11 @@ const SEVERITIES: &[(&str, Option<Severity>)] = &[
     ("indeterminate", Some(Severity::Indeterminate)),
     ("cleared", None),
 ];
+
+/// What a severity may be called.
+pub fn severity_words() -> impl Iterator<Item = &'static str> {
+    SEVERITIES.iter().map(|(word, _)| *word)
+}
 
 pub(super) const KINDS: &[(&str, Kind)] =
     &[("incident", Kind::Incident), ("change", Kind::Change), ("problem", Kind::Problem)];
