@@ -212,6 +212,16 @@ impl Pile {
         self.tell(&format!("{before} journaled, at the end")).await;
     }
 
+    /// The pile lies there, and the other system's tickets are all that happens: what the depth alone
+    /// costs them.
+    async fn at_rest(&self) {
+        let _ = self.times.told();
+        while self.times.count() < OTHER_BEFORE * 5 {
+            sleep(LOOK_EVERY).await;
+        }
+        self.tell("at rest").await;
+    }
+
     /// The system is back, and gets its tickets.
     async fn drained(&self, scale: Scale) -> (Ledger, rest::Running) {
         let listen = self.away_at;
@@ -296,6 +306,7 @@ async fn pile(scale: Scale) {
         pile.tell("nothing waits").await;
         pile.pile_up(scale.alarms).await;
         pile.all_journaled(scale.alarms).await;
+        pile.at_rest().await;
         pile.drained(scale).await
     };
     let (ledger, back) = tokio::select! {
