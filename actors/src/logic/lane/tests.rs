@@ -783,11 +783,15 @@ fn a_key_that_may_die_before_the_backend_has_done_it_is_not_used() {
     };
     // 5 s to send it, 2 x 10 s to do it.
     for (age, again) in [(74, true), (75, false)] {
-        let accepted = request(1, Op::Create);
-        let wall = accepted.accepted_at.plus(Duration::from_secs(age));
-        let now = Moment { wall, mono: Mono(500_000) };
-        let look = judge::look(&keyed, &accepted, &ticket(1), now);
+        let mut sent = request(1, Op::Create);
+        let since = sent.accepted_at;
+        let reason = "the answer was lost".to_owned();
+        sent.doubt = Some(Doubt { since, reason, absent_looks: 0, look_at: since });
+        let now = Moment { wall: since.plus(Duration::from_secs(age)), mono: Mono(500_000) };
+        let look = judge::look(&keyed, &sent, &ticket(1), now);
         assert_eq!(look == Look::SendAgain, again, "{age} s");
+        // Its intent may be stored late: the key is asked for once more.
+        assert_eq!(judge::key_forgotten(&keyed, &sent, now).is_none(), again, "{age} s");
     }
 }
 
