@@ -103,6 +103,21 @@ pub async fn a_ticket_of_two_alarms_is_closed_with_the_last(world: &mut World) {
     assert_eq!(close.op, Op::Close);
 }
 
+pub async fn a_close_that_waited_for_an_alarm_is_due_when_that_is_unlinked(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    world.apply(raise("b")).await;
+    by_hand(world, "b", Wanted::Link(TicketName::Key(made.ticket))).await;
+    world.apply(take_in("a ends", later("a", AlarmState::Cleared, 5))).await;
+    let close = world.decide("a", world.write(Op::Close, made.ticket)).await;
+    world.apply(Change::Decide(Box::new(close))).await;
+    assert!(!is_due(world, "a").await, "it waits for the other");
+    by_hand(world, "b", Wanted::NoTicket).await;
+    assert!(is_due(world, "a").await);
+    let close = world.decided("a", world.write(Op::Close, made.ticket)).await;
+    assert_eq!(close.op, Op::Close);
+}
+
 pub async fn two_alarms_of_a_ticket_write_one_after_the_other(world: &mut World) {
     let epoch = world.take_lane().await;
     let made = world.done(epoch, "a", "INC1").await;

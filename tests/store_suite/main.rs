@@ -62,6 +62,7 @@ macro_rules! every_case {
             by_hand_cases: an_alarm_that_is_unlinked_is_due_again_under_another_key,
             by_hand_cases: no_ticket_holds_for_this_occurrence_and_for_no_other,
             by_hand_cases: a_ticket_of_two_alarms_is_closed_with_the_last,
+            by_hand_cases: a_close_that_waited_for_an_alarm_is_due_when_that_is_unlinked,
             by_hand_cases: two_alarms_of_a_ticket_write_one_after_the_other,
             by_hand_cases: a_ticket_that_is_brought_along_is_found_by_the_first_event,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,

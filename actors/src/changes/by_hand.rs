@@ -5,7 +5,7 @@
 
 use super::command::Named;
 use super::{Applied, Context, Halt, Refusal};
-use crate::model::{Alarm, AlarmRef, TicketName, Timestamp};
+use crate::model::{Alarm, AlarmRef, TicketKey, TicketName, Timestamp};
 use crate::ports::Tx;
 
 /// What a person wants of an alarm's newest occurrence.
@@ -40,6 +40,7 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
     if row.request.is_some() {
         return Err(Refusal::UnderWay.into());
     }
+    let left = row.ticket;
     let what = match &it.wanted {
         Wanted::Link(name) => {
             let ticket = it.row.ticket(tx, name, context)?;
@@ -70,7 +71,26 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
     write_down(&mut row, &what, it, now);
     tx.audit(now, &it.who, &format!("alarm {}: {what}", it.alarm), &it.reason)?;
     tx.put_alarm(&row)?;
+    if let Some(left) = left.filter(|left| row.ticket != Some(*left)) {
+        close_behind(tx, left, now)?;
+    }
     Ok(Applied::ByHand(Box::new(row)))
+}
+
+/// The close of a ticket may have waited for the alarm that has left it: one of those that are
+/// cleared decides again.
+fn close_behind(tx: &mut dyn Tx, ticket: TicketKey, now: Timestamp) -> Result<(), Halt> {
+    let mut rest = tx.alarms_of(ticket)?;
+    if rest.iter().any(|alarm| alarm.active || alarm.request.is_some()) {
+        return Ok(());
+    }
+    if let Some(last) = rest.last_mut() {
+        last.wanted_version += 1;
+        last.due_at = Some(now);
+        last.story.add(now, "looked at again: the last active alarm has left its ticket");
+        tx.put_alarm(last)?;
+    }
+    Ok(())
 }
 
 fn write_down(row: &mut Alarm, what: &str, it: &ByHand, now: Timestamp) {

@@ -155,14 +155,11 @@ fn backend_of(alarm: &Alarm) -> BackendId {
     alarm.backend.clone().expect("a flow runs only for a routed alarm")
 }
 
-/// Is there another alarm of that ticket that is so?
-fn others(
-    tx: &mut dyn Tx,
-    ticket: TicketKey,
-    than: &Alarm,
-    so: fn(&Alarm) -> bool,
-) -> Result<bool, Halt> {
-    Ok(tx.alarms_of(ticket)?.iter().any(|other| other.at.alarm != than.at.alarm && so(other)))
+/// The other alarms of that ticket.
+fn others(tx: &mut dyn Tx, ticket: TicketKey, than: &Alarm) -> Result<Vec<Alarm>, Halt> {
+    let mut alarms = tx.alarms_of(ticket)?;
+    alarms.retain(|other| other.at.alarm != than.at.alarm);
+    Ok(alarms)
 }
 
 struct Journal<'a> {
@@ -176,6 +173,10 @@ impl Journal<'_> {
         let it = self.it;
         alarm.reason = Some(it.reason.clone());
         alarm.due_at = None;
+        let others = match &it.decision {
+            Decision::Write { ticket, .. } => others(tx, *ticket, &alarm)?,
+            _ => Vec::new(),
+        };
         let request = match &it.decision {
             Decision::Nothing => {
                 alarm.settled_version = it.version;
@@ -187,13 +188,11 @@ impl Journal<'_> {
                 None
             }
             // One request at a time for all alarms of a ticket (T1).
-            Decision::Write { ticket, .. } if others(tx, *ticket, &alarm, Alarm::asks)? => {
+            Decision::Write { .. } if others.iter().any(|other| other.request.is_some()) => {
                 self.look_again(&mut alarm, self.now.plus(OTHERS_AGAIN));
                 None
             }
-            Decision::Write { op: Op::Close, ticket, .. }
-                if others(tx, *ticket, &alarm, |other| other.active)? =>
-            {
+            Decision::Write { op: Op::Close, .. } if others.iter().any(|other| other.active) => {
                 let why = "cleared; its ticket has other alarms that are not";
                 alarm.settled_version = it.version;
                 alarm.reason = Some(why.to_owned());

@@ -204,11 +204,6 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// A request for its level is under way.
-    pub fn asks(&self) -> bool {
-        self.request.is_some()
-    }
-
     /// Gives it another ticket, or none. Its level as it is now counts as taken care of; a flow that
     /// has read it before decides again, since its version has moved.
     pub fn take_care_of(&mut self, ticket: Option<TicketKey>) {
