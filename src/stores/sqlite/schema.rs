@@ -184,8 +184,35 @@ CREATE UNIQUE INDEX watched_ticket ON watched (ticket);
 CREATE INDEX watched_backend ON watched (backend);
 ";
 
+const STEP_4: &str = "
+-- Alarms that share a ticket by a rule of policy: the group's open ticket.
+CREATE TABLE groups (key BLOB PRIMARY KEY, ticket BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Snapshots of a source (CONTRACT 1.3): the number of the last one that named this alarm.
+ALTER TABLE alarms ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE snapshots (source TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+const STEP_5: &str = "
+-- What has ended, in the words of the systems' own tables: only this is offloaded or limited (C2).
+CREATE TABLE history (
+    n    INTEGER PRIMARY KEY AUTOINCREMENT,
+    list TEXT    NOT NULL,
+    at   INTEGER NOT NULL,
+    body TEXT    NOT NULL
+) STRICT;
+CREATE INDEX history_list ON history (list);
+";
+
+const STEP_6: &str = "
+-- Where answers go that no command sends elsewhere, as an operator set it.
+CREATE TABLE routes (backend TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+-- The ticketing services of a backend that has a table of them.
+CREATE TABLE services (backend TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";
+
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 3] = [STEP_1, STEP_2, STEP_3];
+const STEPS: [&str; 6] = [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6];
 
 /// The newest schema that this version knows.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
