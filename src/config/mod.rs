@@ -9,12 +9,12 @@ mod environment;
 mod error;
 mod faults;
 mod place;
+mod policy;
 mod sections;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use sections::{
-    Clients, Config, Heartbeats, Http, Log, LogFormat, PolicySection, StoreSection, backend_ids,
-};
+pub use policy::{PolicySection, RuleSection};
+pub use sections::{Clients, Config, Heartbeats, Http, Log, LogFormat, StoreSection, backend_ids};
 
 use crate::backends::{self, Description};
 use crate::sources::{self, SOURCES_MAX, Source, Sources};

@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod correlation;
+pub mod expression;
 pub mod flow;
 pub mod import;
 pub mod lane;
@@ -13,4 +14,5 @@ pub mod policy;
 pub mod progress;
 pub mod pulse;
 pub mod topic;
+pub mod topology;
 pub mod turns;

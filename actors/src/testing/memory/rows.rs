@@ -30,6 +30,7 @@ enum Undo {
     Command(CommandId, Option<CommandRecord>),
     Lock(Uuid, Option<KeptLock>),
     Watched(u64, Option<Watched>),
+    Group([u8; 16], Option<TicketKey>),
     Parked,
     Audit,
 }
@@ -60,6 +61,7 @@ pub struct Rows {
     pub(super) commands: BTreeMap<CommandId, CommandRecord>,
     pub(super) locks: BTreeMap<Uuid, KeptLock>,
     pub(super) watched: BTreeMap<u64, Watched>,
+    pub(super) groups: BTreeMap<[u8; 16], TicketKey>,
     pub(super) parked: Vec<Parked>,
     pub(super) audit: Vec<AuditRow>,
     undo: Vec<Undo>,
@@ -117,6 +119,7 @@ impl Rows {
                 Undo::Command(id, before) => self.set_command(id, before),
                 Undo::Lock(guid, before) => self.set_lock(guid, before),
                 Undo::Watched(n, before) => self.set_watched(n, before),
+                Undo::Group(key, before) => self.set_group(key, before),
                 Undo::Parked => drop(self.parked.pop()),
                 Undo::Audit => drop(self.audit.pop()),
             }
@@ -240,6 +243,14 @@ impl Rows {
             None => self.watched.remove(&n),
         };
         self.undo.push(Undo::Watched(n, before));
+    }
+
+    pub(super) fn set_group(&mut self, key: [u8; 16], ticket: Option<TicketKey>) {
+        let before = match ticket {
+            Some(ticket) => self.groups.insert(key, ticket),
+            None => self.groups.remove(&key),
+        };
+        self.undo.push(Undo::Group(key, before));
     }
 
     /// The place of a watched ticket.
