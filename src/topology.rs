@@ -191,7 +191,7 @@ fn from_sqlite(file: &Path, query: &str) -> Result<Vec<(String, Hop)>, String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags).map_err(wrong)?;
     let mut statement = connection.prepare(query).map_err(wrong)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let columns = Columns::new(names)?;
     let mut found = statement.query([]).map_err(wrong)?;
     let mut rows = Vec::new();

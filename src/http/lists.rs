@@ -40,6 +40,14 @@ pub(super) fn id<T: FromStr>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::field(name, format!("{name} is a UUID")))
 }
 
+/// The newest snapshot of each source.
+#[get("/snapshots")]
+pub(super) async fn snapshots(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+    let rows = face.cast.outside.reads.snapshots().await?;
+    let items = rows.iter().map(shapes::snapshot).collect();
+    Ok(HttpResponse::Ok().json(shapes::list(items, None)))
+}
+
 #[get("/tickets/{key}")]
 pub(super) async fn ticket(
     face: web::Data<Face>,

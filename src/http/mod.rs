@@ -118,6 +118,7 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(lists::tickets)
                 .service(import::import)
                 .service(lists::ticket)
+                .service(lists::snapshots)
                 .service(lists::requests)
                 .service(lists::request)
                 .service(lists::lanes)

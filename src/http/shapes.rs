@@ -5,7 +5,8 @@ use ticketgate_actors::actors::{ClientView, LaneView, Response};
 use ticketgate_actors::logic::progress::Gait;
 use ticketgate_actors::logic::pulse::Sight;
 use ticketgate_actors::model::{
-    Alarm, ClientNumber, Found, MadeBy, Mono, Parked, Request, Step, Story, Ticket, Timestamp,
+    Alarm, ClientNumber, Found, MadeBy, Mono, Parked, Pass, Request, Snapshot, Step, Story, Ticket,
+    Timestamp,
 };
 use ticketgate_actors::ports::LaneCounts;
 
@@ -182,6 +183,25 @@ pub fn client(number: ClientNumber, view: &ClientView) -> Value {
         "busy": view.busy.is_some(),
         "processing": view.busy.as_ref().map(|busy| format!("{}: {}", busy.what, busy.text)),
         "flows": view.flows,
+    })
+}
+
+/// A snapshot of a source.
+pub fn snapshot(snapshot: &Snapshot) -> Value {
+    let state = match snapshot.state {
+        Pass::Open => "open",
+        Pass::Clearing { .. } => "clearing",
+        Pass::Done => "done",
+        Pass::Torn => "torn",
+    };
+    json!({
+        "source": snapshot.source,
+        "id": snapshot.pass,
+        "state": state,
+        "begun_at": snapshot.begun_at.to_string(),
+        "ended_at": snapshot.ended_at.map(|at| at.to_string()),
+        "unread": snapshot.unread,
+        "cleared": snapshot.cleared,
     })
 }
 

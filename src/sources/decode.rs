@@ -3,7 +3,7 @@
 use super::Source;
 use std::collections::HashMap;
 use std::sync::Arc;
-use ticketgate_actors::model::{AlarmEvent, BackendId, Beat, Command, Identity};
+use ticketgate_actors::model::{BackendId, Beat, Command, Identity, Said};
 use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Later, Malformed};
 use uuid::Uuid;
 
@@ -18,13 +18,20 @@ pub struct ByQueue<D> {
 }
 
 impl<D: Decode> Decode for ByQueue<D> {
-    fn decode(&self, delivery: &Delivery) -> Vec<Result<(Identity, AlarmEvent), Malformed>> {
+    fn decode(&self, delivery: &Delivery) -> Vec<Result<(Identity, Said), Malformed>> {
         let Some(source) = self.sources.get(delivery.inlet.as_ref()) else {
             return self.ours.decode(delivery);
         };
         let on_a_queue: Option<fn() -> Uuid> = None;
         let read = source.read(delivery, &self.known_backends, on_a_queue);
         read.unwrap_or_else(|whole| vec![Err(whole)])
+    }
+
+    fn source_of(&self, delivery: &Delivery) -> Option<String> {
+        match self.sources.get(delivery.inlet.as_ref()) {
+            Some(source) => Some(source.name.clone()),
+            None => self.ours.source_of(delivery),
+        }
     }
 
     fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use ticketgate_actors::logic::correlation::{identity_by_body, identity_by_id};
-use ticketgate_actors::model::{AlarmEvent, BackendId, Identity};
+use ticketgate_actors::model::{BackendId, Identity, Said};
 use ticketgate_actors::ports::{Delivery, Malformed};
 use toml::Table;
 use uuid::Uuid;
@@ -157,7 +157,7 @@ impl SourceSection {
 }
 
 /// An alarm that was read, or why one could not be.
-pub type Read = Result<(Identity, AlarmEvent), Malformed>;
+pub type Read = Result<(Identity, Said), Malformed>;
 
 impl Source {
     /// How the sender of its webhook is believed.
@@ -200,7 +200,7 @@ impl Source {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
-    use ticketgate_actors::model::{AlarmState, Severity};
+    use ticketgate_actors::model::{AlarmEvent, AlarmState, Severity};
 
     fn source(text: &str) -> Source {
         load(&text.parse().unwrap()).unwrap()
@@ -230,7 +230,12 @@ mod tests {
     }
 
     fn events(source: &Source, body: &Value) -> Vec<AlarmEvent> {
-        read(source, body, None).into_iter().map(|read| read.unwrap().1).collect()
+        let said = read(source, body, None).into_iter().map(|read| read.unwrap().1);
+        said.map(|said| match said {
+            Said::Alarm(event) => *event,
+            Said::Mark(mark) => panic!("{mark:?}"),
+        })
+        .collect()
     }
 
     /// As Alertmanager 0.25 sends it.

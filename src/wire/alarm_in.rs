@@ -7,7 +7,8 @@
 use super::reader::Reader;
 use ticketgate_actors::logic::correlation;
 use ticketgate_actors::model::{
-    AlarmEvent, AlarmRef, AlarmState, BackendId, Details, Fields, Kind, Severity, Wishes,
+    AlarmEvent, AlarmRef, AlarmState, BackendId, Details, Fields, Kind, Mark, Said, Severity,
+    Wishes,
 };
 use ticketgate_actors::ports::Malformed;
 
@@ -61,6 +62,29 @@ pub fn severity_words() -> impl Iterator<Item = &'static str> {
 
 pub(super) const KINDS: &[(&str, Kind)] =
     &[("incident", Kind::Incident), ("change", Kind::Change), ("problem", Kind::Problem)];
+
+const MARKS: &[(&str, bool)] = &[("snapshot_begin", false), ("snapshot_end", true)];
+
+/// Reads the fields of `body`: an alarm event, or the beginning or end of a snapshot.
+///
+/// # Errors
+/// The first field at fault, and what is wrong with it.
+pub fn said(fields: Fields, body: &[u8], known: &[BackendId]) -> Result<Said, Malformed> {
+    let state = fields.get("state").and_then(|state| state.as_str());
+    match state.and_then(|state| MARKS.iter().find(|(word, _)| *word == state)) {
+        Some((_, ends)) => mark(fields, *ends).map(Said::Mark),
+        None => alarm(fields, body, known).map(Said::from),
+    }
+}
+
+fn mark(fields: Fields, ends: bool) -> Result<Mark, Malformed> {
+    let mut from = Reader::new(fields);
+    let source = from.name("source", MAX_NAME)?;
+    let pass = from.name("id", MAX_NAME)?;
+    let raised_at = from.time("raised_at")?;
+    let at = from.time("changed_at")?.or(raised_at);
+    Ok(Mark { source, pass, ends, at })
+}
 
 /// Reads the fields of `body`. `known` are the configured backends: a wish for another one could
 /// never be granted, so its sender should hear of it.

@@ -8,7 +8,7 @@ use super::alarm_in::{self, FIELDS};
 use super::codec::{self, Encoding};
 use serde::de::IgnoredAny;
 use ticketgate_actors::logic::correlation;
-use ticketgate_actors::model::{AlarmEvent, BackendId, Identity};
+use ticketgate_actors::model::{BackendId, Identity, Said};
 use ticketgate_actors::ports::Malformed;
 
 /// Events in one body: what one group commit takes without others having to wait.
@@ -19,17 +19,17 @@ pub const MAX_EVENTS: usize = 1000;
 pub fn alarms_from_json(
     body: &[u8],
     known: &[BackendId],
-) -> Result<Vec<(Identity, AlarmEvent)>, (usize, Malformed)> {
+) -> Result<Vec<(Identity, Said)>, (usize, Malformed)> {
     let body = body.trim_ascii();
     let events = if body.starts_with(b"[") { elements(body)? } else { vec![body] };
     let read = |(place, event): (usize, &&[u8])| one(event, known).map_err(|bad| (place, bad));
     events.iter().enumerate().map(read).collect()
 }
 
-fn one(body: &[u8], known: &[BackendId]) -> Result<(Identity, AlarmEvent), Malformed> {
+fn one(body: &[u8], known: &[BackendId]) -> Result<(Identity, Said), Malformed> {
     let fields = codec::fields(body, Encoding::Json, FIELDS)?;
-    let event = alarm_in::alarm(fields, body, known)?;
-    Ok((correlation::identity_by_body(body), event))
+    let said = alarm_in::said(fields, body, known)?;
+    Ok((correlation::identity_by_body(body), said))
 }
 
 /// The bytes of each element of an array.
@@ -72,9 +72,18 @@ mod tests {
         )
     }
 
+    fn id_of(said: Said) -> String {
+        match said {
+            Said::Alarm(event) => event.alarm.id,
+            Said::Mark(mark) => {
+                format!("{} {}", if mark.ends { "end" } else { "begin" }, mark.pass)
+            }
+        }
+    }
+
     fn ids(body: &str) -> Result<Vec<String>, (usize, String)> {
         alarms_from_json(body.as_bytes(), &[])
-            .map(|read| read.into_iter().map(|(_, event)| event.alarm.id).collect())
+            .map(|read| read.into_iter().map(|(_, said)| id_of(said)).collect())
             .map_err(|(place, bad)| (place, bad.reason))
     }
 
@@ -85,6 +94,9 @@ mod tests {
         assert_eq!(ids(&format!("[{one}]")).unwrap(), ["1"]);
         assert_eq!(ids(&format!(" [ {one} ,\n{two} ] ")).unwrap(), ["1", "2"]);
         assert_eq!(ids("[]").unwrap(), Vec::<String>::new());
+        let mark = |state| format!(r#"{{"source":"probe","state":"snapshot_{state}","id":"p1"}}"#);
+        let pass = format!("[{},{one},{}]", mark("begin"), mark("end"));
+        assert_eq!(ids(&pass).unwrap(), ["begin p1", "1", "end p1"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::codec::{self, Encoding};
 use super::command_in;
 use super::later_in;
 use ticketgate_actors::logic::correlation;
-use ticketgate_actors::model::{AlarmEvent, BackendId, Beat, Command, Identity};
+use ticketgate_actors::model::{BackendId, Beat, Command, Identity, Said};
 use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Later, Malformed};
 
 /// Reads what is written in our words; knows which backends an alarm event may ask for.
@@ -20,17 +20,26 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    fn alarm(&self, delivery: &Delivery) -> Result<(Identity, AlarmEvent), Malformed> {
+    fn alarm(&self, delivery: &Delivery) -> Result<(Identity, Said), Malformed> {
         let encoding = Encoding::of(delivery.content_type.as_deref(), &delivery.body);
         let fields = codec::fields(&delivery.body, encoding, FIELDS)?;
-        let event = alarm_in::alarm(fields, &delivery.body, &self.known_backends)?;
-        Ok((identity(delivery, &event.alarm.source), event))
+        let said = alarm_in::said(fields, &delivery.body, &self.known_backends)?;
+        Ok((identity(delivery, said.source()), said))
     }
 }
 
 impl Decode for Decoder {
-    fn decode(&self, delivery: &Delivery) -> Vec<Result<(Identity, AlarmEvent), Malformed>> {
+    fn decode(&self, delivery: &Delivery) -> Vec<Result<(Identity, Said), Malformed>> {
         vec![self.alarm(delivery)]
+    }
+
+    fn source_of(&self, delivery: &Delivery) -> Option<String> {
+        let encoding = Encoding::of(delivery.content_type.as_deref(), &delivery.body);
+        let mut fields = codec::fields(&delivery.body, encoding, &["source"]).ok()?;
+        match fields.remove("source") {
+            Some(serde_json::Value::String(source)) => Some(source),
+            _ => None,
+        }
     }
 
     fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>> {
@@ -162,7 +171,8 @@ mod tests {
             message["what is this"] = unknown;
             let read = |encoding| {
                 let body = codec::bytes(&message, encoding);
-                let (_, mut event) = decoder().alarm(&delivery(body, None)).unwrap();
+                let (_, said) = decoder().alarm(&delivery(body, None)).unwrap();
+                let Said::Alarm(mut event) = said else { panic!("an alarm was sent") };
                 event.body_hash = 0;
                 event
             };

@@ -18,7 +18,7 @@ mod later_in;
 mod reader;
 mod tree;
 
-pub use alarm_in::{FIELDS as ALARM_FIELDS, alarm as alarm_from_fields, severity_words};
+pub use alarm_in::{FIELDS as ALARM_FIELDS, said as alarm_from_fields, severity_words};
 pub use alarms_json::{MAX_EVENTS, alarms_from_json};
 pub use answer_out::{AnswerOut, answer, found};
 pub use codec::{Encoding, MAX_BODY};

@@ -24,6 +24,7 @@ mod locked_out;
 mod locks;
 mod million;
 mod plain_answers;
+mod policy;
 mod process;
 mod programs;
 mod refusals;

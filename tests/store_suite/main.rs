@@ -13,6 +13,7 @@ mod later_cases;
 mod list_cases;
 mod memory;
 mod policy_cases;
+mod snapshot_cases;
 mod sqlite;
 mod world;
 
@@ -73,6 +74,11 @@ macro_rules! every_case {
             policy_cases: an_alarm_that_flaps_keeps_its_ticket,
             policy_cases: a_ticket_that_a_person_closed_is_left_reopened_or_replaced,
             policy_cases: only_named_fields_cause_an_update,
+            snapshot_cases: what_a_snapshot_does_not_name_is_cleared,
+            snapshot_cases: a_snapshot_is_cleared_page_by_page,
+            snapshot_cases: absence_counts_only_after_the_end_of_the_same_pass,
+            snapshot_cases: a_snapshot_of_which_something_could_not_be_read_clears_nothing,
+            snapshot_cases: a_clear_by_a_snapshot_keeps_to_the_sources_clock,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
             list_cases: a_new_occurrence_is_due_with_the_ticket_of_the_one_before,
             list_cases: lists_run_newest_first_page_by_page,

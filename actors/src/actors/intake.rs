@@ -7,9 +7,10 @@
 
 use super::parked_bell::{self, Notice, ParkedBell};
 use super::{Dispatcher, Outside, Post, Wake};
+use crate::changes::Refusal::NoSnapshot;
 use crate::changes::{Applied, ByHand, Change, ChangeSet, TakeIn};
 use crate::logic::correlation::digest_16;
-use crate::model::{Alarm, AlarmEvent, BackendId, Identity, Parked, Timestamp};
+use crate::model::{Alarm, BackendId, Identity, Parked, Pass, Said, Snapshot, Timestamp};
 use crate::ports::{Decode, Delivery, Inlet, Malformed, Soon, StoreError, Tripwire, Verdict};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +20,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const CRASHES_MAX: u32 = 3;
 /// A source's clock may be so far ahead before it is counted.
 const CLOCK_AHEAD_MAX: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Alarms of a source that are looked at in one commit, once its snapshot has ended.
+const CLEARED_AT_ONCE: u32 = 500;
+/// A store that did not answer is asked again after this span.
+const CLEAR_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Why events from HTTP were not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +101,13 @@ impl Intake {
     /// here before.
     pub fn accept(
         self: &Arc<Self>,
-        events: Vec<(Identity, AlarmEvent)>,
+        events: Vec<(Identity, Said)>,
     ) -> Soon<Result<Vec<bool>, IntakeError>> {
         if self.closed.load(Ordering::SeqCst) {
             return Box::pin(async { Err(IntakeError::Closed) });
         }
         let set = ChangeSet(
-            events.into_iter().map(|(identity, event)| self.take_in(identity, event)).collect(),
+            events.into_iter().map(|(identity, said)| self.take_in(identity, said)).collect(),
         );
         let applied = self.outside.store.apply(set);
         let me = self.clone();
@@ -110,6 +116,7 @@ impl Intake {
             let mut due = HashSet::new();
             let repeats = applied.iter().map(|one| me.note(one, &mut due)).collect();
             me.wake(due);
+            me.clear_unnamed(&applied);
             Ok(repeats)
         })
     }
@@ -127,7 +134,11 @@ impl Intake {
         Ok(*alarm)
     }
 
-    fn take_in(&self, identity: Identity, event: AlarmEvent) -> Change {
+    fn take_in(&self, identity: Identity, said: Said) -> Change {
+        let event = match said {
+            Said::Alarm(event) => *event,
+            Said::Mark(mark) => return Change::Mark(identity, mark),
+        };
         let now = self.outside.clock.now().wall;
         let said = event.changed_at.unwrap_or(event.details.raised_at);
         if said.since(now) > CLOCK_AHEAD_MAX {
@@ -139,13 +150,17 @@ impl Intake {
 
     /// Counts what was applied; true: it was here before.
     fn note(&self, applied: &Applied, due: &mut HashSet<BackendId>) -> bool {
-        let Applied::TakenIn(taken) = applied else { return false };
-        let counter = if taken.repeat { &self.figures.repeats } else { &self.figures.accepted };
+        let repeat = match applied {
+            Applied::TakenIn(taken) => {
+                due.extend(taken.due.iter().map(|(backend, _)| backend.clone()));
+                taken.repeat
+            }
+            Applied::Marked { repeat, .. } => *repeat,
+            _ => return false,
+        };
+        let counter = if repeat { &self.figures.repeats } else { &self.figures.accepted };
         counter.fetch_add(1, Ordering::Relaxed);
-        if let Some((backend, _)) = &taken.due {
-            due.insert(backend.clone());
-        }
-        taken.repeat
+        repeat
     }
 
     /// Applies sets of which some park a message, and tells operators of those that are parked.
@@ -174,7 +189,7 @@ impl Intake {
     pub async fn accept_read(
         self: &Arc<Self>,
         delivery: Delivery,
-        read: Vec<Result<(Identity, AlarmEvent), Malformed>>,
+        read: Vec<Result<(Identity, Said), Malformed>>,
     ) -> Result<Accepted, IntakeError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(IntakeError::Closed);
@@ -183,15 +198,16 @@ impl Intake {
         let mut due = HashSet::new();
         let mut count = Accepted::default();
         for applied in self.apply_each(self.sets(&delivery, read, now)).await {
-            for one in applied? {
-                let counter = match &one {
-                    Applied::TakenIn(taken) if taken.repeat => &mut count.repeats,
-                    Applied::TakenIn(_) => &mut count.accepted,
-                    _ => &mut count.parked,
-                };
-                *counter += 1;
-                self.note(&one, &mut due);
+            let applied = applied?;
+            for one in &applied {
+                match one {
+                    Applied::Count(_) => count.parked += 1,
+                    _ if self.note(one, &mut due) => count.repeats += 1,
+                    Applied::TakenIn(_) | Applied::Marked { .. } => count.accepted += 1,
+                    _ => {}
+                }
             }
+            self.clear_unnamed(&applied);
         }
         self.wake(due);
         Ok(count)
@@ -212,14 +228,18 @@ impl Intake {
     fn sets(
         &self,
         delivery: &Delivery,
-        read: Vec<Result<(Identity, AlarmEvent), Malformed>>,
+        read: Vec<Result<(Identity, Said), Malformed>>,
         now: Timestamp,
     ) -> Vec<ChangeSet> {
         let (mut events, mut sets) = (Vec::new(), Vec::new());
         for one in read {
             match one {
-                Ok((identity, event)) => events.push(self.take_in(identity, event)),
-                Err(malformed) => sets.push(self.park(delivery, malformed, now).into()),
+                Ok((identity, said)) => events.push(self.take_in(identity, said)),
+                Err(malformed) => {
+                    // Before it is parked: a snapshot that is not whole must not end as one.
+                    sets.push(Change::Unread(self.decode.source_of(delivery)).into());
+                    sets.push(self.park(delivery, malformed, now).into());
+                }
             }
         }
         if !events.is_empty() {
@@ -262,8 +282,13 @@ impl Intake {
                 self.apply_each(read.into_iter().flatten().collect()).await.into_iter();
             self.tripwire.close(&hashes);
             let mut due = HashSet::new();
-            for sets in of_each {
-                verdicts.push(self.judge(applied.by_ref().take(sets), &mut due));
+            for (sets, delivery) in of_each.into_iter().zip(part) {
+                let applied: Vec<_> = applied.by_ref().take(sets).collect();
+                let verdict = match applied.contains(&Err(StoreError::Refused(NoSnapshot))) {
+                    true => self.park_mark(delivery, now).await,
+                    false => self.judge(applied, &mut due),
+                };
+                verdicts.push(verdict);
             }
             self.wake(due);
         }
@@ -274,16 +299,19 @@ impl Intake {
 impl Intake {
     /// A delivery is settled once all of it is stored; what comes again is known by its identity.
     fn judge(
-        &self,
-        applied: impl Iterator<Item = Result<Vec<Applied>, StoreError>>,
+        self: &Arc<Self>,
+        applied: Vec<Result<Vec<Applied>, StoreError>>,
         due: &mut HashSet<BackendId>,
     ) -> Verdict {
         let mut verdict = Verdict::Settled;
         for result in applied {
             match result {
-                Ok(applied) => applied.iter().for_each(|one| {
-                    self.note(one, due);
-                }),
+                Ok(applied) => {
+                    for one in &applied {
+                        self.note(one, due);
+                    }
+                    self.clear_unnamed(&applied);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a delivery was given back");
                     verdict = Verdict::GiveBack;
@@ -291,6 +319,55 @@ impl Intake {
             }
         }
         verdict
+    }
+}
+
+impl Intake {
+    /// The end of a snapshot that nobody began is kept where people see it.
+    async fn park_mark(&self, delivery: &Delivery, now: Timestamp) -> Verdict {
+        let reason = NoSnapshot.to_string();
+        let why = Malformed { field: Some("id".to_owned()), reason };
+        let parked = self.apply_each(vec![self.park(delivery, why, now).into()]).await;
+        if parked.iter().all(Result::is_ok) { Verdict::Settled } else { Verdict::GiveBack }
+    }
+
+    /// Goes on with what the snapshots that have just ended did not name.
+    fn clear_unnamed(self: &Arc<Self>, applied: &[Applied]) {
+        let ended = |one: &Applied| matches!(one, Applied::Marked { ended: true, .. });
+        if applied.iter().any(ended) {
+            tokio::spawn(self.clone().clear_all_unnamed());
+        }
+    }
+
+    /// Takes what ended snapshots did not name as cleared, page by page, until none is left: also
+    /// what the process before this one had not done.
+    pub async fn clear_all_unnamed(self: Arc<Self>) {
+        let open = |it: &Snapshot| matches!(it.state, Pass::Clearing { .. });
+        loop {
+            let snapshots = self.outside.reads.snapshots().await;
+            let left = snapshots.map(|all| all.into_iter().find(open));
+            let source = match left {
+                Ok(None) => return,
+                Ok(Some(snapshot)) => snapshot.source,
+                Err(error) => {
+                    tracing::warn!(%error, "snapshots could not be read");
+                    tokio::time::sleep(CLEAR_AGAIN).await;
+                    continue;
+                }
+            };
+            let change = Change::ClearUnnamed { source: source.clone(), limit: CLEARED_AT_ONCE };
+            match self.outside.store.apply(change.into()).await.as_deref() {
+                Ok([Applied::Cleared(due)]) => self.wake(due.iter().cloned().collect()),
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(source, %error, "a snapshot's clears were not stored");
+                    tokio::time::sleep(CLEAR_AGAIN).await;
+                }
+            }
+            if self.closed.load(Ordering::SeqCst) {
+                return;
+            }
+        }
     }
 }
 
@@ -322,18 +399,17 @@ impl Inlet for ParkedInlet {
         let intake = self.0.clone();
         Box::pin(async move {
             let now = intake.outside.clock.now().wall;
-            let sets = batch
-                .iter()
-                .map(|delivery| {
-                    let why = delivery.dead_lettered.as_deref().unwrap_or("no reason given");
-                    let why = Malformed {
-                        field: None,
-                        reason: format!("dead-lettered by the broker: {why}"),
-                    };
-                    intake.park(delivery, why, now).into()
-                })
-                .collect();
-            let applied = intake.apply_each(sets).await;
+            // Nobody knows whose it was: no snapshot that is open is whole any more.
+            let mut sets: Vec<ChangeSet> = vec![Change::Unread(None).into()];
+            sets.extend(batch.iter().map(|delivery| {
+                let why = delivery.dead_lettered.as_deref().unwrap_or("no reason given");
+                let why = Malformed {
+                    field: None,
+                    reason: format!("dead-lettered by the broker: {why}"),
+                };
+                ChangeSet::from(intake.park(delivery, why, now))
+            }));
+            let applied = intake.apply_each(sets).await.split_off(1);
             let verdict = |result: &Result<_, StoreError>| {
                 if result.is_ok() { Verdict::Settled } else { Verdict::GiveBack }
             };

@@ -177,6 +177,7 @@ impl Cast {
         });
         let intake = Intake::new(outside.clone(), decode.clone(), tripwire, dispatcher.clone());
         let intake = Arc::new(intake);
+        actix::spawn(intake.clone().clear_all_unnamed());
         let commands = Arc::new(Commands::new(
             outside.clone(),
             pool.clone(),

@@ -15,6 +15,7 @@ mod lane;
 mod later;
 mod locks;
 mod settle;
+mod snapshot;
 mod take_in;
 mod watch;
 
@@ -34,8 +35,8 @@ pub use watch::Swept;
 
 use crate::logic::import::Brought;
 use crate::model::{
-    Alarm, BackendId, ClientNumber, Epoch, Fence, KeptLock, Moment, Parked, Request, Ticket,
-    Timestamp,
+    Alarm, BackendId, ClientNumber, Epoch, Fence, Identity, KeptLock, Mark, Moment, Parked,
+    Request, Ticket, Timestamp,
 };
 use crate::ports::{Pause, Tx, TxError};
 use uuid::Uuid;
@@ -45,6 +46,17 @@ use uuid::Uuid;
 pub enum Change {
     /// An alarm event comes in.
     TakeIn(Box<TakeIn>),
+    /// A snapshot of a source begins or ends.
+    Mark(Identity, Mark),
+    /// What a snapshot did not name is taken as cleared, a page at a time.
+    ClearUnnamed {
+        /// Whose snapshot.
+        source: String,
+        /// Alarms in one go.
+        limit: u32,
+    },
+    /// Something of that source, or of an unknown one, could not be read.
+    Unread(Option<String>),
     /// A message that cannot be read is kept.
     Park(Box<Parked>),
     /// A write command comes in.
@@ -123,6 +135,15 @@ impl From<Change> for ChangeSet {
 pub enum Applied {
     /// Of [`Change::TakeIn`].
     TakenIn(TakenIn),
+    /// Of [`Change::Mark`].
+    Marked {
+        /// The same delivery was here before; nothing changed.
+        repeat: bool,
+        /// What was not named is to be taken as cleared now.
+        ended: bool,
+    },
+    /// Of [`Change::ClearUnnamed`]: whose flows have work.
+    Cleared(Vec<BackendId>),
     /// Of [`Change::Command`].
     Command(Box<CommandTaken>),
     /// Of [`Change::Decide`].
@@ -188,6 +209,9 @@ pub enum Refusal {
     /// No such alarm.
     #[error("no such alarm")]
     UnknownAlarm,
+    /// The end of a snapshot that was not begun, or is over.
+    #[error("no snapshot of that pass is open")]
+    NoSnapshot,
     /// The alarm has a ticket that is not closed.
     #[error("the alarm has a ticket already")]
     HasTicket,
@@ -264,6 +288,9 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
     match change {
         Change::TakeIn(it) => take_in::perform(tx, it, now).map(Applied::TakenIn),
         Change::Park(message) => Ok(Applied::Count(tx.park(message)?)),
+        Change::Mark(identity, it) => snapshot::mark(tx, identity, it, now),
+        Change::ClearUnnamed { source, limit } => snapshot::clear(tx, source, *limit, now),
+        Change::Unread(source) => snapshot::unread(tx, source.as_deref()),
         Change::Command(it) => command::perform(tx, it, context),
         Change::Decide(it) => decide::perform(tx, it, context),
         Change::Intend(it) => intend::perform(tx, it, now),

@@ -1,6 +1,6 @@
 //! An alarm event comes in: identity, then the alarm's new level (rules I1, I2; CONTRACT 1.3).
 
-use super::Halt;
+use super::{Halt, snapshot};
 use crate::logic::occurrence::{Absorbed, absorb};
 use crate::logic::policy::Routing;
 use crate::model::{AlarmEvent, BackendId, Identity, Timestamp};
@@ -28,6 +28,12 @@ pub struct TakenIn {
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<TakenIn, Halt> {
     if !tx.remember(&it.identity, now)? && !mutant!(RepeatsCount) {
+        // A snapshot may name an alarm with the very event that raised it.
+        if snapshot::open_number(tx, &it.event.alarm.source)?.is_some()
+            && let Some(alarm) = tx.newest_alarm(&it.event.alarm)?
+        {
+            snapshot::name(tx, &alarm)?;
+        }
         return Ok(TakenIn { repeat: true, due: None });
     }
     let newest = tx.newest_alarm(&it.event.alarm)?;
@@ -35,5 +41,6 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<Ta
         Absorbed::TooOld(alarm) | Absorbed::Changed(alarm) | Absorbed::Opened(alarm) => alarm,
     };
     tx.put_alarm(&alarm)?;
+    snapshot::name(tx, &alarm)?;
     Ok(TakenIn { repeat: false, due: alarm.backend.zip(alarm.due_at) })
 }

@@ -6,8 +6,8 @@
 use super::Soon;
 use crate::changes::{Asked, Outcome};
 use crate::model::{
-    AlarmEvent, BackendId, Beat, Command, CommandAnswer, CommandError, CommandId, EventId,
-    Identity, Reply, Route, TicketEvent, Timestamp, WriteBack,
+    BackendId, Beat, Command, CommandAnswer, CommandError, CommandId, EventId, Identity, Reply,
+    Route, Said, TicketEvent, Timestamp, WriteBack,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -60,9 +60,11 @@ pub struct Later {
 
 /// Reads a delivery. The wire's formats live in one module of the root package.
 pub trait Decode: Send + Sync {
-    /// The events in it, each with its identity; or what is wrong with one. A foreign source may say
+    /// What it says, each with its identity; or what is wrong with one. A foreign source may say
     /// several in one message, or nothing that is an alarm.
-    fn decode(&self, delivery: &Delivery) -> Vec<Result<(Identity, AlarmEvent), Malformed>>;
+    fn decode(&self, delivery: &Delivery) -> Vec<Result<(Identity, Said), Malformed>>;
+    /// Whose alarms it speaks of, where so much of it can be read.
+    fn source_of(&self, delivery: &Delivery) -> Option<String>;
     /// The command in it; or what is wrong with it, and who can be told.
     fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>>;
     /// The later answer in it; or what is wrong with it.

@@ -9,8 +9,8 @@ use super::Soon;
 use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Epoch,
-    EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket,
-    TicketEvent, TicketKey, Timestamp, Watched,
+    EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Snapshot, State,
+    Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -106,6 +106,23 @@ pub trait Tx {
     fn add_event(&mut self, event: &TicketEvent) -> Result<u64, TxError>;
     /// Marks an event as confirmed by the broker.
     fn mark_sent(&mut self, n: u64, at: Timestamp) -> Result<(), TxError>;
+    /// The newest snapshot of a source.
+    fn snapshot(&mut self, source: &str) -> Result<Option<Snapshot>, TxError>;
+    /// The newest snapshots of all sources.
+    fn snapshots(&mut self) -> Result<Vec<Snapshot>, TxError>;
+    /// Writes the newest snapshot of its source.
+    fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), TxError>;
+    /// That snapshot has named an alarm.
+    fn mark_seen(&mut self, at: &OccurrenceRef, number: u64) -> Result<(), TxError>;
+    /// `limit` active alarms of a source, with their row's `n`, from after `after`; the alarm itself
+    /// where this snapshot has not named it.
+    fn unnamed(
+        &mut self,
+        source: &str,
+        number: u64,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Option<Alarm>)>, TxError>;
     /// The ticket that a group of alarms was given last.
     fn group(&mut self, key: &[u8; 16]) -> Result<Option<TicketKey>, TxError>;
     /// Gives a group its ticket.
@@ -337,6 +354,8 @@ pub trait Reads: Send + Sync {
     fn parked(&self, page: Page) -> Answered<Vec<Parked>>;
     /// What is stored of a lane.
     fn lane(&self, backend: BackendId) -> Answered<LaneRow>;
+    /// The newest snapshot of each source.
+    fn snapshots(&self) -> Answered<Vec<Snapshot>>;
     /// A lane's counts.
     fn lane_counts(&self, backend: BackendId) -> Answered<LaneCounts>;
     /// Totals.

@@ -7,14 +7,14 @@
 use super::SqliteStore;
 use super::rows::{self, int};
 use super::tx::{
-    ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, TICKET,
+    ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, SNAPSHOTS, TICKET,
     TICKET_BY_BACKEND_ID,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use ticketgate_actors::model::{
     Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, KeptLock, Parked, Request,
-    RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    RequestId, Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use ticketgate_actors::ports::{
     AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Reads,
@@ -339,6 +339,10 @@ impl Reads for SqliteStore {
             }
             Ok(counts)
         })
+    }
+
+    fn snapshots(&self) -> Answered<Vec<Snapshot>> {
+        self.readers.read(|it| all(it, SNAPSHOTS, [], rows::value))
     }
 
     fn figures(&self) -> Answered<StoreFigures> {

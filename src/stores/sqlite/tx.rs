@@ -15,8 +15,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, param
 use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
-    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent,
-    TicketKey, Timestamp, Watched,
+    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Snapshot, State, Ticket,
+    TicketEvent, TicketKey, Timestamp, Watched,
 };
 use ticketgate_actors::ports::{LaneRow, Tx, TxError};
 use uuid::Uuid;
@@ -44,6 +44,13 @@ pub(super) const BY_REFERENCE: &str = "SELECT n, body FROM requests
     WHERE backend = ?1 AND backend_ref = ?2 ORDER BY n DESC LIMIT 1";
 pub(super) const TICKET_BY_CORRELATION: &str =
     "SELECT body FROM tickets WHERE correlation_key = ?1";
+pub(super) const SNAPSHOT: &str = "SELECT body FROM snapshots WHERE source = ?1";
+pub(super) const SNAPSHOTS: &str = "SELECT body FROM snapshots ORDER BY source";
+pub(super) const MARK_SEEN: &str =
+    "UPDATE alarms SET seen = ?4 WHERE source = ?1 AND id = ?2 AND occurrence = ?3";
+pub(super) const UNNAMED: &str = "SELECT n, seen <> ?3, body FROM alarms
+    INDEXED BY alarms_source_active
+    WHERE source = ?1 AND active = 1 AND n > ?2 ORDER BY n LIMIT ?4";
 /// By the index of the backend, whose last column is the row's own number.
 pub(super) const NTH_NEWEST_TICKET: &str =
     "SELECT body FROM tickets WHERE backend = ?1 ORDER BY n DESC LIMIT 1 OFFSET ?2";
@@ -204,6 +211,40 @@ impl Tx for SqliteTx<'_> {
             self.run(INSERT_TICKET, params)?;
         }
         Ok(())
+    }
+
+    fn snapshot(&mut self, source: &str) -> Result<Option<Snapshot>, TxError> {
+        self.one(SNAPSHOT, params![source], rows::value)
+    }
+
+    fn snapshots(&mut self) -> Result<Vec<Snapshot>, TxError> {
+        self.all(SNAPSHOTS, params![], rows::value)
+    }
+
+    fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), TxError> {
+        let sql = "INSERT INTO snapshots (source, body) VALUES (?1, ?2)
+            ON CONFLICT (source) DO UPDATE SET body = ?2";
+        self.run(sql, params![snapshot.source, rows::to_body(snapshot)]).map(drop)
+    }
+
+    fn mark_seen(&mut self, at: &OccurrenceRef, number: u64) -> Result<(), TxError> {
+        let key = params![at.alarm.source, at.alarm.id, int(at.occurrence), int(number)];
+        self.run(MARK_SEEN, key).map(drop)
+    }
+
+    fn unnamed(
+        &mut self,
+        source: &str,
+        number: u64,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Option<Alarm>)>, TxError> {
+        let params = params![source, int(after), int(number), limit];
+        self.all(UNNAMED, params, |row| {
+            let unnamed: bool = row.get(1)?;
+            let alarm = if unnamed { Some(rows::body(row, 2)?) } else { None };
+            Ok((rows::number(row, 0)?, alarm))
+        })
     }
 
     fn group(&mut self, key: &[u8; 16]) -> Result<Option<TicketKey>, TxError> {

@@ -20,7 +20,8 @@ pub(super) fn refused(refusal: Refusal) -> CommandError {
         Refusal::UnknownAlarm => (Code::NotFound, Some("alarm")),
         Refusal::HasTicket => (Code::Invalid, Some("alarm")),
         Refusal::Full => (Code::Busy, Some("backend")),
-        Refusal::StaleVersion
+        Refusal::NoSnapshot
+        | Refusal::StaleVersion
         | Refusal::StaleEpoch
         | Refusal::WrongState
         | Refusal::NoBackendId

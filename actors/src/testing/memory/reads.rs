@@ -5,7 +5,7 @@ use super::rows::Rows;
 use crate::logic::lane::class_of;
 use crate::model::{
     Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, Identity, KeptLock, Parked,
-    Request, RequestId, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    Request, RequestId, Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use crate::ports::{
     AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
@@ -381,6 +381,10 @@ impl Reads for MemoryStore {
 
     fn lane_counts(&self, backend: BackendId) -> Answered<LaneCounts> {
         now(self.rows().lane_counts(&backend))
+    }
+
+    fn snapshots(&self) -> Answered<Vec<Snapshot>> {
+        now(self.rows().snapshots.values().cloned().collect())
     }
 
     fn figures(&self) -> Answered<StoreFigures> {

@@ -6,8 +6,8 @@
 use crate::changes::{Applied, ChangeSet, Context, Halt, perform};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, EventId,
-    Fence, Identity, KeptLock, MadeBy, Parked, Request, RequestId, Ticket, TicketEvent, TicketKey,
-    Timestamp, Watched,
+    Fence, Identity, KeptLock, MadeBy, OccurrenceRef, Parked, Request, RequestId, Snapshot, Ticket,
+    TicketEvent, TicketKey, Timestamp, Watched,
 };
 use crate::ports::{LaneRow, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,6 +31,8 @@ enum Undo {
     Lock(Uuid, Option<KeptLock>),
     Watched(u64, Option<Watched>),
     Group([u8; 16], Option<TicketKey>),
+    Snapshot(String, Option<Snapshot>),
+    Seen(OccurrenceRef, Option<u64>),
     Parked,
     Audit,
 }
@@ -61,6 +63,8 @@ pub struct Rows {
     pub(super) commands: BTreeMap<CommandId, CommandRecord>,
     pub(super) locks: BTreeMap<Uuid, KeptLock>,
     pub(super) watched: BTreeMap<u64, Watched>,
+    pub(super) snapshots: BTreeMap<String, Snapshot>,
+    pub(super) seen: BTreeMap<OccurrenceRef, u64>,
     pub(super) groups: BTreeMap<[u8; 16], TicketKey>,
     pub(super) parked: Vec<Parked>,
     pub(super) audit: Vec<AuditRow>,
@@ -120,6 +124,8 @@ impl Rows {
                 Undo::Lock(guid, before) => self.set_lock(guid, before),
                 Undo::Watched(n, before) => self.set_watched(n, before),
                 Undo::Group(key, before) => self.set_group(key, before),
+                Undo::Snapshot(source, before) => self.set_snapshot(source, before),
+                Undo::Seen(at, before) => self.set_seen(at, before),
                 Undo::Parked => drop(self.parked.pop()),
                 Undo::Audit => drop(self.audit.pop()),
             }
@@ -243,6 +249,22 @@ impl Rows {
             None => self.watched.remove(&n),
         };
         self.undo.push(Undo::Watched(n, before));
+    }
+
+    pub(super) fn set_snapshot(&mut self, source: String, snapshot: Option<Snapshot>) {
+        let before = match snapshot {
+            Some(snapshot) => self.snapshots.insert(source.clone(), snapshot),
+            None => self.snapshots.remove(&source),
+        };
+        self.undo.push(Undo::Snapshot(source, before));
+    }
+
+    pub(super) fn set_seen(&mut self, at: OccurrenceRef, number: Option<u64>) {
+        let before = match number {
+            Some(number) => self.seen.insert(at.clone(), number),
+            None => self.seen.remove(&at),
+        };
+        self.undo.push(Undo::Seen(at, before));
     }
 
     pub(super) fn set_group(&mut self, key: [u8; 16], ticket: Option<TicketKey>) {

@@ -3,8 +3,8 @@
 use super::rows::{Rows, level_made};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
-    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, State, Ticket, TicketEvent,
-    TicketKey, Timestamp, Watched,
+    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Snapshot, State, Ticket,
+    TicketEvent, TicketKey, Timestamp, Watched,
 };
 use crate::ports::{LaneRow, Tx, TxError};
 use uuid::Uuid;
@@ -83,6 +83,40 @@ impl Tx for Rows {
         let n = n.unwrap_or_else(|| Self::next(&self.tickets));
         self.set_ticket(n, Some(Box::new(ticket.clone())));
         Ok(())
+    }
+
+    fn snapshot(&mut self, source: &str) -> Result<Option<Snapshot>, TxError> {
+        Ok(self.snapshots.get(source).cloned())
+    }
+
+    fn snapshots(&mut self) -> Result<Vec<Snapshot>, TxError> {
+        Ok(self.snapshots.values().cloned().collect())
+    }
+
+    fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), TxError> {
+        self.set_snapshot(snapshot.source.clone(), Some(snapshot.clone()));
+        Ok(())
+    }
+
+    fn mark_seen(&mut self, at: &OccurrenceRef, number: u64) -> Result<(), TxError> {
+        self.set_seen(at.clone(), Some(number));
+        Ok(())
+    }
+
+    fn unnamed(
+        &mut self,
+        source: &str,
+        number: u64,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Option<Alarm>)>, TxError> {
+        let of = |alarm: &Alarm| alarm.active && alarm.at.alarm.source == source;
+        let rows = self.alarms.range(after + 1..).filter(|(_, alarm)| of(alarm));
+        let row = |n: u64, alarm: &Alarm| {
+            let unnamed = self.seen.get(&alarm.at) != Some(&number);
+            (n, unnamed.then(|| alarm.clone()))
+        };
+        Ok(rows.take(limit as usize).map(|(n, alarm)| row(*n, alarm)).collect())
     }
 
     fn group(&mut self, key: &[u8; 16]) -> Result<Option<TicketKey>, TxError> {
