@@ -32,6 +32,7 @@ mod restarts;
 mod scripts;
 mod stopping;
 mod subscribers;
+mod telenet;
 mod torture;
 mod verdict;
 mod world;

@@ -55,6 +55,7 @@ macro_rules! every_case {
             later_cases: a_later_answer_finds_its_request_by_any_of_its_names,
             later_cases: a_later_answer_ends_a_doubt_and_what_is_undecided,
             later_cases: a_later_answer_that_fits_nothing_is_refused_and_leaves_no_trace,
+            later_cases: a_refusal_of_one_of_several_calls_counts_only_if_it_names_the_last,
             later_cases: an_answer_by_the_tickets_key_alone_is_not_given_to_another_request,
             later_cases: a_full_backend_admits_creates_first_and_then_nothing,
             later_cases: a_duplicate_is_reported_once_and_watched_for_a_while,

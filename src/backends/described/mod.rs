@@ -8,6 +8,7 @@
 //! What it leaves to others: order, retries and doubt (the lane).
 
 mod body;
+pub mod callback;
 mod calls;
 mod compiler;
 mod conversation;

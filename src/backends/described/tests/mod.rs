@@ -2,6 +2,7 @@
 
 mod answers;
 mod envelopes;
+mod osb_later;
 mod presets;
 mod probing;
 mod said;
