@@ -12,6 +12,7 @@ mod lane_cases;
 mod later_cases;
 mod list_cases;
 mod memory;
+mod service_cases;
 mod sqlite;
 mod world;
 
@@ -66,6 +67,11 @@ macro_rules! every_case {
             by_hand_cases: a_close_that_waited_for_an_alarm_is_due_when_that_is_unlinked,
             by_hand_cases: two_alarms_of_a_ticket_write_one_after_the_other,
             by_hand_cases: a_ticket_that_is_brought_along_is_found_by_the_first_event,
+            service_cases: a_request_keeps_the_service_that_was_selected_when_it_was_accepted,
+            service_cases: a_service_that_open_requests_name_stays,
+            service_cases: only_a_service_of_the_table_can_be_selected,
+            service_cases: a_route_is_set_replaced_and_removed,
+            service_cases: what_waits_is_told_from_what_has_ended,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
             list_cases: a_new_occurrence_is_due_with_the_ticket_of_the_one_before,
             list_cases: lists_run_newest_first_page_by_page,

@@ -4,7 +4,7 @@
 //! Otherwise nothing is written and the flow runs again: its turn is void.
 
 use super::conclude::announce;
-use super::{Admission, Applied, Context, Halt, Refusal, admission};
+use super::{Admission, Applied, Context, Halt, Refusal, admission, services};
 use crate::model::{
     Alarm, BackendId, ClientNumber, CorrelationKey, EventId, EventName, Fence, Fields, Found,
     MadeBy, Mono, OccurrenceRef, Op, Origin, Request, RequestId, State, Ticket, TicketKey,
@@ -230,6 +230,7 @@ impl Journal<'_> {
             return Ok(None);
         };
         admission::check(tx, &self.it.admission, &request.backend, request.op)?;
+        services::accept(tx, &mut request)?;
         request.n = tx.add_request(&request)?;
         alarm.ticket = Some(request.ticket);
         alarm.request = Some(request.id);

@@ -12,6 +12,7 @@ mod event;
 mod id;
 mod parked;
 mod request;
+mod service;
 mod story;
 mod ticket;
 mod time;
@@ -32,6 +33,7 @@ pub use id::{
 };
 pub use parked::Parked;
 pub use request::{Doubt, MadeBy, Op, Request, State};
+pub use service::{Service, ServiceTable};
 pub use story::{Step, Story};
 pub use ticket::{Found, Kind, Origin, Ticket, TicketStatus};
 pub use time::{BadTime, MONO_BEGINS, Moment, Mono, Timestamp};

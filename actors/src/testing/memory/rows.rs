@@ -6,8 +6,8 @@
 use crate::changes::{Applied, ChangeSet, Context, Halt, perform};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, EventId,
-    Fence, Identity, KeptLock, MadeBy, Parked, Request, RequestId, Ticket, TicketEvent, TicketKey,
-    Timestamp, Watched,
+    Fence, Identity, KeptLock, MadeBy, Parked, Request, RequestId, Route, ServiceTable, Ticket,
+    TicketEvent, TicketKey, Timestamp, Watched,
 };
 use crate::ports::{LaneRow, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,6 +30,8 @@ enum Undo {
     Command(CommandId, Option<CommandRecord>),
     Lock(Uuid, Option<KeptLock>),
     Watched(u64, Option<Watched>),
+    Services(BackendId, Option<ServiceTable>),
+    Route(BackendId, Option<Route>),
     Parked,
     Audit,
 }
@@ -60,6 +62,8 @@ pub struct Rows {
     pub(super) commands: BTreeMap<CommandId, CommandRecord>,
     pub(super) locks: BTreeMap<Uuid, KeptLock>,
     pub(super) watched: BTreeMap<u64, Watched>,
+    pub(super) services: BTreeMap<BackendId, ServiceTable>,
+    pub(super) routes: BTreeMap<BackendId, Route>,
     pub(super) parked: Vec<Parked>,
     pub(super) audit: Vec<AuditRow>,
     undo: Vec<Undo>,
@@ -117,6 +121,8 @@ impl Rows {
                 Undo::Command(id, before) => self.set_command(id, before),
                 Undo::Lock(guid, before) => self.set_lock(guid, before),
                 Undo::Watched(n, before) => self.set_watched(n, before),
+                Undo::Services(backend, before) => self.set_services(backend, before),
+                Undo::Route(backend, before) => self.set_route(backend, before),
                 Undo::Parked => drop(self.parked.pop()),
                 Undo::Audit => drop(self.audit.pop()),
             }
@@ -240,6 +246,22 @@ impl Rows {
             None => self.watched.remove(&n),
         };
         self.undo.push(Undo::Watched(n, before));
+    }
+
+    pub(super) fn set_services(&mut self, backend: BackendId, table: Option<ServiceTable>) {
+        let before = match table {
+            Some(table) => self.services.insert(backend.clone(), table),
+            None => self.services.remove(&backend),
+        };
+        self.undo.push(Undo::Services(backend, before));
+    }
+
+    pub(super) fn set_route(&mut self, backend: BackendId, route: Option<Route>) {
+        let before = match route {
+            Some(route) => self.routes.insert(backend.clone(), route),
+            None => self.routes.remove(&backend),
+        };
+        self.undo.push(Undo::Route(backend, before));
     }
 
     /// The place of a watched ticket.
