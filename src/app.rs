@@ -6,6 +6,7 @@
 
 use crate::amqp::{AmqpBus, Inlets};
 use crate::backends::{self, Description};
+use crate::callbacks;
 use crate::clock::{RandomIds, SystemClock};
 use crate::config::{Loaded, backend_ids};
 use crate::http::{self, Face, Streams};
@@ -176,11 +177,9 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         None => Arc::new(Nobody),
     });
 
-    let built = config.callbacks.iter().map(|one| {
-        let callback = one.build().map_err(|(key, what)| anyhow!("callbacks.{key}: {what}"))?;
-        Ok((one.backend.clone(), Arc::new(callback)))
-    });
-    let callbacks = Arc::new(built.collect::<anyhow::Result<_>>()?);
+    let callbacks = callbacks::by_backend(&config.callbacks, described)
+        .map_err(|(key, what)| anyhow!("callbacks.{key}: {what}"))?;
+    let callbacks = Arc::new(callbacks);
 
     let streams = Streams::default();
     let face = Face {

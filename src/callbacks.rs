@@ -6,17 +6,15 @@
 //! What always holds: a body is looked at only after its sender was believed; no error repeats a
 //! secret.
 
+use crate::backends::{CallbackDescription, CallbackReader, Description};
 use crate::trust::Trust;
 use crate::wire;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use serde_json_path::JsonPath;
+use std::collections::HashMap;
 use std::path::PathBuf;
-use ticketgate_actors::model::{BackendId, Fields};
+use std::sync::Arc;
+use ticketgate_actors::model::BackendId;
 use ticketgate_actors::ports::{Later, Malformed};
-
-/// Characters of what a selector finds.
-const FOUND_MAX: usize = 4_096;
 
 /// `[[callbacks]]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,45 +31,15 @@ pub struct CallbackSection {
     /// The header of that signature; `sha256=` may stand before it. Default `x-signature-256`.
     #[serde(default)]
     pub signature_header: Option<String>,
-    /// Where a body of its own says what. Absent: it says it in our words.
+    /// Where a body of its own says what. Absent: as the backend's description says, or in our words.
     #[serde(default)]
-    pub select: Option<SelectSection>,
-}
-
-/// `[callbacks.select]`: JSONPaths.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SelectSection {
-    /// The answer's own id.
-    pub id: Option<String>,
-    /// Our request id.
-    pub request_id: Option<String>,
-    /// Our correlation key.
-    pub correlation_key: Option<String>,
-    /// Their name for the write.
-    pub backend_ref: Option<String>,
-    /// The ticket's id.
-    pub backend_id: Option<String>,
-    /// What became of it.
-    pub outcome: Option<String>,
-    /// The outcomes that mean: done.
-    pub done: Vec<String>,
-    /// The outcomes that mean: rejected.
-    pub rejected: Vec<String>,
-    /// What went wrong.
-    pub error: Option<String>,
+    pub select: Option<CallbackDescription>,
 }
 
 /// Reads and believes one backend's later answers.
 pub struct Callback {
     trust: Trust,
-    select: Option<Select>,
-}
-
-struct Select {
-    paths: Vec<(&'static str, JsonPath)>,
-    done: Vec<String>,
-    rejected: Vec<String>,
+    select: Option<CallbackReader>,
 }
 
 impl Default for Callback {
@@ -89,66 +57,47 @@ impl CallbackSection {
     pub fn build(&self) -> Result<Callback, (&'static str, String)> {
         let (token, hmac) = (self.token_file.as_deref(), self.hmac_file.as_deref());
         let trust = Trust::of(token, hmac, self.signature_header.as_deref())?;
-        let select = self.select.as_ref().map(Select::of).transpose()?;
+        let select = self.select.as_ref().map(|select| CallbackReader::of(select, None));
+        let select = select.transpose().map_err(|(key, what)| (below_select(key), what))?;
         Ok(Callback { trust, select })
     }
 }
 
-impl Select {
-    fn of(section: &SelectSection) -> Result<Self, (&'static str, String)> {
-        let mut paths = Vec::new();
-        for (name, key, path) in [
-            ("id", "select.id", &section.id),
-            ("request_id", "select.request_id", &section.request_id),
-            ("correlation_key", "select.correlation_key", &section.correlation_key),
-            ("backend_ref", "select.backend_ref", &section.backend_ref),
-            ("backend_id", "select.backend_id", &section.backend_id),
-            ("outcome", "select.outcome", &section.outcome),
-            ("error", "select.error", &section.error),
-        ] {
-            if let Some(text) = path {
-                let path = JsonPath::parse(text)
-                    .map_err(|error| (key, format!("is no JSONPath: {error}")))?;
-                paths.push((name, path));
-            }
-        }
-        if section.outcome.is_none() || section.done.is_empty() {
-            let what = "needs outcome, and in done the words that mean: done".to_owned();
-            return Err(("select", what));
-        }
-        let Some(_) = [&section.request_id, &section.correlation_key, &section.backend_ref]
-            .into_iter()
-            .flatten()
-            .next()
-        else {
-            let what = "needs one of request_id, correlation_key and backend_ref".to_owned();
-            return Err(("select", what));
-        };
-        Ok(Self { paths, done: section.done.clone(), rejected: section.rejected.clone() })
+fn below_select(key: &str) -> &'static str {
+    match key {
+        "id" => "select.id",
+        "request_id" => "select.request_id",
+        "correlation_key" => "select.correlation_key",
+        "backend_ref" => "select.backend_ref",
+        "backend_id" => "select.backend_id",
+        "outcome" => "select.outcome",
+        "error" => "select.error",
+        _ => "select",
     }
+}
 
-    fn fields(&self, body: &[u8]) -> Result<Fields, Malformed> {
-        let value: Value = serde_json::from_slice(body).map_err(|error| Malformed {
-            field: None,
-            reason: format!("the body is no JSON: {error}"),
-        })?;
-        let mut fields = Fields::new();
-        for (name, path) in &self.paths {
-            let Some(found) = path.query(&value).first() else { continue };
-            let text = match found {
-                Value::Null => continue,
-                Value::String(text) => text.chars().take(FOUND_MAX).collect(),
-                other => other.to_string().chars().take(FOUND_MAX).collect::<String>(),
-            };
-            let text = match *name {
-                "outcome" if self.done.contains(&text) => "done".to_owned(),
-                "outcome" if self.rejected.contains(&text) => "rejected".to_owned(),
-                _ => text,
-            };
-            fields.insert((*name).to_owned(), text.into());
+/// How each backend's later answers are believed and read: as its `[[callbacks]]` says, and where that
+/// maps no body, as its description does.
+///
+/// # Errors
+/// The key at fault below `callbacks`, and what is wrong with it.
+pub fn by_backend(
+    sections: &[CallbackSection],
+    described: &[Description],
+) -> Result<HashMap<BackendId, Arc<Callback>>, (&'static str, String)> {
+    let mut callbacks = HashMap::new();
+    for description in described {
+        let select = description.callback();
+        let section = sections.iter().find(|section| section.backend == description.id);
+        let built = section.map(CallbackSection::build).transpose()?;
+        if built.is_none() && select.is_none() {
+            continue;
         }
-        Ok(fields)
+        let mut callback = built.unwrap_or_default();
+        callback.select = callback.select.or(select);
+        callbacks.insert(description.id.clone(), Arc::new(callback));
     }
+    Ok(callbacks)
 }
 
 impl Callback {
@@ -164,7 +113,11 @@ impl Callback {
     pub fn read(&self, backend: &BackendId, body: &[u8]) -> Result<Later, Malformed> {
         match &self.select {
             None => wire::later_from_json(body, backend),
-            Some(select) => wire::later_from_fields(select.fields(body)?, backend, body),
+            Some(select) => {
+                let fields = select.fields(body);
+                let fields = fields.map_err(|reason| Malformed { field: None, reason })?;
+                wire::later_from_fields(fields, backend, body)
+            }
         }
     }
 }
@@ -172,7 +125,7 @@ impl Callback {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use ticketgate_actors::changes::{Asked, Outcome};
 
     fn section(more: &str) -> CallbackSection {

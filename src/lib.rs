@@ -15,6 +15,7 @@ pub mod http;
 pub mod inproc;
 pub mod metrics;
 pub mod secrets;
+pub mod services;
 pub mod simulate;
 pub mod sources;
 pub mod stores;

@@ -115,8 +115,23 @@ pub(super) fn base_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// Is the backend itself spoken to without TLS, and through no proxy?
+pub(super) fn is_plain(description: &Description) -> bool {
+    let connection = &description.connection;
+    connection.base_url.starts_with("http:") && connection.proxy.is_none()
+}
+
 /// Makes the client of one backend.
 pub(super) fn client(description: &Description) -> Result<Client, DescriptionError> {
+    build(description, is_plain(description))
+}
+
+/// Makes a client that can speak TLS, whatever the backend's own address is.
+pub(super) fn tls_client(description: &Description) -> Result<Client, DescriptionError> {
+    build(description, false)
+}
+
+fn build(description: &Description, plain: bool) -> Result<Client, DescriptionError> {
     super::install_tls();
     let connection = &description.connection;
     let keep = usize::from(description.lane.capability != Capability::None);
@@ -138,7 +153,6 @@ pub(super) fn client(description: &Description) -> Result<Client, DescriptionErr
         None => builder.no_proxy(),
     };
     let certificates = certificates(description)?;
-    let plain = connection.base_url.starts_with("http:") && connection.proxy.is_none();
     builder = if plain && certificates.is_empty() {
         // A machine without certificates can still talk plain HTTP, and need not load them.
         builder.tls_certs_only([])

@@ -6,6 +6,7 @@
 //! What it leaves to others: reading (`load`), the wire itself (`described::wire`).
 
 use super::connection::ConnectionDescription;
+use super::described::callback::CallbackReader;
 use super::described::{DescribedBackend, wire::WireDescription};
 use crate::words;
 use serde::Deserialize;
@@ -83,6 +84,13 @@ impl Description {
             sweep_every: lane.sweep_every,
             retry_may_duplicate: lane.retry_may_duplicate,
         }
+    }
+
+    /// How its later answers over HTTP read, where the description says so.
+    pub fn callback(&self) -> Option<CallbackReader> {
+        let namespaces = self.wire.soap.as_ref().map(|soap| &soap.namespaces);
+        // What is wrong with it was told when the description was loaded.
+        CallbackReader::of(self.wire.callback.as_ref()?, namespaces).ok()
     }
 
     /// Does it take writes now, and answer later?

@@ -24,6 +24,7 @@ mod tests;
 pub use auth::{Auth, Oauth2Description, PasswordType, SendSecret, WsseDescription};
 pub use connection::{ByteSize, ConnectionDescription};
 pub use described::DescribedBackend;
+pub use described::callback::{CallbackDescription, CallbackReader};
 pub use described::places::PlaceDescription;
 pub use described::wire;
 pub use description::{Description, DescriptionError, LaneDescription};

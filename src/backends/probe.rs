@@ -6,7 +6,7 @@ use super::described::DescribedBackend;
 use super::description::{Description, DescriptionError};
 use std::sync::Arc;
 use ticketgate_actors::model::{CorrelationKey, Kind};
-use ticketgate_actors::ports::{Answer, Backend, Call, Clock, SearchBy, Work};
+use ticketgate_actors::ports::{Answer, Backend, Call, Clock, SearchBy, Via, Work};
 
 /// A key that no ticket has: an answer without tickets shows address, sign-in and search.
 const NOBODYS_KEY: &str = "tgcheckcheckcheckcheckcheck";
@@ -62,7 +62,17 @@ fn finding(what: &'static str, works: bool, said: String) -> Finding {
 fn call(work: Work, description: &Description, clock: &dyn Clock) -> Call {
     let lane = &description.lane;
     let send_by = clock.now().mono.plus(lane.send_within);
-    Call { request: None, alarm: None, work, send_by, timeout: lane.timeout }
+    Call {
+        via: Via::Selected,
+        service: None,
+        ticket: None,
+        attempt: 0,
+        request: None,
+        alarm: None,
+        work,
+        send_by,
+        timeout: lane.timeout,
+    }
 }
 
 fn search(answer: Answer) -> Finding {

@@ -7,6 +7,7 @@ mod heartbeat;
 mod import;
 mod offline;
 mod people;
+mod places;
 mod remote;
 mod sign_in;
 mod ticket;
@@ -97,6 +98,27 @@ enum Command {
         #[command(flatten)]
         at: remote::At,
     },
+    /// The ticketing services of a backend, of which one is selected
+    Service {
+        #[command(subcommand)]
+        command: places::ServiceCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Where final answers go that no command sends elsewhere
+    Route {
+        #[command(subcommand)]
+        command: places::RouteCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// The newest calls to the backends, and what was said
+    Communication {
+        #[command(subcommand)]
+        command: places::CommunicationCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
     /// Look at messages that could not be read
     Parked {
         #[command(subcommand)]
@@ -153,6 +175,9 @@ pub fn run() -> ExitCode {
         Command::Client { command, at } => on_actix(people::client(at, command)),
         Command::Lane { command, at } => on_actix(people::lane(at, command)),
         Command::Request { command, at } => on_actix(people::request(at, command)),
+        Command::Service { command, at } => on_actix(places::service(at, command)),
+        Command::Route { command, at } => on_actix(places::route(at, command)),
+        Command::Communication { command, at } => on_actix(places::communication(at, command)),
         Command::Parked { command, at } => on_actix(people::parked(at, command)),
         Command::Follow(args) => on_actix(follow::follow(args)),
         Command::Heartbeat { what: HeartbeatCommand::List { at } } => on_actix(heartbeat::list(at)),

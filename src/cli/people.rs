@@ -103,6 +103,9 @@ pub enum RequestCommand {
         /// Only of this ticket
         #[arg(long)]
         ticket: Option<Uuid>,
+        /// Only those that wait for their execution or a retry, in doubt and undecided ones included
+        #[arg(long)]
+        open: bool,
         /// At most so many
         #[arg(long)]
         limit: Option<u32>,
@@ -267,11 +270,12 @@ pub async fn lane(at: At, command: LaneCommand) -> anyhow::Result<bool> {
 /// `ticketgate request`
 pub async fn request(at: At, command: RequestCommand) -> anyhow::Result<bool> {
     match command {
-        RequestCommand::List { backend, state, ticket, limit } => {
+        RequestCommand::List { backend, state, ticket, open, limit } => {
             let ask = Ask::get(["requests"])
                 .with("backend", backend)
                 .with("state", state)
                 .with("ticket", ticket)
+                .with("open", open.then_some(true))
                 .with("limit", limit);
             let columns = [
                 ("id", "/id"),

@@ -40,6 +40,7 @@ pub struct Ask<'a> {
     path: Vec<&'a str>,
     query: Vec<(&'static str, String)>,
     body: Option<Value>,
+    file: Option<(&'static str, Vec<u8>)>,
     wait: Duration,
 }
 
@@ -51,12 +52,21 @@ impl<'a> Ask<'a> {
             path: path.into_iter().collect(),
             query: Vec::new(),
             body: None,
+            file: None,
             wait: Duration::ZERO,
         }
     }
     /// Sends.
     pub fn post(path: impl IntoIterator<Item = &'a str>, body: Value) -> Self {
         Self { method: Method::POST, body: Some(body), ..Self::get(path) }
+    }
+    /// Sends a file as it is.
+    pub fn send_file(
+        path: impl IntoIterator<Item = &'a str>,
+        content_type: &'static str,
+        bytes: Vec<u8>,
+    ) -> Self {
+        Self { method: Method::POST, file: Some((content_type, bytes)), ..Self::get(path) }
     }
     /// Replaces.
     pub fn put(path: impl IntoIterator<Item = &'a str>, body: Value) -> Self {
@@ -109,8 +119,23 @@ impl At {
         self.call(Ask { path, ..ask }).await
     }
 
+    /// Gets a file below `/api/v1`, or why there is none.
+    pub async fn api_file(&self, ask: Ask<'_>) -> anyhow::Result<Result<Vec<u8>, Answer>> {
+        let path = ["api", "v1"].into_iter().chain(ask.path.iter().copied()).collect();
+        let (status, bytes) = self.said(Ask { path, ..ask }).await?;
+        match (200..300).contains(&status) {
+            true => Ok(Ok(bytes)),
+            false => answer_of(status, &bytes).map(Err),
+        }
+    }
+
     /// Makes a call.
     pub async fn call(&self, ask: Ask<'_>) -> anyhow::Result<Answer> {
+        let (status, bytes) = self.said(ask).await?;
+        answer_of(status, &bytes)
+    }
+
+    async fn said(&self, ask: Ask<'_>) -> anyhow::Result<(u16, Vec<u8>)> {
         let client = client().timeout(TIMEOUT + ask.wait).build()?;
         let mut url = self.url(ask.path)?;
         if !ask.query.is_empty() {
@@ -120,17 +145,16 @@ impl At {
         if let Some(body) = &ask.body {
             request = request.json(body);
         }
+        if let Some((content_type, bytes)) = ask.file {
+            request = request.header("content-type", content_type).body(bytes);
+        }
         let answer = request
             .send()
             .await
             .with_context(|| format!("no service answers at {} (--url)", self.url))?;
         let status = answer.status().as_u16();
         let bytes = answer.bytes().await.context("the answer broke off")?;
-        let body = match bytes.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&bytes).context("that is not a Ticketgate")?,
-        };
-        Ok(Answer { status, body })
+        Ok((status, bytes.to_vec()))
     }
 
     /// Shows an answer: as JSON, or as `people` do it. True: it was a success.
@@ -157,6 +181,14 @@ impl At {
         let answer = self.api(ask).await?;
         self.show(&answer, |body| table(&body["items"], columns))
     }
+}
+
+fn answer_of(status: u16, bytes: &[u8]) -> anyhow::Result<Answer> {
+    let body = match bytes.is_empty() {
+        true => Value::Null,
+        false => serde_json::from_slice(bytes).context("that is not a Ticketgate")?,
+    };
+    Ok(Answer { status, body })
 }
 
 impl Answer {

@@ -66,6 +66,7 @@ struct RequestQuery {
     backend: Option<String>,
     state: Option<String>,
     ticket: Option<String>,
+    open: Option<bool>,
     before: Option<u64>,
     limit: Option<u32>,
 }
@@ -86,6 +87,7 @@ pub(super) async fn requests(
         backend: query.backend.as_deref().map(BackendId::new),
         state: state.transpose()?,
         ticket: query.ticket.as_deref().map(|key| id("ticket", key)).transpose()?,
+        open: query.open,
     };
     let rows = face.cast.outside.reads.requests(filter, page).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.n);

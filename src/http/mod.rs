@@ -9,6 +9,7 @@ mod by_hand;
 mod callbacks;
 mod clients;
 mod commands;
+mod communication;
 mod events;
 mod explain;
 mod guard;
@@ -17,6 +18,8 @@ mod import;
 mod lists;
 mod page;
 mod problem;
+mod routes;
+mod services;
 mod shapes;
 mod webhooks;
 
@@ -135,6 +138,15 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(commands::acquire)
                 .service(commands::renew)
                 .service(commands::release)
+                .service(communication::list)
+                .service(services::list)
+                .service(services::export)
+                .service(services::import)
+                .service(services::select)
+                .service(routes::list)
+                .service(routes::add)
+                .service(routes::replace)
+                .service(routes::remove)
                 .service(lists::heartbeats)
                 .service(events::events)
                 .service(lists::parked)

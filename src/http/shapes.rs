@@ -1,12 +1,13 @@
 //! How rows look on this face: JSON with the words of the contract, times in UTC milliseconds.
 
+use crate::words;
 use serde_json::{Map, Value, json};
-use ticketgate_actors::actors::{ClientView, LaneView, Response};
+use ticketgate_actors::actors::{ClientView, Exchanged, LaneView, Response};
 use ticketgate_actors::logic::progress::Gait;
 use ticketgate_actors::logic::pulse::Sight;
 use ticketgate_actors::model::{
-    Alarm, ClientNumber, Found, MadeBy, Mono, Parked, Pass, Request, Snapshot, Step, Story, Ticket,
-    Timestamp,
+    Alarm, BackendId, ClientNumber, Found, MadeBy, Mono, Parked, Pass, Request, Route, Service,
+    Snapshot, Step, Story, Ticket, Timestamp,
 };
 use ticketgate_actors::ports::LaneCounts;
 
@@ -100,6 +101,7 @@ pub fn request(request: &Request) -> Value {
         "made_by": made_by,
         "made_for": made_for,
         "fields": request.fields,
+        "service": request.service,
         "attempts": request.attempts,
         "refusals": request.refusals,
         "ready_at": request.ready_at.to_string(),
@@ -202,6 +204,42 @@ pub fn snapshot(snapshot: &Snapshot) -> Value {
         "ended_at": snapshot.ended_at.map(|at| at.to_string()),
         "unread": snapshot.unread,
         "cleared": snapshot.cleared,
+    })
+}
+
+/// A ticketing service of a backend.
+pub fn service(backend: &BackendId, service: &Service, selected: &str) -> Value {
+    json!({
+        "backend": backend,
+        "name": service.name,
+        "host": service.host,
+        "port": service.port,
+        "path": service.path,
+        "tls": service.tls,
+        "user": service.user,
+        "timeout": service.timeout.map(words::format_duration),
+        "selected": service.name == selected,
+    })
+}
+
+/// A route, and who set it.
+pub fn route(backend: &BackendId, route: &Route, by: &str) -> Value {
+    json!({ "backend": backend, "exchange": route.exchange, "key": route.key, "set_by": by })
+}
+
+/// A call to a backend.
+pub fn exchanged(backend: &BackendId, call: &Exchanged) -> Value {
+    json!({
+        "at": call.at.to_string(),
+        "backend": backend,
+        "service": call.service,
+        "what": call.what,
+        "request": call.request,
+        "ticket": call.ticket,
+        "attempt": (call.attempt > 0).then_some(call.attempt),
+        "took_ms": call.took.as_millis(),
+        "http_status": call.http_status,
+        "verdict": call.verdict,
     })
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::faults::{Dice, Fate, Faults, Plan, plan};
+use super::faults::{self, CallbackFate, Dice, Fate, Faults, Plan, plan};
 use super::report::{Calls, Report};
 use super::tickets::{Fields, Found, Refusal, Tickets};
 
@@ -27,10 +27,14 @@ pub(super) struct Books {
     tickets: Tickets,
     faults: Faults,
     dice: Dice,
+    callback_dice: Dice,
     faults_since_set: u64,
     calls: Calls,
     faults_injected: BTreeMap<String, u64>,
     unauthorised: u64,
+    writes_taken: u64,
+    callbacks_taken: u64,
+    callbacks_refused: u64,
 }
 
 impl Books {
@@ -38,11 +42,15 @@ impl Books {
         Self {
             tickets,
             faults,
+            callback_dice: dice.others(),
             dice,
             faults_since_set: 0,
             calls: Calls::default(),
             faults_injected: BTreeMap::new(),
             unauthorised: 0,
+            writes_taken: 0,
+            callbacks_taken: 0,
+            callbacks_refused: 0,
         }
     }
 
@@ -85,6 +93,29 @@ impl Books {
             self.count_fault(fault, 1);
         }
         plan
+    }
+
+    /// A write is taken, to be answered later: its number, and what becomes of the later answer.
+    pub fn take_write(&mut self) -> (u64, CallbackFate) {
+        self.writes_taken += 1;
+        let within = self.faults.at_most.is_none_or(|most| self.faults_since_set < most);
+        let fate = faults::callback(&self.faults, &mut self.callback_dice, within);
+        if let Some(fault) = fate.fault {
+            self.faults_since_set += 1;
+            self.count_fault(fault, 1);
+        }
+        (self.writes_taken, fate)
+    }
+
+    /// A later answer was said.
+    pub fn called_back(&mut self, taken: bool) {
+        let count = if taken { &mut self.callbacks_taken } else { &mut self.callbacks_refused };
+        *count += 1;
+    }
+
+    /// Why a ticket with this summary would be refused.
+    pub fn refusal_of(&mut self, summary: &str) -> Option<Refusal> {
+        self.faults.rejects(summary).then(|| self.reject())
     }
 
     /// Makes a ticket; see `Tickets::create`.
@@ -137,6 +168,8 @@ impl Books {
             order_faults: self.tickets.order_faults().to_vec(),
             faults_injected: self.faults_injected.clone(),
             unauthorised: self.unauthorised,
+            callbacks_taken: self.callbacks_taken,
+            callbacks_refused: self.callbacks_refused,
             ticket_list: with_tickets.then(|| self.tickets.entries()),
             ..Report::default()
         }

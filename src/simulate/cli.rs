@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 
+use super::callbacks::CallbackSettings;
 use super::faults::Faults;
 use super::rest;
 use super::settings::{RestSettings, System, duration_in_words};
@@ -37,6 +38,14 @@ pub struct SimulateArgs {
     /// still remembers the tickets of the last
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..1 << 53))]
     pub first_number: u64,
+    /// Where a system that answers writes later (telenet-osb) calls back, such as
+    /// http://127.0.0.1:8640/callbacks/{backend}; {backend} is its name here. Without it, what is taken is
+    /// done at once and never confirmed
+    #[arg(long, value_name = "URL")]
+    pub callback_url: Option<String>,
+    /// The bearer token that a callback brings
+    #[arg(long, value_parser = secret, requires = "callback_url")]
+    pub callback_token: Option<SecretString>,
     /// What goes wrong
     #[command(flatten)]
     pub faults: FaultArgs,
@@ -97,6 +106,18 @@ pub struct FaultArgs {
     /// Faults after the work hit reads as well
     #[arg(long)]
     pub reads_too: bool,
+    /// What is taken, to be answered later, is done and told only after this
+    #[arg(long, value_parser = duration_in_words, default_value = "0ms", value_name = "DURATION")]
+    pub callback_delay: Duration,
+    /// What is taken is done and never told
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub no_callback_rate: f64,
+    /// The callback comes twice
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub double_callback_rate: f64,
+    /// What is taken is refused after all
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub nack_callback_rate: f64,
     /// At most so many faults by rate, for each backend
     #[arg(long, value_name = "COUNT")]
     pub at_most: Option<u64>,
@@ -117,6 +138,9 @@ impl SimulateArgs {
             listen: self.listen,
             backends: self.backends,
             token: self.token,
+            callbacks: self
+                .callback_url
+                .map(|url| CallbackSettings { url, token: self.callback_token }),
             faults: self.faults.into_faults(),
             seed: self.seed,
             first_number: self.first_number,
@@ -145,6 +169,10 @@ impl FaultArgs {
             reject_summary_containing: self.reject_summary_containing,
             idempotent: self.idempotent,
             reads_too: self.reads_too,
+            callback_delay_ms: milliseconds(self.callback_delay),
+            no_callback_rate: self.no_callback_rate,
+            double_callback_rate: self.double_callback_rate,
+            nack_callback_rate: self.nack_callback_rate,
             at_most: self.at_most,
         }
     }

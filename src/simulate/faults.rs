@@ -50,6 +50,14 @@ pub struct Faults {
     /// Faults that come after the work (`error_after`, `lost_answer`, `hang`, `late_apply`) hit
     /// reads as well. Off, a doubtful write can be looked at.
     pub reads_too: bool,
+    /// A system that answers writes later does what it took, and calls back, only after this.
+    pub callback_delay_ms: u64,
+    /// It does what it took, and never calls back.
+    pub no_callback_rate: f64,
+    /// It calls back twice, in the same words.
+    pub double_callback_rate: f64,
+    /// It does nothing of what it took, and calls back that it was refused.
+    pub nack_callback_rate: f64,
     /// At most this many faults by rate, counted from when the faults were set. With a rate of 1
     /// that is "the next call": a test then needs no luck.
     pub at_most: Option<u64>,
@@ -73,6 +81,18 @@ impl Faults {
         ];
         if let Some((name, rate)) = rates.iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
             return Err(format!("{name} is {rate}; a rate lies between 0 and 1"));
+        }
+        let later = [
+            ("no_callback_rate", self.no_callback_rate),
+            ("double_callback_rate", self.double_callback_rate),
+            ("nack_callback_rate", self.nack_callback_rate),
+        ];
+        if let Some((name, rate)) = later.iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
+            return Err(format!("{name} is {rate}; a rate lies between 0 and 1"));
+        }
+        let sum: f64 = later.iter().map(|(_, rate)| rate).sum();
+        if sum > 1.0 + 1e-9 {
+            return Err(format!("the rates of callbacks together are {sum}; at most 1"));
         }
         let sum: f64 = rates.iter().map(|(_, rate)| rate).sum();
         // The tolerance is for sums such as 0.7 + 0.2 + 0.1, which floats put just above 1.
@@ -162,6 +182,38 @@ pub(super) fn plan(faults: &Faults, dice: &mut Dice, is_write: bool, may_inject:
     Plan { delay: latency, fate: Fate::Done(Then::Answer), fault: None }
 }
 
+/// What becomes of the later answer to a write that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CallbackFate {
+    /// Until it is done, and told.
+    pub delay: Duration,
+    /// How often it is told.
+    pub times: u32,
+    /// Nothing is done, and that is told.
+    pub refused: bool,
+    /// The fault's name in the ledger.
+    pub fault: Option<&'static str>,
+}
+
+/// Throws the dice for one later answer.
+pub(super) fn callback(faults: &Faults, dice: &mut Dice, may_inject: bool) -> CallbackFate {
+    let which = dice.share();
+    let delay = Duration::from_millis(faults.callback_delay_ms);
+    let table = [
+        (faults.no_callback_rate, "no_callback", 0, false),
+        (faults.double_callback_rate, "double_callback", 2, false),
+        (faults.nack_callback_rate, "nack_callback", 1, true),
+    ];
+    let mut below = 0.0;
+    for (rate, name, times, refused) in table {
+        below += rate;
+        if may_inject && which < below {
+            return CallbackFate { delay, times, refused, fault: Some(name) };
+        }
+    }
+    CallbackFate { delay, times: 1, refused: false, fault: None }
+}
+
 /// A splitmix64 generator: small, seeded, and good enough for dice.
 #[derive(Debug, Clone)]
 pub(super) struct Dice(u64);
@@ -173,6 +225,11 @@ impl Dice {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         Self(seed ^ name)
+    }
+
+    /// Others, thrown for something else: how often these are thrown moves nothing there.
+    pub fn others(&self) -> Self {
+        Self(!self.0)
     }
 
     /// A number from 0 up to, but not including, 1.

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::books::{Books, CallKind};
+use super::callbacks::CallBack;
 use super::fate::{self, Reply, Wrong};
 use super::ledger::{Ledger, LedgerError};
 use super::tickets::{Fields, Refusal};
@@ -26,6 +27,8 @@ const MAX_LIMIT: usize = 1_000;
 pub(super) struct Desk {
     pub ledger: Ledger,
     pub token: Option<SecretString>,
+    /// Where later answers go; none: nowhere.
+    pub call_back: Option<CallBack>,
     /// Tells by its drop that no part of the server holds the desk any more.
     pub _part: mpsc::Sender<Infallible>,
 }

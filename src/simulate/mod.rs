@@ -9,6 +9,7 @@
 //!
 //! What it leaves to others: sending alarms, and judging the ledger; the tests and the demo do.
 
+pub mod callbacks;
 pub mod cli;
 pub mod faults;
 pub mod ledger;

@@ -40,6 +40,12 @@ pub struct Report {
     pub faults_injected: BTreeMap<String, u64>,
     /// The calls that were answered 401.
     pub unauthorised: u64,
+    /// The later answers that were said and taken.
+    #[serde(default)]
+    pub callbacks_taken: u64,
+    /// The later answers that nobody took.
+    #[serde(default)]
+    pub callbacks_refused: u64,
     /// Every ticket, when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket_list: Option<Vec<TicketEntry>>,
@@ -62,6 +68,8 @@ impl Report {
         self.order_faults.extend(backend.order_faults.iter().cloned());
         add_counts(&mut self.faults_injected, &backend.faults_injected);
         self.unauthorised += backend.unauthorised;
+        self.callbacks_taken += backend.callbacks_taken;
+        self.callbacks_refused += backend.callbacks_refused;
         self.backends.insert(name.to_owned(), backend);
     }
 }

@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::callbacks::CallBack;
 use super::calls::{CallUnderWay, Connection};
 use super::faults::Faults;
 use super::handlers::{Desk, error, ledger_error};
@@ -85,9 +86,10 @@ pub fn start(settings: RestSettings) -> anyhow::Result<Running> {
     let address = listener.local_addr().context("cannot tell the address that was bound")?;
 
     let ledger = Ledger::new(format!("http://{address}"), &settings);
-    let RestSettings { system, token, workers, .. } = settings;
+    let RestSettings { system, token, callbacks, workers, .. } = settings;
+    let call_back = callbacks.map(CallBack::of).transpose()?;
     let (part, alive) = mpsc::channel(1);
-    let desk = web::Data::new(Desk { ledger: ledger.clone(), token, _part: part });
+    let desk = web::Data::new(Desk { ledger: ledger.clone(), token, call_back, _part: part });
     let for_connections = desk.clone();
     let server = HttpServer::new(move || {
         let tickets = web::scope(systems::scope(system))

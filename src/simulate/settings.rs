@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use secrecy::SecretString;
 
+use super::callbacks::CallbackSettings;
 use super::faults::Faults;
 
 /// The systems that can be simulated.
@@ -46,6 +47,9 @@ pub struct RestSettings {
     /// When set, ticket calls without `Authorization: Bearer <token>` are answered 401. The
     /// ledger and the faults stay open: they belong to the observer, not to the system.
     pub token: Option<SecretString>,
+    /// Where a system that answers writes later calls back; none: it does at once what it takes, and
+    /// says nothing more. Only `TelenetOsb` answers later.
+    pub callbacks: Option<CallbackSettings>,
     /// The faults that every backend begins with.
     pub faults: Faults,
     /// Seeds the dice of the faults. Each backend throws its own dice, so that what one backend
@@ -65,6 +69,7 @@ impl Default for RestSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             backends: Vec::new(),
             token: None,
+            callbacks: None,
             faults: Faults::default(),
             seed: 1,
             first_number: 1,

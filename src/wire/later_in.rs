@@ -107,7 +107,12 @@ fn asked(fields: &mut Reader) -> Result<Asked, Malformed> {
             Ok(Asked::Correlation(CorrelationKey(fields.name("correlation_key", NAME_MAX)?)))
         }
         ["backend_ref"] => Ok(Asked::Reference(fields.name("backend_ref", NAME_MAX)?)),
-        // The one that says most.
+        // What says most.
+        ["request_id", .., "backend_ref"] => {
+            let id = fields.uuid("request_id")?;
+            let id = RequestId(fields.require("request_id", id)?);
+            Ok(Asked::Both(id, fields.name("backend_ref", NAME_MAX)?))
+        }
         ["request_id", ..] => {
             let id = fields.uuid("request_id")?;
             Ok(Asked::Request(RequestId(fields.require("request_id", id)?)))
@@ -158,6 +163,9 @@ mod tests {
         assert_eq!(done("backend_ref", "r1"), Asked::Reference("r1".to_owned()));
         let key = CorrelationKey("tgx".to_owned());
         assert_eq!(done("correlation_key", "tgx"), Asked::Correlation(key));
+        let both = json!({"request_id": id, "backend_ref": "r1", "outcome": "done"});
+        let both = later(both).unwrap().asked;
+        assert_eq!(both, Asked::Both(RequestId(id), "r1".to_owned()));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Alarms through a whole service to simulated systems of every preset, which lose answers: each alarm
 //! has one ticket there, closed when the alarm is gone.
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, free_address};
 use serde_json::{Value, json};
 use std::time::Duration;
+use ticketgate::simulate::callbacks::CallbackSettings;
 use ticketgate::simulate::faults::Faults;
 use ticketgate::simulate::report::Report;
 use ticketgate::simulate::rest::{Running, start};
@@ -66,14 +67,17 @@ async fn each_alarm_has_one_ticket_in_every_system_though_answers_are_lost() {
         at_most: Some(3),
         ..Faults::default()
     };
+    let address = free_address();
     let mut systems = Vec::new();
     let mut config = String::new();
     for (preset, system, path, auth) in SYSTEMS {
         // Océane cannot be asked: what became of a lost answer there, a person must say.
         let faults = if preset == "oceane" { Faults::default() } else { lossy.clone() };
         let token = Some("right".into());
-        let running =
-            start(RestSettings { system, token, faults, ..RestSettings::default() }).unwrap();
+        let callback = format!("http://{address}/callbacks/{preset}");
+        let callbacks = Some(CallbackSettings { url: callback, token: None });
+        let settings = RestSettings { system, token, faults, callbacks, ..RestSettings::default() };
+        let running = start(settings).unwrap();
         let url = running.url("one");
         config.push_str(&format!(
             "\n[[backend]]\nid = '{preset}'\npreset = '{preset}'\nbase_url = '{url}{path}'\n\
@@ -82,7 +86,7 @@ async fn each_alarm_has_one_ticket_in_every_system_though_answers_are_lost() {
         ));
         systems.push((preset, running));
     }
-    let world = World::with(&config).await;
+    let world = World::at(address, &config).await;
     for state in ["raised", "cleared"] {
         for (preset, _) in &systems {
             for id in 0..ALARMS {

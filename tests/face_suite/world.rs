@@ -42,10 +42,15 @@ impl Deref for World {
 impl World {
     /// With more lines of config, which may begin sections.
     pub async fn with(more: &str) -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap(), more).await
+    }
+
+    /// The same at an address that others know beforehand.
+    pub async fn at(address: SocketAddr, more: &str) -> Self {
         backends::install_tls();
         let systems = rest::start(RestSettings::default()).unwrap();
         let folder = TempDir::with_prefix("ticketgate-face").unwrap();
-        let text = config_text(&folder, &systems, "127.0.0.1:0".parse().unwrap(), more);
+        let text = config_text(&folder, &systems, address, more);
         let loaded = config::parse("test", &text, std::iter::empty()).unwrap();
         let service = app::start(&loaded, LogLevel::fixed()).await.unwrap();
         let user = User::of(service.address);
@@ -164,7 +169,7 @@ impl User {
 
 /// Below the ports from which connections go out: a client that tries a dead one again and again
 /// could end up connected to itself.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 6_000).unwrap();
     loop {

@@ -107,6 +107,27 @@ pub async fn a_later_answer_that_fits_nothing_is_refused_and_leaves_no_trace(wor
     assert_eq!(world.try_apply(contradicts).await, refused(Refusal::WrongState));
 }
 
+pub async fn a_refusal_of_one_of_several_calls_counts_only_if_it_names_the_last(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let request = world.accepted("a").await;
+    let first = world.intended(epoch, request.id).await;
+    let (ready_at, error) = (world.now(), TicketError::because("busy"));
+    let wait = End::Wait { ready_at, counted: false, error };
+    world.concluded(epoch, &first, wait).await;
+    let second = world.intended(epoch, request.id).await;
+    let backend_ref = Some("r2".to_owned());
+    world.concluded(epoch, &second, End::Acknowledged { backend_ref }).await;
+    for (name, asked) in [
+        ("by our id alone", Asked::Request(request.id)),
+        ("of the first call", Asked::Both(request.id, "r1".into())),
+    ] {
+        let said = world.apply(answer(world, name, asked, rejected())).await;
+        assert_eq!(said, Applied::Later(None), "{name}");
+    }
+    let of_the_last = answer(world, "3", Asked::Both(request.id, "r2".into()), rejected());
+    assert_eq!(moved(world, of_the_last).await.request.state, State::Rejected);
+}
+
 pub async fn an_answer_by_the_tickets_key_alone_is_not_given_to_another_request(world: &mut World) {
     let epoch = world.take_lane().await;
     let request = taken(world, epoch, "a", None).await;

@@ -122,7 +122,7 @@ pub async fn lists_are_filtered(world: &mut World) {
     assert_eq!(tickets(Some("noc"), Some("acknowledged")).await, 1);
 
     let requests = async |state, ticket| {
-        let filter = RequestFilter { backend: Some(noc()), state, ticket };
+        let filter = RequestFilter { backend: Some(noc()), state, ticket, open: None };
         let rows = world.reads.requests(filter, page(None, 9)).await.unwrap();
         rows.into_iter().map(|request| request.id).collect::<Vec<_>>()
     };

@@ -13,6 +13,7 @@ mod later_cases;
 mod list_cases;
 mod memory;
 mod policy_cases;
+mod service_cases;
 mod snapshot_cases;
 mod sqlite;
 mod world;
@@ -57,6 +58,7 @@ macro_rules! every_case {
             later_cases: a_later_answer_finds_its_request_by_any_of_its_names,
             later_cases: a_later_answer_ends_a_doubt_and_what_is_undecided,
             later_cases: a_later_answer_that_fits_nothing_is_refused_and_leaves_no_trace,
+            later_cases: a_refusal_of_one_of_several_calls_counts_only_if_it_names_the_last,
             later_cases: an_answer_by_the_tickets_key_alone_is_not_given_to_another_request,
             later_cases: a_full_backend_admits_creates_first_and_then_nothing,
             later_cases: a_duplicate_is_reported_once_and_watched_for_a_while,
@@ -79,6 +81,11 @@ macro_rules! every_case {
             snapshot_cases: absence_counts_only_after_the_end_of_the_same_pass,
             snapshot_cases: a_snapshot_of_which_something_could_not_be_read_clears_nothing,
             snapshot_cases: a_clear_by_a_snapshot_keeps_to_the_sources_clock,
+            service_cases: a_request_keeps_the_service_that_was_selected_when_it_was_accepted,
+            service_cases: a_service_that_open_requests_name_stays,
+            service_cases: only_a_service_of_the_table_can_be_selected,
+            service_cases: a_route_is_set_replaced_and_removed,
+            service_cases: what_waits_is_told_from_what_has_ended,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
             list_cases: a_new_occurrence_is_due_with_the_ticket_of_the_one_before,
             list_cases: lists_run_newest_first_page_by_page,

@@ -9,7 +9,7 @@ use super::gateway::{Ask, Submit};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
 use super::{
-    BusyWith, Desk, DeskPath, Finished, Gateway, Outbox, Outside, Pool, Release, Response,
+    BusyWith, Desk, DeskPath, Finished, Gateway, Outbox, Outside, Pool, Release, Response, calling,
 };
 use crate::changes::{Applied, Change, Decide, LockProof, Refusal};
 use crate::logic::flow::{Decided, Flow, Next};
@@ -18,7 +18,7 @@ use crate::logic::locks::Grant;
 use crate::logic::topology::Topology;
 use crate::logic::turns::{Turn, Turns};
 use crate::model::{BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TicketKey};
-use crate::ports::{Answer, Call, DueAlarm, SearchBy, StoreError, Work};
+use crate::ports::{Answer, Call, DueAlarm, SearchBy, StoreError, Via, Work};
 use actix::{Actor, ActorContext, Context, Handler, Message, ResponseFuture};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -342,7 +342,7 @@ impl Run {
     }
 
     async fn ask(
-        outside: &Outside,
+        outside: &Arc<Outside>,
         gateway: &Post<Gateway>,
         backend: &BackendId,
         work: Work,
@@ -355,13 +355,17 @@ impl Run {
             ReadsFrom::Client => {
                 let now = outside.clock.now().mono;
                 let call = Call {
+                    via: Via::Selected,
+                    service: None,
+                    ticket: None,
+                    attempt: 0,
                     request: None,
                     alarm: None,
                     work,
                     send_by: now.plus(seat.settings.send_within),
                     timeout: seat.settings.timeout,
                 };
-                seat.port.call(call).await.answer
+                calling::make(outside.clone(), backend.clone(), seat.clone(), call).await.answer
             }
             ReadsFrom::Lane => {
                 let ask = Ask { backend: backend.clone(), work, deadline };

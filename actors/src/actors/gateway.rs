@@ -6,7 +6,7 @@
 
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
-use super::{Dispatcher, Outbox, Outside, Wake, ops};
+use super::{Dispatcher, Outbox, Outside, Wake, calling, ops};
 use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Level, Settle};
 use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, SWEEP_PAGE, Turn};
 use crate::logic::topic;
@@ -152,7 +152,7 @@ impl Gateway {
             Effect::LoadWatched(after) => self.load_watched(backend.clone(), after, ctx),
             Effect::Load(class) => self.load(backend.clone(), class, now, ctx),
             Effect::Store(turn, set) => self.store(backend.clone(), turn, set, ctx),
-            Effect::Call(turn, call) => self.call(backend.clone(), turn, call, ctx),
+            Effect::Call(turn, call) => self.call(backend.clone(), turn, *call, ctx),
             Effect::Render(turn, request, alarm, others) => {
                 let level = self.render(&request, &alarm, &others);
                 return Some(Input::Rendered(turn, level));
@@ -227,7 +227,8 @@ impl Gateway {
             alarm = call.alarm.as_ref().map(tracing::field::display),
             ticket = call.work.ticket().map(tracing::field::display),
         );
-        let answer = seat.port.call(call).instrument(span);
+        let made = calling::make(self.outside.clone(), backend.clone(), seat.clone(), call);
+        let answer = made.instrument(span);
         ctx.spawn(answer.into_actor(self).map(move |heard, gateway, ctx| {
             if matches!(heard.answer, Answer::Done(_) | Answer::Read(_))
                 && let Some(mut view) = gateway.outside.views.lanes.get_mut(&backend)

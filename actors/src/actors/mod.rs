@@ -13,9 +13,11 @@
 //! ```
 
 mod answers;
+mod calling;
 mod client;
 mod commands;
 mod dispatcher;
+mod exchanged;
 mod gateway;
 mod heartbeat;
 mod intake;
@@ -32,6 +34,7 @@ pub use answers::{AnswerInlet, Answers};
 pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
+pub use exchanged::{EXCHANGES_MAX, Exchanged};
 pub use gateway::{Ask, Drain, Gateway, Resume, SettleRequest, Submit, TakeAnswer};
 pub use heartbeat::{BeatInlet, Heard, Heartbeat, HeartbeatSettings, StopBeating};
 pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};
@@ -79,7 +82,8 @@ pub struct Outside {
     pub policy: RwLock<Arc<Policy>>,
     /// The installation's name: part of every correlation key, never changed.
     pub instance: String,
-    /// Where final answers go that no command sends elsewhere, by backend.
+    /// Where final answers go that no command sends elsewhere, by backend, unless a person has set
+    /// another route (in the store).
     pub routes: HashMap<BackendId, Route>,
     /// What faces may wait for.
     pub notices: Notices,

@@ -7,7 +7,7 @@ use crate::changes::Change;
 use crate::logic::answers;
 use crate::logic::outbox::{Effect, Input, Outbox as Machine};
 use crate::model::{EventId, Mono, TicketEvent};
-use crate::ports::{Bus, Outgoing, PublishFailed};
+use crate::ports::{Outgoing, PublishFailed};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
     WrapFuture,
@@ -74,8 +74,7 @@ impl Outbox {
 
     fn publish(&self, event: Arc<TicketEvent>, ctx: &mut Context<Self>) {
         let n = event.n;
-        let reply = self.reply(&event);
-        let sent = publish(self.outside.bus.clone(), event, reply);
+        let sent = publish(self.outside.clone(), event);
         ctx.spawn(sent.into_actor(self).map(move |sent, outbox, ctx| {
             let views = &outbox.outside.views;
             let input = match sent {
@@ -91,24 +90,6 @@ impl Outbox {
             };
             outbox.feed(input, ctx);
         }));
-    }
-
-    /// The answer that goes with an event: to where its command said, else to the route of its
-    /// backend.
-    fn reply(&self, event: &TicketEvent) -> Option<Outgoing> {
-        let answer = answers::of_event(event)?;
-        let asked = event.command.as_ref().map(|(_, reply)| reply);
-        let to = asked.and_then(|reply| reply.to.as_ref());
-        let to = to.or_else(|| self.outside.routes.get(&event.ticket.backend))?;
-        let name = || answer.id.map_or(event.request_id.to_string(), |id| id.to_string());
-        Some(Outgoing::Reply {
-            event_id: EventId(Uuid::from_u128(event.event_id.0.as_u128() ^ REPLY)),
-            at: event.at,
-            to: to.clone(),
-            correlation_id: asked.and_then(|it| it.correlation_id.clone()).or_else(|| Some(name())),
-            content_type: asked.map(|it| it.content_type.clone()).unwrap_or_default(),
-            answer: Box::new(answer),
-        })
     }
 
     fn mark(&self, numbers: Vec<u64>, ctx: &mut Context<Self>) {
@@ -135,16 +116,40 @@ impl Outbox {
 }
 
 /// Publishes an event, its write-backs and its answer; Ok when the broker has all of them.
-async fn publish(
-    bus: Arc<dyn Bus>,
-    event: Arc<TicketEvent>,
-    reply: Option<Outgoing>,
-) -> Result<(), PublishFailed> {
+async fn publish(outside: Arc<Outside>, event: Arc<TicketEvent>) -> Result<(), PublishFailed> {
+    let reply = reply(&outside, &event).await?;
+    let bus = &outside.bus;
     let write_backs = event.write_backs();
     let first = bus.publish(Outgoing::Ticket(event));
     let others = write_backs.into_iter().map(Outgoing::WriteBack).chain(reply);
     let all = std::iter::once(first).chain(others.map(|one| bus.publish(one)));
     futures_util::future::try_join_all(all).await.map(drop)
+}
+
+/// The answer that goes with an event: to where its command said, else to the route of its backend, which
+/// is read anew each time: one that a person sets counts from the next answer on.
+async fn reply(outside: &Outside, event: &TicketEvent) -> Result<Option<Outgoing>, PublishFailed> {
+    let Some(answer) = answers::of_event(event) else { return Ok(None) };
+    let asked = event.command.as_ref().map(|(_, reply)| reply);
+    let to = match asked.and_then(|reply| reply.to.clone()) {
+        Some(to) => Some(to),
+        None => {
+            let backend = &event.ticket.backend;
+            let stored = outside.reads.route(backend.clone()).await;
+            let stored = stored.map_err(|error| PublishFailed(error.to_string()))?;
+            stored.or_else(|| outside.routes.get(backend).cloned())
+        }
+    };
+    let Some(to) = to else { return Ok(None) };
+    let name = || answer.id.map_or(event.request_id.to_string(), |id| id.to_string());
+    Ok(Some(Outgoing::Reply {
+        event_id: EventId(Uuid::from_u128(event.event_id.0.as_u128() ^ REPLY)),
+        at: event.at,
+        to,
+        correlation_id: asked.and_then(|it| it.correlation_id.clone()).or_else(|| Some(name())),
+        content_type: asked.map(|it| it.content_type.clone()).unwrap_or_default(),
+        answer: Box::new(answer),
+    }))
 }
 
 impl Actor for Outbox {

@@ -1,7 +1,7 @@
 //! What the faces see of live actors, without disturbing them: snapshots in maps that each actor
 //! writes itself. For reading only: nothing is decided on them.
 
-use super::NotRead;
+use super::{Exchanged, NotRead};
 use crate::logic::lane::LaneGlance;
 use crate::logic::progress::Gait;
 use crate::logic::pulse::Sight;
@@ -145,6 +145,8 @@ pub struct Views {
     pub beats: DashMap<String, Sight>,
     /// By number.
     pub clients: DashMap<ClientNumber, ClientView>,
+    /// The newest calls to each backend, oldest first.
+    pub exchanges: DashMap<BackendId, VecDeque<Exchanged>>,
     /// What lies on the clients' desks.
     pub desks: DashMap<ClientNumber, Desk>,
     /// Wishes that wait for a client.

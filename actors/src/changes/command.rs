@@ -6,7 +6,7 @@
 //! again.
 
 use super::decide::{LockProof, check_lock};
-use super::{Admission, Applied, Context, Halt, Refusal, admission};
+use super::{Admission, Applied, Context, Halt, Refusal, admission, services};
 use crate::model::{
     AlarmRef, BackendId, CommandId, CommandRecord, CorrelationKey, Fields, Kind, MadeBy, Op,
     Origin, Reply, Request, RequestId, State, Ticket, TicketKey, TicketName, TicketStatus,
@@ -113,6 +113,7 @@ pub(super) fn perform(
     };
     admission::check(tx, &it.admission, &ticket.backend, op)?;
     let mut request = intake.request(op, &ticket);
+    services::accept(tx, &mut request)?;
     request.n = tx.add_request(&request)?;
     if !mutant!(CommandsForgotten) {
         tx.put_command(&CommandRecord {

@@ -4,7 +4,7 @@
 //! Otherwise nothing is written and the flow runs again: its turn is void.
 
 use super::conclude::announce;
-use super::{Admission, Applied, Context, Halt, Refusal, admission};
+use super::{Admission, Applied, Context, Halt, Refusal, admission, services};
 use crate::logic::correlation::group_key;
 use crate::logic::policy::Storm;
 use crate::model::{
@@ -302,6 +302,7 @@ impl Journal<'_> {
             return Ok(None);
         };
         admission::check(tx, &self.it.admission, &request.backend, request.op)?;
+        services::accept(tx, &mut request)?;
         request.n = tx.add_request(&request)?;
         alarm.ticket = Some(request.ticket);
         alarm.request = Some(request.id);

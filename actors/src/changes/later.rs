@@ -21,6 +21,9 @@ pub enum Asked {
     Correlation(CorrelationKey),
     /// By the reference that the backend gave when it took the write.
     Reference(String),
+    /// By our id, and which of its calls by that reference. Our id is known before the backend's answer
+    /// with the reference is stored; the reference tells the last call from those before.
+    Both(RequestId, String),
 }
 
 /// What became of a write.
@@ -73,7 +76,7 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &LaterAnswer, now: Timestamp) -> Resu
 
 fn find(tx: &mut dyn Tx, it: &LaterAnswer) -> Result<Option<Request>, Halt> {
     Ok(match &it.asked {
-        Asked::Request(id) => tx.request(*id)?,
+        Asked::Request(id) | Asked::Both(id, _) => tx.request(*id)?,
         Asked::Reference(reference) => tx.request_by_reference(&it.backend, reference)?,
         Asked::Correlation(key) => match tx.ticket_by_correlation_key(key)? {
             // Which of its requests is meant, nobody can know.
@@ -115,7 +118,9 @@ fn end(tx: &mut dyn Tx, it: &LaterAnswer, request: &Request) -> Result<Option<En
 /// refusal counts only if it names the last call, and for a create only if no other was ever in
 /// doubt. Else it says nothing that is sure, and the request is found out as if it had not come.
 fn speaks_of_the_last(it: &LaterAnswer, request: &Request) -> bool {
-    let named =
-        matches!(&it.asked, Asked::Reference(it) if Some(it) == request.backend_ref.as_ref());
+    let named = match &it.asked {
+        Asked::Reference(it) | Asked::Both(_, it) => Some(it) == request.backend_ref.as_ref(),
+        Asked::Request(_) | Asked::Correlation(_) => false,
+    };
     request.attempts == 1 || named && (request.op != Op::Create || !request.doubted)
 }

@@ -14,6 +14,8 @@ mod intend;
 mod lane;
 mod later;
 mod locks;
+mod routes;
+mod services;
 mod settle;
 mod snapshot;
 mod take_in;
@@ -29,6 +31,8 @@ pub use intend::{Intend, Level};
 pub use lane::TakeLane;
 pub use later::{Asked, LaterAnswer, Outcome};
 pub use locks::ForceUnlock;
+pub use routes::SetRoute;
+pub use services::{ImportServices, SelectService};
 pub use settle::{PersonSays, Settle};
 pub use take_in::{TakeIn, TakenIn};
 pub use watch::Swept;
@@ -102,6 +106,12 @@ pub enum Change {
     DropLock(Uuid, Fence),
     /// A person takes a lock away.
     ForceUnlock(ForceUnlock),
+    /// A person brings a backend's table of services.
+    ImportServices(Box<ImportServices>),
+    /// A person selects a service.
+    SelectService(Box<SelectService>),
+    /// A person sets or removes a backend's route.
+    SetRoute(Box<SetRoute>),
     /// Who did what, and why, where nothing else is written.
     Audit {
         /// Who.
@@ -181,6 +191,14 @@ pub enum Applied {
     Fences(Fence),
     /// Of [`Change::ForgetIdentities`]: how many went. Of [`Change::Park`]: the row's number.
     Count(u64),
+    /// Of [`Change::ImportServices`]: nothing was written, un-ended requests name a service that the
+    /// new table does not have.
+    ServiceInUse {
+        /// Which.
+        service: String,
+        /// How many.
+        requests: u64,
+    },
     /// Of the others.
     Done,
 }
@@ -317,6 +335,9 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         Change::KeepLock(lock) => locks::keep(tx, lock),
         Change::DropLock(guid, fence) => locks::drop(tx, *guid, *fence),
         Change::ForceUnlock(it) => locks::force_unlock(tx, it, now),
+        Change::ImportServices(it) => services::import(tx, it, now),
+        Change::SelectService(it) => services::select(tx, it, now),
+        Change::SetRoute(it) => routes::set(tx, it, now),
         Change::Audit { who, what, why } => {
             tx.audit(now, who, what, why)?;
             Ok(Applied::Done)

@@ -33,6 +33,7 @@ pub(super) fn begin(tx: &mut dyn Tx, request: &Request, looks: u32) -> Result<()
         ticket: request.ticket,
         backend: request.backend.clone(),
         request: request.id,
+        service: request.service.clone(),
         looks_left: looks,
         reported: Vec::new(),
     })?;

@@ -12,6 +12,7 @@ mod event;
 mod id;
 mod parked;
 mod request;
+mod service;
 mod snapshot;
 mod story;
 mod ticket;
@@ -33,6 +34,7 @@ pub use id::{
 };
 pub use parked::Parked;
 pub use request::{Doubt, MadeBy, Op, Request, State};
+pub use service::{Service, ServiceTable};
 pub use snapshot::{Mark, Pass, Said, Snapshot};
 pub use story::{Step, Story};
 pub use ticket::{Found, Kind, Origin, Ticket, TicketStatus};

@@ -187,6 +187,9 @@ pub struct Request {
     /// Theirs, under which the later answer comes.
     #[serde(default)]
     pub backend_ref: Option<String>,
+    /// The backend's service that it was accepted for; none: there was no table of them then.
+    #[serde(default)]
+    pub service: Option<String>,
     /// The last error, for people and for the failure event.
     pub error: Option<TicketError>,
     /// When.
@@ -225,6 +228,7 @@ impl Request {
             doubted: false,
             taken: false,
             backend_ref: None,
+            service: None,
             error: None,
             accepted_at: now,
             ended_at: None,

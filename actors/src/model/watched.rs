@@ -13,6 +13,9 @@ pub struct Watched {
     pub backend: BackendId,
     /// Its create.
     pub request: RequestId,
+    /// The service that its create was accepted for.
+    #[serde(default)]
+    pub service: Option<String>,
     /// Answered looks that are still to be made.
     pub looks_left: u32,
     /// Backend ids that were reported already.

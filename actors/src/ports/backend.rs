@@ -3,7 +3,7 @@
 
 use super::Soon;
 use crate::model::{
-    AlarmRef, CorrelationKey, Fields, Found, Kind, Mono, RequestId, TicketError, TicketKey,
+    AlarmRef, CorrelationKey, Fields, Found, Kind, Mono, RequestId, Service, TicketError, TicketKey,
 };
 use std::time::Duration;
 
@@ -91,9 +91,27 @@ impl Work {
     }
 }
 
+/// Which of its backend's services a call is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// The one that is selected when it is sent; without a table of them the backend's own address.
+    #[default]
+    Selected,
+    /// The one that its request was accepted for; none: the backend's own address.
+    Accepted(Option<String>),
+}
+
 /// One outbound call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
+    /// Which service it is for.
+    pub via: Via,
+    /// Where that is: bound by who sends it, just before. None: the backend's own address.
+    pub service: Option<Service>,
+    /// Our ticket, where it is about one.
+    pub ticket: Option<TicketKey>,
+    /// Which attempt of its request; 0 where it has none.
+    pub attempt: u32,
     /// For logs and idempotency headers; none for a flow's search.
     pub request: Option<RequestId>,
     /// The alarm that made the request, for logs.
@@ -159,11 +177,13 @@ pub struct Heard {
     pub answer: Answer,
     /// The backend wants no further call for so long (X-RateLimit), whatever it answered.
     pub quiet: Option<Duration>,
+    /// The HTTP status of the last answer, where there was one.
+    pub http_status: Option<u16>,
 }
 
 impl From<Answer> for Heard {
     fn from(answer: Answer) -> Self {
-        Self { answer, quiet: None }
+        Self { answer, quiet: None, http_status: None }
     }
 }
 
@@ -172,4 +192,13 @@ pub trait Backend: Send + Sync {
     /// Makes one call, and only one: no redirects, no retries of its own (rule G10). Dropping
     /// the future closes the connection.
     fn call(&self, call: Call) -> Soon<Heard>;
+
+    /// Could calls go to this service? Opens no connection.
+    ///
+    /// # Errors
+    /// The field at fault, and what is wrong with it.
+    fn check_service(&self, service: &Service) -> Result<(), (&'static str, String)> {
+        let _ = service;
+        Ok(())
+    }
 }

@@ -8,7 +8,7 @@ mod leases;
 mod store;
 mod tripwire;
 
-pub use backend::{Answer, Backend, Call, Heard, Reading, SearchBy, TicketTarget, Work};
+pub use backend::{Answer, Backend, Call, Heard, Reading, SearchBy, TicketTarget, Via, Work};
 pub use bus::{
     BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, Verdict,
 };

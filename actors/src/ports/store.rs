@@ -9,8 +9,8 @@ use super::Soon;
 use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Epoch,
-    EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Snapshot, State,
-    Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route,
+    ServiceTable, Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -155,6 +155,18 @@ pub trait Tx {
     fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError>;
     /// Parks a message and gives its number.
     fn park(&mut self, message: &Parked) -> Result<u64, TxError>;
+    /// A backend's table of services.
+    fn services(&mut self, backend: &BackendId) -> Result<Option<ServiceTable>, TxError>;
+    /// Writes a backend's table of services; none: takes it away.
+    fn put_services(
+        &mut self,
+        backend: &BackendId,
+        table: Option<&ServiceTable>,
+    ) -> Result<(), TxError>;
+    /// Where a backend's final answers go, as a person set it.
+    fn route(&mut self, backend: &BackendId) -> Result<Option<Route>, TxError>;
+    /// Sets a backend's route; none: takes it away.
+    fn put_route(&mut self, backend: &BackendId, route: Option<&Route>) -> Result<(), TxError>;
     /// Writes down who did what, and why.
     fn audit(&mut self, at: Timestamp, who: &str, what: &str, why: &str) -> Result<(), TxError>;
 }
@@ -226,6 +238,8 @@ pub struct RequestFilter {
     pub state: Option<State>,
     /// Of one ticket.
     pub ticket: Option<TicketKey>,
+    /// Only those that have not ended, or only those that have.
+    pub open: Option<bool>,
 }
 
 /// Which alarms.
@@ -352,6 +366,12 @@ pub trait Reads: Send + Sync {
     fn events_of(&self, ticket: TicketKey) -> Answered<Vec<(TicketEvent, Option<Timestamp>)>>;
     /// Parked messages.
     fn parked(&self, page: Page) -> Answered<Vec<Parked>>;
+    /// A backend's table of services.
+    fn services(&self, backend: BackendId) -> Answered<Option<ServiceTable>>;
+    /// Where a backend's final answers go, as a person set it.
+    fn route(&self, backend: BackendId) -> Answered<Option<Route>>;
+    /// All routes that people set, in order of their backends.
+    fn routes(&self) -> Answered<Vec<(BackendId, Route)>>;
     /// What is stored of a lane.
     fn lane(&self, backend: BackendId) -> Answered<LaneRow>;
     /// The newest snapshot of each source.

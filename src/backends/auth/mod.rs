@@ -131,7 +131,13 @@ impl Credential {
         }
     }
 
-    /// Puts it into a request. `token` is what was requested for it.
+    /// Whether a user's name is part of it.
+    pub fn has_user(&self) -> bool {
+        matches!(self.0, Scheme::Basic { .. } | Scheme::Wsse(_))
+    }
+
+    /// Puts it into a request. `token` is what was requested for it, `as_user` takes the place of its
+    /// user.
     ///
     /// # Errors
     /// When its file cannot be read, or no header can carry it.
@@ -139,9 +145,11 @@ impl Credential {
         &self,
         request: RequestBuilder,
         token: Option<&Secret>,
+        as_user: Option<&str>,
     ) -> Result<RequestBuilder, String> {
         Ok(match &self.0 {
             Scheme::Basic { user, password } => {
+                let user = as_user.unwrap_or(user);
                 request.basic_auth(user, Some(password.read_later().await?.expose()))
             }
             Scheme::Header { name, prefix, value } => {
@@ -166,9 +174,13 @@ impl Credential {
     ///
     /// # Errors
     /// When its file cannot be read.
-    pub async fn envelope_header(&self, now: Timestamp) -> Result<Option<String>, String> {
+    pub async fn envelope_header(
+        &self,
+        now: Timestamp,
+        as_user: Option<&str>,
+    ) -> Result<Option<String>, String> {
         match &self.0 {
-            Scheme::Wsse(wsse) => wsse.header(now).await.map(Some),
+            Scheme::Wsse(wsse) => wsse.header(now, as_user).await.map(Some),
             _ => Ok(None),
         }
     }

@@ -72,16 +72,23 @@ impl Wsse {
         self.password.as_ref().map_or(Ok(()), |password| password.read().map(|_| ()))
     }
 
-    pub async fn header(&self, now: Timestamp) -> Result<String, String> {
+    pub async fn header(&self, now: Timestamp, as_user: Option<&str>) -> Result<String, String> {
         let password = match &self.password {
             Some(password) => Some(password.read_later().await?),
             None => None,
         };
         // 122 of its bits are random.
-        Ok(self.written(password.as_ref(), *Uuid::new_v4().as_bytes(), &now.to_string()))
+        let user = as_user.unwrap_or(&self.user);
+        Ok(self.written(user, password.as_ref(), *Uuid::new_v4().as_bytes(), &now.to_string()))
     }
 
-    fn written(&self, password: Option<&Secret>, nonce: [u8; 16], created: &str) -> String {
+    fn written(
+        &self,
+        user: &str,
+        password: Option<&Secret>,
+        nonce: [u8; 16],
+        created: &str,
+    ) -> String {
         let password = match (password, self.send) {
             (None, _) => String::new(),
             (Some(password), PasswordType::Text) => format!(
@@ -106,7 +113,7 @@ impl Wsse {
         format!(
             "<wsse:Security xmlns:wsse=\"{SECURITY}\" xmlns:wsu=\"{UTILITY}\"><wsse:UsernameToken>\
              <wsse:Username>{}</wsse:Username>{password}</wsse:UsernameToken></wsse:Security>",
-            xml_escape(&self.user)
+            xml_escape(user)
         )
     }
 }
@@ -122,7 +129,8 @@ mod tests {
     #[test]
     fn a_password_is_sent_as_text_or_as_a_digest_of_nonce_moment_and_password() {
         let secret = Secret::from("p&w");
-        let written = |send| wsse(send).written(Some(&secret), [7; 16], "2026-11-21T10:00:00.000Z");
+        let written =
+            |send| wsse(send).written("a<b", Some(&secret), [7; 16], "2026-11-21T10:00:00.000Z");
         let text = written(PasswordType::Text);
         assert!(text.contains("<wsse:Username>a&lt;b</wsse:Username>"), "{text}");
         assert!(text.contains("#PasswordText\">p&amp;w</wsse:Password>"), "{text}");

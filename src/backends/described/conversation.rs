@@ -14,9 +14,11 @@ use super::judge::Case;
 use super::plan::{CallPlan, Operation, OperationPlan, StepPlan};
 use super::reading::Shown;
 use super::selectors::Document;
+use super::service::Place;
 use super::variables::Variables;
 use reqwest::Url;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::time::Duration;
 use ticketgate_actors::model::{Fields, TicketError};
 use ticketgate_actors::ports::{self, Answer, Call, Reading, Work};
@@ -25,6 +27,8 @@ use tokio::time::Instant;
 /// An operation under way.
 pub(super) struct Conversation<'a> {
     pub inner: &'a Inner,
+    /// Where it is led.
+    pub place: Cow<'a, Place>,
     pub call: &'a Call,
     pub operation: Operation,
     pub plan: &'a OperationPlan,
@@ -35,6 +39,8 @@ pub(super) struct Conversation<'a> {
     pub(super) wrote: bool,
     /// Its limit of calls is used up for so long.
     pub(super) quiet: Option<Duration>,
+    /// Of the last answer.
+    pub(super) http_status: Option<u16>,
 }
 
 /// An answer that was a success.
@@ -46,16 +52,32 @@ pub(super) struct Heard {
 }
 
 impl<'a> Conversation<'a> {
-    pub fn new(inner: &'a Inner, call: &'a Call, plan: &'a OperationPlan) -> Self {
+    pub fn new(
+        inner: &'a Inner,
+        place: Cow<'a, Place>,
+        call: &'a Call,
+        plan: &'a OperationPlan,
+    ) -> Self {
         let operation = Operation::of(&call.work);
         let variables = Variables::of(call);
-        Self { inner, call, operation, plan, variables, ends: None, wrote: false, quiet: None }
+        Self {
+            inner,
+            place,
+            call,
+            operation,
+            plan,
+            variables,
+            ends: None,
+            wrote: false,
+            quiet: None,
+            http_status: None,
+        }
     }
 
     /// Carries it out.
     pub async fn run(mut self) -> ports::Heard {
         let answer = self.answer().await;
-        ports::Heard { answer, quiet: self.quiet }
+        ports::Heard { answer, quiet: self.quiet, http_status: self.http_status }
     }
 
     async fn answer(&mut self) -> Answer {
@@ -215,7 +237,7 @@ impl<'a> Conversation<'a> {
     pub(super) fn shown<'b>(&'b self, heard: &'b Heard) -> Shown<'b> {
         Shown {
             plan: &self.inner.plan,
-            base: self.inner.base.as_str(),
+            base: self.place.base.as_str(),
             variables: &self.variables,
             document: &heard.document,
             headers: &heard.answered.headers,

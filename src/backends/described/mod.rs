@@ -8,6 +8,7 @@
 //! What it leaves to others: order, retries and doubt (the lane).
 
 mod body;
+pub mod callback;
 mod calls;
 mod compiler;
 mod conversation;
@@ -23,6 +24,7 @@ mod reading;
 mod request;
 mod saying;
 mod selectors;
+mod service;
 mod soap;
 mod templates;
 #[cfg(test)]
@@ -40,11 +42,12 @@ use super::connection;
 use super::description::{Description, DescriptionError};
 use conversation::Conversation;
 use plan::{Operation, Plan};
-use reqwest::{Client, Url};
+use reqwest::Client;
+use service::Place;
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use ticketgate_actors::model::{TicketError, Timestamp};
+use ticketgate_actors::model::{Service, TicketError, Timestamp};
 use ticketgate_actors::ports::{Answer, Backend, Call, Clock, Heard, Soon};
 use tokio::time::Instant;
 
@@ -55,9 +58,12 @@ const CAUSES_CHARS_MAX: usize = 300;
 pub struct DescribedBackend(Arc<Inner>);
 
 struct Inner {
-    base: Url,
+    place: Place,
     plan: Plan,
-    client: Client,
+    description: Description,
+    /// The client for services that are spoken to over TLS where the backend itself is not; made when it
+    /// is needed, since it loads the machine's certificates.
+    tls_client: OnceLock<Result<Client, String>>,
     answer_bytes: usize,
     clock: Arc<dyn Clock>,
 }
@@ -81,7 +87,9 @@ impl DescribedBackend {
         }
         let client = connection::client(description).map_err(|error| vec![error])?;
         let answer_bytes = connection.max_answer.0;
-        Ok(Self(Arc::new(Inner { base, plan, client, answer_bytes, clock })))
+        let place = Place { base, client, user: None };
+        let (description, tls_client) = (description.clone(), OnceLock::new());
+        Ok(Self(Arc::new(Inner { place, plan, description, tls_client, answer_bytes, clock })))
     }
 
     /// Which operations it can do, by their keys.
@@ -91,9 +99,9 @@ impl DescribedBackend {
 
     /// Requests a token, where one is needed: until when it is good, or why there is none.
     pub async fn try_sign_in(&self, timeout: Duration) -> Option<Result<Timestamp, String>> {
-        let Inner { plan, client, clock, .. } = &*self.0;
+        let Inner { plan, place, clock, .. } = &*self.0;
         let token = plan.credential.as_ref()?.token()?;
-        Some(match token.lend(client, &**clock, timeout).await {
+        Some(match token.lend(&place.client, &**clock, timeout).await {
             Ok(lent) => Ok(lent.expires),
             Err(SignInFailed::Away(reason)) => Err(reason),
             Err(SignInFailed::Refused(error)) => Err(error.reason),
@@ -105,11 +113,12 @@ impl DescribedBackend {
     /// # Errors
     /// Why nobody is.
     pub async fn reach(&self, timeout: Duration) -> Result<String, String> {
-        let Inner { client, base, clock, answer_bytes, .. } = &*self.0;
-        let request = client.get(base.clone()).build().map_err(|error| causes(&error))?;
+        let Inner { place, clock, answer_bytes, .. } = &*self.0;
+        let request =
+            place.client.get(place.base.clone()).build().map_err(|error| causes(&error))?;
         let ends = Instant::now() + timeout;
         let limits = Limits { send_by: None, ends, timeout, answer_bytes: *answer_bytes };
-        match exchange(client, request, &limits, &**clock).await {
+        match exchange(&place.client, request, &limits, &**clock).await {
             Exchange::Answered(answered) => {
                 Ok(format!("reached: GET of base_url was answered {}", answered.status))
             }
@@ -123,16 +132,26 @@ impl Backend for DescribedBackend {
         let inner = Arc::clone(&self.0);
         Box::pin(async move { inner.call(call).await })
     }
+
+    fn check_service(&self, service: &Service) -> Result<(), (&'static str, String)> {
+        self.0.check_service(service)
+    }
 }
 
 impl Inner {
-    async fn call(&self, call: Call) -> Heard {
+    async fn call(&self, mut call: Call) -> Heard {
         let operation = Operation::of(&call.work);
         let Some(plan) = self.plan.operations.get(&operation) else {
             let reason = format!("this backend's description has no {}", operation.name());
             return Answer::Refused(TicketError::because(reason)).into();
         };
-        Conversation::new(self, &call, plan).run().await
+        let place = match self.place_of(call.service.as_ref()) {
+            Ok(place) => place,
+            Err(problem) => return Answer::NotSent(problem).into(),
+        };
+        let timeout = call.service.as_ref().and_then(|service| service.timeout);
+        call.timeout = timeout.map_or(call.timeout, |timeout| timeout.min(call.timeout));
+        Conversation::new(self, place, &call, plan).run().await
     }
 }
 

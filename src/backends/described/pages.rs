@@ -66,7 +66,7 @@ impl Conversation<'_> {
             }
             let told = told.unwrap_or_default();
             match paging.map(|paging| paging.by) {
-                Some(PagingBy::Link) => match next_page(&self.inner.base, &heard.url, &told) {
+                Some(PagingBy::Link) => match next_page(&self.place.base, &heard.url, &told) {
                     Ok(url) => at = Some(url),
                     Err(why_not) => return self.unreadable(&self.plan.call, &heard, &why_not),
                 },

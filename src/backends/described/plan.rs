@@ -8,6 +8,7 @@
 //! call's steps (`conversation`).
 
 use super::body::BodyPlan;
+use super::callback::CallbackReader;
 use super::calls;
 use super::compiler::Compiler;
 use super::demands;
@@ -212,6 +213,14 @@ impl Plan {
             error_descriptions.insert(0, words);
         }
         let failures = calls::failures(&mut compiler, "failure", &wire.failure);
+
+        if let Some(callback) = &wire.callback {
+            let namespaces = wire.soap.as_ref().map(|soap| &soap.namespaces);
+            if let Err((key, problem)) = CallbackReader::of(callback, namespaces) {
+                let dot = if key.is_empty() { "" } else { "." };
+                compiler.wrong(&format!("callback{dot}{key}"), problem);
+            }
+        }
 
         let templates = compiler.finish()?;
         Ok(Self {

@@ -9,6 +9,7 @@ use super::failing::Broken;
 use super::judge::Verdict;
 use super::plan::CallPlan;
 use super::request::{Making, request};
+use super::service::Place;
 use super::wire::Means;
 use super::{Inner, causes};
 use reqwest::Url;
@@ -45,20 +46,22 @@ impl Conversation<'_> {
         call: &CallPlan,
         page: Option<&Url>,
     ) -> (Result<Heard, Broken>, Option<u64>) {
-        let Inner { client, clock, base, plan, .. } = self.inner;
+        let Inner { clock, plan, .. } = self.inner;
+        let Place { base, client, user } = &*self.place;
+        let user = user.as_deref();
         let credential = plan.credential.as_ref();
         let mut lent = None;
         if let Some(oauth) = credential.and_then(|credential| credential.token()) {
             let left = self.ends.map(|ends| ends.saturating_duration_since(Instant::now()));
             let patience = left.unwrap_or(self.call.timeout);
-            match oauth.lend(client, &**clock, patience).await {
+            match oauth.lend(&self.inner.place.client, &**clock, patience).await {
                 Ok(token) => lent = Some(token),
                 Err(failed) => return (Err(Broken::SignIn(failed)), None),
             }
         }
         let number = lent.as_ref().map(|lent| lent.number);
         let security = match credential {
-            Some(credential) => match credential.envelope_header(clock.now().wall).await {
+            Some(credential) => match credential.envelope_header(clock.now().wall, user).await {
                 Ok(header) => header,
                 Err(problem) => return (Err(Broken::NotSent(problem)), number),
             },
@@ -74,7 +77,7 @@ impl Conversation<'_> {
         };
         if let Some(credential) = credential {
             let token = lent.as_ref().map(|lent| &lent.secret);
-            filled = match credential.put_into(filled, token).await {
+            filled = match credential.put_into(filled, token, user).await {
                 Ok(request) => request,
                 Err(problem) => return (Err(Broken::NotSent(problem)), number),
             };
@@ -100,6 +103,7 @@ impl Conversation<'_> {
             Exchange::Answered(answered) => answered,
         };
         self.quiet = self.quiet.max(answered.quiet);
+        self.http_status = Some(answered.status);
         let verdict = self.case(call).judge(&answered);
         let heard = match verdict {
             Verdict::Success(document) => Ok(Heard { url, answered, document }),

@@ -19,6 +19,7 @@
 //!
 //! What always holds: the types say what can be written; whether it makes sense says `plan`.
 
+use super::callback::CallbackDescription;
 use super::places::PlaceDescription;
 use crate::backends::auth::Auth;
 use crate::words;
@@ -64,12 +65,14 @@ pub struct WireDescription {
     /// Fields that add to what is there, such as a note. They are read as lists, and so never pass for
     /// what was asked; `plan` sees to it that a write names its request, by which a repeat is found.
     pub append: Vec<String>,
+    /// How its later answers over HTTP read, where it says them in a body of its own.
+    pub callback: Option<CallbackDescription>,
 }
 
 /// The keys of [`WireDescription`].
 pub(in crate::backends) const WIRE_KEYS: &[&str] = &[
     "soap", "auth", "headers", "read", "error", "failure", "create", "update", "close", "reopen",
-    "get", "search", "statuses", "maps", "times", "append",
+    "get", "search", "statuses", "maps", "times", "append", "callback",
 ];
 
 /// `[backend.soap]`

@@ -1,8 +1,10 @@
 //! Ticketing behind an Oracle Service Bus: commands that are answered ACK or NACK, also with 200, and a
-//! search.
+//! search. An ACK says only that the command was taken: it is done after a while, and a callback says
+//! what became of it.
 //!
 //! What always holds: whatever can be understood is answered 200. A ticket whose owner group was
 //! changed, which a field `OwnerGroup` of a search or a test does, refuses writes with `NOT_OWNER`.
+//! Without an address to call back, what is taken is done at once.
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,6 +13,7 @@ use roxmltree::Node;
 use serde_json::Value;
 
 use super::super::books::{Books, CallKind};
+use super::super::callbacks::later;
 use super::super::fate::{Reply, Wrong, carry_out};
 use super::super::handlers::Desk;
 use super::super::tickets::{Fields, Refusal};
@@ -33,6 +36,7 @@ const FIELDS: [(&str, &str); 5] = [
 #[derive(Debug)]
 struct Asked {
     command: String,
+    request_id: String,
     ticket_id: String,
     kind: String,
     status: String,
@@ -62,8 +66,10 @@ async fn call(
         Err(_) => CallKind::Search,
     };
     let authorised = super::super::handlers::is_authorised(&request, desk.token.as_ref());
+    let (later, name) = (desk.clone(), backend.to_string());
     let work = move |books: &mut Books, now_ms| match asked {
-        Ok(asked) => done(&asked, books, now_ms),
+        Ok(asked) if asked.command == "Search" => found(&asked, books, now_ms),
+        Ok(asked) => taken(asked, books, now_ms, later, name),
         Err(problem) => fault(NAMESPACES, "s:Client", &problem, ""),
     };
     carry_out(&request, &desk, &backend, kind, authorised, say, work).await
@@ -100,26 +106,74 @@ fn read(node: Node<'_, '_>) -> Result<Asked, String> {
     }
     let get = |name| child(node, name).unwrap_or_default();
     let limit = child(node, "Limit").and_then(|limit| limit.parse().ok()).unwrap_or(100);
-    let (ticket_id, kind, status) = (get("TicketId"), get("Kind"), get("Status"));
-    Ok(Asked { command, ticket_id, kind, status, fields, limit })
+    Ok(Asked {
+        command,
+        request_id: get("RequestId"),
+        ticket_id: get("TicketId"),
+        kind: get("Kind"),
+        status: get("Status"),
+        fields,
+        limit,
+    })
 }
 
-fn done(asked: &Asked, books: &mut Books, now_ms: u64) -> Reply {
-    let answer = |ticket: Result<Fields, Refusal>| match ticket {
-        Ok(ticket) => {
-            let body = format!("<o:Reply><o:Result>ACK</o:Result>{}</o:Reply>", shown(&ticket));
-            envelope(200, NAMESPACES, &body)
+/// What can be told at once is refused at once; all else is taken.
+fn taken(
+    asked: Asked,
+    books: &mut Books,
+    now_ms: u64,
+    desk: web::Data<Desk>,
+    name: String,
+) -> Reply {
+    if let Some(nack) = refused_at_once(&asked, books) {
+        return nack;
+    }
+    let (number, fate) = books.take_write();
+    let reference = format!("{}-R{number}", name.to_uppercase());
+    if desk.call_back.is_none() {
+        if let Err(refusal) = done(&asked, books, now_ms) {
+            return nack("INVALID", &refusal.to_string());
         }
-        Err(refusal) => nack("INVALID", &refusal.to_string()),
-    };
+    } else {
+        let reference = reference.clone();
+        actix_web::rt::spawn(later(desk, name, fate, "text/xml", move |books, now_ms| {
+            let outcome = match fate.refused {
+                true => Err("the service behind the bus refused it".to_owned()),
+                false => done(&asked, books, now_ms).map_err(|refusal| refusal.to_string()),
+            };
+            answer(&asked, &reference, outcome)
+        }));
+    }
+    let body = format!(
+        "<o:Reply><o:Result>ACK</o:Result>{}</o:Reply>",
+        element("o:Reference", &reference)
+    );
+    envelope(200, NAMESPACES, &body)
+}
+
+fn refused_at_once(asked: &Asked, books: &mut Books) -> Option<Reply> {
+    let summary = asked.fields.iter().find(|(name, _)| *name == "summary");
+    let summary = summary.map_or("", |(_, summary)| summary);
+    if let Some(refusal) = books.refusal_of(summary) {
+        return Some(nack("INVALID", &refusal.to_string()));
+    }
+    match asked.command.as_str() {
+        "Create" => None,
+        "Update" | "Close" => match books.get(&asked.ticket_id) {
+            Ok(ticket) if text(&ticket, "OwnerGroup") == OUR_GROUP => None,
+            Ok(_) => Some(nack("NOT_OWNER", "the ticket belongs to another group")),
+            Err(refusal) => Some(nack("INVALID", &refusal.to_string())),
+        },
+        other => Some(nack("INVALID", &format!("there is no command {other}"))),
+    }
+}
+
+fn done(asked: &Asked, books: &mut Books, now_ms: u64) -> Result<Fields, Refusal> {
     let mut fields: Fields = asked
         .fields
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.as_str().into()))
         .collect();
-    let is_ours = |books: &Books| {
-        books.get(&asked.ticket_id).is_ok_and(|ticket| text(&ticket, "OwnerGroup") == OUR_GROUP)
-    };
     match asked.command.as_str() {
         "Create" => {
             let key = key_or_none(text(&fields, "correlation_key"), books.count());
@@ -133,20 +187,32 @@ fn done(asked: &Asked, books: &mut Books, now_ms: u64) -> Reply {
             ] {
                 fields.insert(name.to_owned(), value.into());
             }
-            answer(books.create(fields, None, now_ms).map(|(ticket, _)| ticket))
+            books.create(fields, None, now_ms).map(|(ticket, _)| ticket)
         }
-        "Update" | "Close" if books.get(&asked.ticket_id).is_ok() && !is_ours(books) => {
-            nack("NOT_OWNER", "the ticket belongs to another group")
-        }
-        "Update" => answer(books.update(&asked.ticket_id, fields, now_ms)),
         "Close" => {
             fields.insert("Status".to_owned(), "Closed".into());
             fields.insert("status".to_owned(), "closed".into());
-            answer(books.update(&asked.ticket_id, fields, now_ms))
+            books.update(&asked.ticket_id, fields, now_ms)
         }
-        "Search" => found(asked, books, now_ms),
-        other => nack("INVALID", &format!("there is no command {other}")),
+        _ => books.update(&asked.ticket_id, fields, now_ms),
     }
+}
+
+/// The later answer: it names the command by the request and by the reference of its ACK.
+fn answer(asked: &Asked, reference: &str, outcome: Result<Fields, String>) -> String {
+    let outcome = match &outcome {
+        Ok(ticket) => {
+            format!("<o:Result>DONE</o:Result>{}", element("o:TicketId", text(ticket, "id")))
+        }
+        Err(why) => format!("<o:Result>FAILED</o:Result>{}", element("o:Message", why)),
+    };
+    let body = format!(
+        "<o:Answer>{}{}{}{outcome}</o:Answer>",
+        element("o:AnswerId", &format!("A-{reference}")),
+        element("o:RequestId", &asked.request_id),
+        element("o:Reference", reference),
+    );
+    envelope(200, NAMESPACES, &body).body
 }
 
 fn found(asked: &Asked, books: &mut Books, now_ms: u64) -> Reply {

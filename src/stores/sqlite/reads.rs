@@ -7,14 +7,15 @@
 use super::SqliteStore;
 use super::rows::{self, int};
 use super::tx::{
-    ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, SNAPSHOTS, TICKET,
-    TICKET_BY_BACKEND_ID,
+    ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, ROUTE, SERVICES,
+    SNAPSHOTS, TICKET, TICKET_BY_BACKEND_ID,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use ticketgate_actors::model::{
     Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, KeptLock, Parked, Request,
-    RequestId, Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    RequestId, Route, ServiceTable, Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp,
+    Watched,
 };
 use ticketgate_actors::ports::{
     AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Reads,
@@ -125,6 +126,14 @@ impl List {
         self
     }
 
+    /// A condition without a value.
+    pub(super) fn that(mut self, condition: Option<&str>) -> Self {
+        if let Some(condition) = condition {
+            self.conditions.push_str(&format!(" AND {condition}"));
+        }
+        self
+    }
+
     pub(super) fn page(mut self, page: &Page) -> (String, Vec<Value>) {
         let count = self.values.len();
         self.values.push(page.before.map_or(i64::MAX, int).into());
@@ -162,7 +171,16 @@ pub(super) fn request_list(filter: RequestFilter) -> List {
     let ticket = filter.ticket.map(|ticket| rows::id(&ticket.0).to_vec());
     // A ticket has few requests: no other condition may lead away from its own index.
     let lead = if ticket.is_some() { "+" } else { "" };
-    List::of("requests")
+    // Un-ended ones are few: their own index, whatever is asked besides. The constant is what its
+    // partial index asks for.
+    let (table, lead, open) = match (filter.open, ticket.is_some()) {
+        (Some(true), false) => ("requests INDEXED BY requests_open", "+", Some("ended = 0")),
+        (Some(true), true) => ("requests", lead, Some("+ended = 0")),
+        (Some(false), _) => ("requests", lead, Some("+ended = 1")),
+        (None, _) => ("requests", lead, None),
+    };
+    List::of(table)
+        .that(open)
         .only("ticket", ticket)
         .only(&format!("{lead}backend"), filter.backend.map(|it| it.as_str().to_owned()))
         .only(&format!("{lead}state"), filter.state.map(|it| it.as_str().to_owned()))
@@ -307,6 +325,22 @@ impl Reads for SqliteStore {
     fn parked(&self, page: Page) -> Answered<Vec<Parked>> {
         let before = page.before.map_or(i64::MAX, int);
         self.readers.read(move |it| all(it, PARKED, params![before, page.limit], rows::parked))
+    }
+
+    fn services(&self, backend: BackendId) -> Answered<Option<ServiceTable>> {
+        self.readers.read(move |it| one(it, SERVICES, params![backend.as_str()], rows::value))
+    }
+
+    fn route(&self, backend: BackendId) -> Answered<Option<Route>> {
+        self.readers.read(move |it| one(it, ROUTE, params![backend.as_str()], rows::value))
+    }
+
+    fn routes(&self) -> Answered<Vec<(BackendId, Route)>> {
+        self.readers.read(|it| {
+            all(it, "SELECT backend, body FROM routes ORDER BY backend", [], |row| {
+                Ok((BackendId::new(row.get_ref(0)?.as_str()?), rows::body(row, 1)?))
+            })
+        })
     }
 
     fn lane(&self, backend: BackendId) -> Answered<LaneRow> {

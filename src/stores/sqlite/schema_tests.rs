@@ -61,6 +61,8 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (tx::NTH_NEWEST_TICKET, &["tickets_backend"]),
         (tx::REQUESTS_IN, &["requests_backend_state"]),
         (tx::FORGET, &["PRIMARY KEY (hash=?)", "identities_at"]),
+        (tx::SERVICES, &["PRIMARY KEY (backend=?)"]),
+        (tx::ROUTE, &["PRIMARY KEY (backend=?)"]),
         (tx::LANE, &["PRIMARY KEY (backend=?)"]),
         (tx::COMMAND, &["PRIMARY KEY (id=?)"]),
         (reads::DUE_ALARMS, &["alarms_due"]),
@@ -93,10 +95,16 @@ fn every_list_is_paged_by_the_index_of_its_filter() {
     let (state, ticket) = (Some(State::Failed), Some(TicketKey(Uuid::nil())));
     let alarms = |source, active| reads::alarm_list(AlarmFilter { source, active });
     let tickets = |backend, status| reads::ticket_list(TicketFilter { backend, status });
-    let requests =
-        |backend, state, ticket| reads::request_list(RequestFilter { backend, state, ticket });
+    let requests = |backend, state, ticket| {
+        reads::request_list(RequestFilter { backend, state, ticket, open: None })
+    };
     let by_row = "INTEGER PRIMARY KEY (rowid<?)";
-    let lists: [(List, &str); 16] = [
+    let open = |backend, ticket, open| {
+        reads::request_list(RequestFilter { backend, state: None, ticket, open: Some(open) })
+    };
+    let lists: [(List, &str); 18] = [
+        (open(backend(), ticket, true), "requests_ticket"),
+        (open(backend(), None, false), "requests_backend"),
         (alarms(None, None), by_row),
         (alarms(source(), None), "alarms_source"),
         (alarms(None, Some(true)), "alarms_active"),
@@ -117,6 +125,18 @@ fn every_list_is_paged_by_the_index_of_its_filter() {
     for (list, index) in lists {
         let (sql, _) = list.page(&Page { before: None, limit: 10 });
         assert_walks(&connection, &sql, &[index]);
+    }
+}
+
+/// They are sorted, but there are few: admission bounds them, and years of history are not looked at.
+#[test]
+fn what_has_not_ended_is_listed_from_its_own_index() {
+    let connection = database();
+    for backend in [None, Some(BackendId::new("noc"))] {
+        let filter = RequestFilter { backend, state: None, ticket: None, open: Some(true) };
+        let (sql, _) = reads::request_list(filter).page(&Page { before: None, limit: 10 });
+        let plan = plan(&connection, &sql);
+        assert!(plan[0].contains("requests_open"), "{sql}\n{plan:#?}");
     }
 }
 

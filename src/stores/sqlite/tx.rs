@@ -15,8 +15,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, param
 use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
-    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Snapshot, State, Ticket,
-    TicketEvent, TicketKey, Timestamp, Watched,
+    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route, ServiceTable, Snapshot,
+    State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use ticketgate_actors::ports::{LaneRow, Tx, TxError};
 use uuid::Uuid;
@@ -57,6 +57,8 @@ pub(super) const NTH_NEWEST_TICKET: &str =
 pub(super) const FORGET: &str = "DELETE FROM identities WHERE hash IN
     (SELECT hash FROM identities WHERE at < ?1 ORDER BY at LIMIT ?2)";
 pub(super) const COMMAND: &str = "SELECT body FROM commands WHERE id = ?1";
+pub(super) const SERVICES: &str = "SELECT body FROM services WHERE backend = ?1";
+pub(super) const ROUTE: &str = "SELECT body FROM routes WHERE backend = ?1";
 pub(super) const LANE: &str = "SELECT body FROM lanes WHERE backend = ?1";
 
 const PUT_ALARM: &str = "INSERT INTO alarms
@@ -79,6 +81,10 @@ const PUT_REQUEST: &str =
 // Apart, since almost no request has one, and an index would be rewritten for it each time.
 const PUT_REFERENCE: &str =
     "UPDATE requests SET backend_ref = ?2 WHERE id = ?1 AND backend_ref IS NOT ?2";
+const PUT_SERVICES: &str = "INSERT INTO services (backend, body) VALUES (?1, ?2)
+    ON CONFLICT (backend) DO UPDATE SET body = ?2";
+const PUT_ROUTE: &str = "INSERT INTO routes (backend, body) VALUES (?1, ?2)
+    ON CONFLICT (backend) DO UPDATE SET body = ?2";
 const TAKE_FENCES: &str = "INSERT INTO meta (key, value) VALUES ('fence', ?1)
     ON CONFLICT (key) DO UPDATE SET value = value + ?1 RETURNING value";
 const RAISE_BARRIER: &str = "INSERT INTO barriers (client, fence) VALUES (?1, ?2)
@@ -427,6 +433,34 @@ impl Tx for SqliteTx<'_> {
         let body = rows::to_body(message);
         self.run(sql, params![message.at.as_nanos(), message.inlet, body, message.body])?;
         Ok(self.added())
+    }
+
+    fn services(&mut self, backend: &BackendId) -> Result<Option<ServiceTable>, TxError> {
+        self.one(SERVICES, params![backend.as_str()], rows::value)
+    }
+
+    fn put_services(
+        &mut self,
+        backend: &BackendId,
+        table: Option<&ServiceTable>,
+    ) -> Result<(), TxError> {
+        match table {
+            Some(table) => self.run(PUT_SERVICES, params![backend.as_str(), rows::to_body(table)]),
+            None => self.run("DELETE FROM services WHERE backend = ?1", params![backend.as_str()]),
+        }
+        .map(drop)
+    }
+
+    fn route(&mut self, backend: &BackendId) -> Result<Option<Route>, TxError> {
+        self.one(ROUTE, params![backend.as_str()], rows::value)
+    }
+
+    fn put_route(&mut self, backend: &BackendId, route: Option<&Route>) -> Result<(), TxError> {
+        match route {
+            Some(route) => self.run(PUT_ROUTE, params![backend.as_str(), rows::to_body(route)]),
+            None => self.run("DELETE FROM routes WHERE backend = ?1", params![backend.as_str()]),
+        }
+        .map(drop)
     }
 
     fn audit(&mut self, at: Timestamp, who: &str, what: &str, why: &str) -> Result<(), TxError> {

@@ -5,11 +5,15 @@ use super::judge::{self, Judged, Look, Seen};
 use super::{Choice, Dice, Doing, DoubtHead, Effect, InFlight, Lane, note};
 use crate::changes::{Change, End, Swept};
 use crate::model::{Moment, Request, Ticket, TicketError};
-use crate::ports::{Answer, Call, Heard, Pause, Work};
+use crate::ports::{Answer, Call, Heard, Pause, Via, Work};
 
 impl Lane {
     pub(super) fn call(&self, request: Option<&Request>, work: Work, now: Moment) -> Call {
         Call {
+            via: request.map_or(Via::Selected, |it| Via::Accepted(it.service.clone())),
+            service: None,
+            ticket: request.map(|request| request.ticket),
+            attempt: request.map_or(0, |request| request.attempts),
             request: request.map(|request| request.id),
             alarm: request.and_then(Request::alarm).cloned(),
             work,
@@ -30,7 +34,7 @@ impl Lane {
         self.gate.called(&self.settings, retry, now.mono);
         self.calling_since = now.mono;
         self.doing = Doing::Calling(flight);
-        effects.push(Effect::Call(turn, call));
+        effects.push(Effect::Call(turn, Box::new(call)));
     }
 
     pub(super) fn begin_look(

@@ -77,7 +77,7 @@ pub enum Effect {
     /// Apply this, then say [`Input::Stored`].
     Store(Turn, ChangeSet),
     /// Make this call, then say [`Input::Answered`].
-    Call(Turn, Call),
+    Call(Turn, Box<Call>),
     /// Render the level of the alarm, and of those that share its ticket, for this request, then say [`Input::Rendered`].
     Render(Turn, Box<Request>, Box<Alarm>, Vec<Alarm>),
     /// The answer to a flow's search.

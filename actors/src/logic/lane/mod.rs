@@ -29,7 +29,7 @@ pub use unconfirmed::UNCONFIRMED_MAX;
 
 use crate::changes::{Change, ChangeSet, End};
 use crate::model::{BackendId, Epoch, EventId, Moment, Mono, Request, RequestId, Ticket, Watched};
-use crate::ports::{Answer, Pause};
+use crate::ports::{Answer, Call, Pause, Via};
 use gate::Gate;
 use heads::Heads;
 use std::collections::VecDeque;
@@ -362,7 +362,9 @@ impl Lane {
             Some(Choice::Sweep) => {
                 if let Some(of) = self.sweep.take() {
                     let work = judge::sweep(&of.1);
-                    let call = self.call(None, work, now);
+                    let via = Via::Accepted(of.0.service.clone());
+                    let ticket = Some(of.0.ticket);
+                    let call = Call { via, ticket, ..self.call(None, work, now) };
                     self.begin_call(InFlight::Sweep(Box::new(of)), call, now, effects);
                 }
             }

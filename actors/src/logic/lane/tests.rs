@@ -101,7 +101,7 @@ impl Bench {
                             next_ready: None,
                         });
                     }
-                    Effect::Call(turn, call) => self.calls.push((turn, call)),
+                    Effect::Call(turn, call) => self.calls.push((turn, *call)),
                     Effect::Store(turn, set) => {
                         self.sets.push(set.clone());
                         let result = if self.store_down {

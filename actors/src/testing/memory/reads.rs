@@ -5,7 +5,8 @@ use super::rows::Rows;
 use crate::logic::lane::class_of;
 use crate::model::{
     Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, Identity, KeptLock, Parked,
-    Request, RequestId, Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    Request, RequestId, Route, ServiceTable, Snapshot, State, Ticket, TicketEvent, TicketKey,
+    Timestamp, Watched,
 };
 use crate::ports::{
     AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
@@ -356,6 +357,7 @@ impl Reads for MemoryStore {
             fits(filter.backend.as_ref(), &request.backend)
                 && fits(filter.state.as_ref(), &request.state)
                 && fits(filter.ticket.as_ref(), &request.ticket)
+                && fits(filter.open.as_ref(), &!request.state.ended())
         };
         let rows = page(&self.rows().requests, &of, keep);
         now(rows.into_iter().map(|(_, request)| request).collect())
@@ -373,6 +375,19 @@ impl Reads for MemoryStore {
         let rows = self.rows();
         let before = rows.parked.iter().rev().filter(|it| of.before.is_none_or(|n| it.n < n));
         now(before.take(of.limit as usize).cloned().collect())
+    }
+
+    fn services(&self, backend: BackendId) -> Answered<Option<ServiceTable>> {
+        now(self.rows().services.get(&backend).cloned())
+    }
+
+    fn route(&self, backend: BackendId) -> Answered<Option<Route>> {
+        now(self.rows().routes.get(&backend).cloned())
+    }
+
+    fn routes(&self) -> Answered<Vec<(BackendId, Route)>> {
+        let rows = self.rows();
+        now(rows.routes.iter().map(|(backend, route)| (backend.clone(), route.clone())).collect())
     }
 
     fn lane(&self, backend: BackendId) -> Answered<LaneRow> {

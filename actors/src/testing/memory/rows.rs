@@ -6,8 +6,8 @@
 use crate::changes::{Applied, ChangeSet, Context, Halt, perform};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, EventId,
-    Fence, Identity, KeptLock, MadeBy, OccurrenceRef, Parked, Request, RequestId, Snapshot, Ticket,
-    TicketEvent, TicketKey, Timestamp, Watched,
+    Fence, Identity, KeptLock, MadeBy, OccurrenceRef, Parked, Request, RequestId, Route,
+    ServiceTable, Snapshot, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use crate::ports::{LaneRow, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,6 +33,8 @@ enum Undo {
     Group([u8; 16], Option<TicketKey>),
     Snapshot(String, Option<Snapshot>),
     Seen(OccurrenceRef, Option<u64>),
+    Services(BackendId, Option<ServiceTable>),
+    Route(BackendId, Option<Route>),
     Parked,
     Audit,
 }
@@ -66,6 +68,8 @@ pub struct Rows {
     pub(super) snapshots: BTreeMap<String, Snapshot>,
     pub(super) seen: BTreeMap<OccurrenceRef, u64>,
     pub(super) groups: BTreeMap<[u8; 16], TicketKey>,
+    pub(super) services: BTreeMap<BackendId, ServiceTable>,
+    pub(super) routes: BTreeMap<BackendId, Route>,
     pub(super) parked: Vec<Parked>,
     pub(super) audit: Vec<AuditRow>,
     undo: Vec<Undo>,
@@ -126,6 +130,8 @@ impl Rows {
                 Undo::Group(key, before) => self.set_group(key, before),
                 Undo::Snapshot(source, before) => self.set_snapshot(source, before),
                 Undo::Seen(at, before) => self.set_seen(at, before),
+                Undo::Services(backend, before) => self.set_services(backend, before),
+                Undo::Route(backend, before) => self.set_route(backend, before),
                 Undo::Parked => drop(self.parked.pop()),
                 Undo::Audit => drop(self.audit.pop()),
             }
@@ -273,6 +279,22 @@ impl Rows {
             None => self.groups.remove(&key),
         };
         self.undo.push(Undo::Group(key, before));
+    }
+
+    pub(super) fn set_services(&mut self, backend: BackendId, table: Option<ServiceTable>) {
+        let before = match table {
+            Some(table) => self.services.insert(backend.clone(), table),
+            None => self.services.remove(&backend),
+        };
+        self.undo.push(Undo::Services(backend, before));
+    }
+
+    pub(super) fn set_route(&mut self, backend: BackendId, route: Option<Route>) {
+        let before = match route {
+            Some(route) => self.routes.insert(backend.clone(), route),
+            None => self.routes.remove(&backend),
+        };
+        self.undo.push(Undo::Route(backend, before));
     }
 
     /// The place of a watched ticket.

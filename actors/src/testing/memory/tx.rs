@@ -3,8 +3,8 @@
 use super::rows::{Rows, level_made};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
-    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Snapshot, State, Ticket,
-    TicketEvent, TicketKey, Timestamp, Watched,
+    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route, ServiceTable, Snapshot,
+    State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use crate::ports::{LaneRow, Tx, TxError};
 use uuid::Uuid;
@@ -279,6 +279,28 @@ impl Tx for Rows {
         let n = self.parked.len() as u64 + 1;
         self.add_parked(Parked { n, ..message.clone() });
         Ok(n)
+    }
+
+    fn services(&mut self, backend: &BackendId) -> Result<Option<ServiceTable>, TxError> {
+        Ok(self.services.get(backend).cloned())
+    }
+
+    fn put_services(
+        &mut self,
+        backend: &BackendId,
+        table: Option<&ServiceTable>,
+    ) -> Result<(), TxError> {
+        self.set_services(backend.clone(), table.cloned());
+        Ok(())
+    }
+
+    fn route(&mut self, backend: &BackendId) -> Result<Option<Route>, TxError> {
+        Ok(self.routes.get(backend).cloned())
+    }
+
+    fn put_route(&mut self, backend: &BackendId, route: Option<&Route>) -> Result<(), TxError> {
+        self.set_route(backend.clone(), route.cloned());
+        Ok(())
     }
 
     fn audit(&mut self, at: Timestamp, who: &str, what: &str, why: &str) -> Result<(), TxError> {

@@ -2,9 +2,11 @@
 
 mod answers;
 mod envelopes;
+mod osb_later;
 mod presets;
 mod probing;
 mod said;
+mod services;
 mod signing_in;
 mod simulator;
 mod steps;
@@ -16,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use ticketgate_actors::model::{CorrelationKey, Fields, Kind, RequestId, TicketKey};
 use ticketgate_actors::ports::{
-    Answer, Backend, Call, Clock, Reading, SearchBy, TicketTarget, Work,
+    Answer, Backend, Call, Clock, Reading, SearchBy, TicketTarget, Via, Work,
 };
 use ticketgate_actors::testing::ManualClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -85,6 +87,10 @@ fn look() -> Work {
 
 fn call(work: Work) -> Call {
     Call {
+        via: Via::Selected,
+        service: None,
+        ticket: None,
+        attempt: 1,
         request: Some(RequestId(Uuid::from_u128(9))),
         alarm: None,
         work,

@@ -6,7 +6,7 @@ use crate::simulate::report::Report;
 use crate::simulate::rest::{Running, start};
 use crate::simulate::settings::{RestSettings, System};
 use serde_json::json;
-use ticketgate_actors::model::TicketStatus;
+use ticketgate_actors::model::{Found, TicketStatus};
 
 /// A preset and its system.
 #[derive(Clone, Copy)]
@@ -22,6 +22,18 @@ struct Pair {
     searches: bool,
     /// How "busy" reads, where the system can say so at all.
     busy: &'static str,
+}
+
+impl Pair {
+    /// Its writes are only taken; what became of them is said later.
+    fn answers_later(self) -> bool {
+        self.preset == "telenet-osb"
+    }
+
+    /// What a good answer to a write reads as.
+    fn done(self) -> &'static str {
+        if self.answers_later() { "taken" } else { "done" }
+    }
 }
 
 const PAIRS: [Pair; 5] = [
@@ -127,15 +139,29 @@ fn a_read(pair: Pair) -> Work {
     if pair.searches { look() } else { get("NONE-1") }
 }
 
+/// The ticket after a write, by the write's own answer, or by looking where it was only taken.
+async fn shown(world: &World, pair: Pair, id: &str, answer: Answer) -> Found {
+    assert_eq!(kind(&answer).0, pair.done(), "{}: {answer:?}", pair.preset);
+    if let Answer::Done(found) = answer {
+        return found;
+    }
+    let Answer::Read(read) = calls(&world.backend, get(id)).await else {
+        panic!("{}", pair.preset)
+    };
+    read.tickets[0].clone()
+}
+
 #[tokio::test]
 async fn a_ticket_is_made_found_read_changed_closed_and_opened_again() {
     for pair in PAIRS {
         let name = pair.preset;
         let world = World::with(pair, Faults::default());
         let made = calls(&world.backend, create_for(pair, "link <down>")).await;
-        let Answer::Done(made) = made else { panic!("{name}: {made:?}") };
-        assert_eq!(made.backend_id, pair.first_id, "{name}");
-        let id = made.backend_id.as_str();
+        assert_eq!(kind(&made).0, pair.done(), "{name}: {made:?}");
+        if let Answer::Done(made) = &made {
+            assert_eq!(made.backend_id, pair.first_id, "{name}");
+        }
+        let id = pair.first_id;
 
         if pair.searches {
             let Answer::Read(found) = calls(&world.backend, look()).await else { panic!("{name}") };
@@ -153,7 +179,7 @@ async fn a_ticket_is_made_found_read_changed_closed_and_opened_again() {
 
         let changed = Work::Update { ticket: target(Some(id)), fields: alarm_fields("link up") };
         let changed = calls(&world.backend, changed).await;
-        let Answer::Done(found) = changed else { panic!("{name}: {changed:?}") };
+        let found = shown(&world, pair, id, changed).await;
         assert_eq!(
             (found.backend_id.as_str(), &found.fields["summary"]),
             (id, &json!("link up")),
@@ -161,7 +187,7 @@ async fn a_ticket_is_made_found_read_changed_closed_and_opened_again() {
         );
         let close = Work::Close { ticket: target(Some(id)), fields: alarm_fields("gone") };
         let closed = calls(&world.backend, close).await;
-        let Answer::Done(found) = closed else { panic!("{name}: {closed:?}") };
+        let found = shown(&world, pair, id, closed).await;
         assert!(found.status.is_some_and(TicketStatus::ended), "{name}: {found:?}");
         assert_eq!(world.report().by_state["closed"], 1, "{name}");
         if pair.preset != "telenet-osb" {
@@ -256,6 +282,7 @@ async fn every_fault_reads_as_what_the_lane_must_do() {
             let world = World::with(pair, faults);
             for (work, expected) in [(create_for(pair, "poison"), write), (a_read(pair), read)] {
                 let answer = calls_in_a_hurry(&world.backend, work).await;
+                let expected = if expected == "done" { pair.done() } else { expected };
                 assert_eq!(kind(&answer).0, expected, "{} {name}: {answer:?}", pair.preset);
             }
             let calls = world.report().calls;

@@ -88,7 +88,7 @@ impl World {
             Effect::LoadWatched(after) => self.load_watched(backend.clone(), after),
             Effect::Load(class) => self.load(backend.clone(), class),
             Effect::Store(turn, set) => self.store(backend.clone(), turn, set),
-            Effect::Call(turn, call) => self.call(backend.clone(), turn, call),
+            Effect::Call(turn, call) => self.call(backend.clone(), turn, *call),
             Effect::Render(turn, request, alarm, others) => {
                 let level = self.policy.level(request.op, &alarm, &others);
                 return Some(Input::Rendered(turn, level));
