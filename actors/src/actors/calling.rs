@@ -21,7 +21,7 @@ pub(super) async fn make(
     let heard = match bind(&outside, &backend, &call.via).await {
         Ok(service) => {
             row.service = service.as_ref().map(|service| service.name.clone());
-            call.service = service;
+            call.service = service.map(Box::new);
             seat.port.call(call).await
         }
         Err(answer) => answer.into(),

@@ -98,3 +98,58 @@ fn named_by_open_requests(
     }
     Ok(named)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::changes::{Change, Context, SetRoute};
+    use crate::model::{Moment, Route, Service, ServiceTable};
+    use crate::testing::Rows;
+
+    #[test]
+    fn what_people_set_is_written_down_with_who_and_why() {
+        let mut rows = Rows::default();
+        let backend = BackendId::new("noc");
+        let (who, why) = ("ann".to_owned(), "moved".to_owned());
+        let service = |name: &str| Service {
+            name: name.to_owned(),
+            host: "h".to_owned(),
+            port: 1,
+            path: String::new(),
+            tls: false,
+            user: None,
+            timeout: None,
+        };
+        let services = vec![service("a"), service("b")];
+        let table = Some(ServiceTable { services, selected: "a".to_owned() });
+        let import = |table| {
+            let (backend, who, why) = (backend.clone(), who.clone(), why.clone());
+            Change::ImportServices(Box::new(ImportServices { backend, table, who, why }))
+        };
+        let select = {
+            let (backend, who, why) = (backend.clone(), who.clone(), why.clone());
+            let name = "b".to_owned();
+            Change::SelectService(Box::new(SelectService { backend, name, who, why }))
+        };
+        let route = {
+            let route = Some(Route { exchange: String::new(), key: "k".to_owned() });
+            let (backend, who, why) = (backend.clone(), who.clone(), why.clone());
+            Change::SetRoute(Box::new(SetRoute { backend, route, only_new: true, who, why }))
+        };
+        let context = Context { now: Moment::default(), node: "n" };
+        for change in [import(table), select, import(None), route] {
+            rows.apply_now(&change.into(), context).unwrap();
+        }
+        let told: Vec<_> = rows.audited().iter().map(|(_, _, what, _)| what.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "2 services of noc imported, selected: a",
+                "service b of noc selected, before: a",
+                "the services of noc removed",
+                "route of noc set to exchange \"\", key \"k\"",
+            ]
+        );
+        assert!(rows.audited().iter().all(|(_, who, _, why)| who == "ann" && why == "moved"));
+    }
+}

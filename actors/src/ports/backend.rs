@@ -107,7 +107,7 @@ pub struct Call {
     /// Which service it is for.
     pub via: Via,
     /// Where that is: bound by who sends it, just before. None: the backend's own address.
-    pub service: Option<Service>,
+    pub service: Option<Box<Service>>,
     /// Our ticket, where it is about one.
     pub ticket: Option<TicketKey>,
     /// Which attempt of its request; 0 where it has none.

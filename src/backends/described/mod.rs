@@ -145,7 +145,7 @@ impl Inner {
             let reason = format!("this backend's description has no {}", operation.name());
             return Answer::Refused(TicketError::because(reason)).into();
         };
-        let place = match self.place_of(call.service.as_ref()) {
+        let place = match self.place_of(call.service.as_deref()) {
             Ok(place) => place,
             Err(problem) => return Answer::NotSent(problem).into(),
         };

@@ -320,6 +320,29 @@ fn a_lost_create_settles_is_looked_for_twice_and_only_then_sent_again() {
 }
 
 #[test]
+fn every_call_of_a_request_goes_by_the_service_that_it_was_accepted_for() {
+    let mut bench = Bench::new(settings());
+    let two = Request { service: Some("two".into()), ..request(1, Op::Create) };
+    bench.requests.push(two.clone());
+    bench.feed(Input::Submitted(Box::new(two)));
+    let by = |bench: &Bench| (bench.calls[0].1.via.clone(), bench.calls[0].1.ticket.is_some());
+    let two = (Via::Accepted(Some("two".into())), true);
+    assert_eq!(by(&bench), two);
+    bench.answer(lost());
+    bench.pass(SETTLE);
+    assert!(matches!(bench.calls[0].1.work, Work::Search { .. }));
+    assert_eq!(by(&bench), two, "the look for its doubt");
+    bench.answer(found(&["tg1"]));
+    // What was accepted before there were services, and what nobody accepted.
+    bench.submit(2, Op::Update);
+    assert_eq!(by(&bench), (Via::Accepted(None), true));
+    bench.answer(done("INC2"));
+    let work = Work::Get { backend_id: "INC2".into(), kind: Kind::Incident };
+    bench.feed(Input::Asked(Read { id: 1, work, deadline: Mono(u64::MAX) }));
+    assert_eq!(by(&bench), (Via::Selected, false));
+}
+
+#[test]
 fn a_lost_create_that_is_found_is_ours() {
     let mut bench = Bench::new(settings());
     bench.submit(1, Op::Create);

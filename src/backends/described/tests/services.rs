@@ -1,8 +1,8 @@
 //! Calls to a service of a backend's table: its address, its user, its time-out.
 
 use super::*;
-use std::time::Instant;
 use ticketgate_actors::model::Service;
+use tokio::time::Instant;
 
 fn service(url: &str, path: &str) -> Service {
     let url: reqwest::Url = url.parse().unwrap();
@@ -27,7 +27,7 @@ async fn a_call_goes_to_its_service_and_no_other_call_does() {
     let backend = adapter(&simulated(&own.url, BASIC));
     let service = Service { user: Some("other".to_owned()), ..service(&two.url, "/deeper") };
     backend.check_service(&service).unwrap();
-    let to_two = Call { service: Some(service), ..call(create("s")) };
+    let to_two = Call { service: Some(Box::new(service)), ..call(create("s")) };
     let heard = backend.call(to_two).await;
     assert_eq!((kind(&heard.answer).0, heard.http_status), ("done", Some(201)));
     backend.call(call(create("s"))).await;
@@ -52,7 +52,7 @@ async fn a_services_time_out_may_be_shorter_than_the_backends() {
     };
     let backend = adapter(&simulated(&url, ""));
     let quick = Service { timeout: Some(SHORT), ..service(&url, "") };
-    let heard = backend.call(Call { service: Some(quick), ..call(create("s")) });
+    let heard = backend.call(Call { service: Some(Box::new(quick)), ..call(create("s")) });
     // The backend's own time-out is longer than that.
     let heard = tokio::time::timeout(PATIENCE, heard).await.expect("it is given up in time");
     assert_eq!(kind(&heard.answer).0, "in doubt", "{heard:?}");
@@ -73,6 +73,6 @@ async fn what_a_service_cannot_be_is_told_by_its_field() {
     }
     // Over TLS, though the backend itself is not.
     let tls = Service { tls: true, ..good };
-    let heard = backend.call(Call { service: Some(tls), ..call(create("s")) }).await;
+    let heard = backend.call(Call { service: Some(Box::new(tls)), ..call(create("s")) }).await;
     assert_eq!(kind(&heard.answer).0, "not sent", "{heard:?}");
 }
