@@ -8,10 +8,12 @@
 mod environment;
 mod error;
 mod faults;
+mod past;
 mod place;
 mod sections;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use past::{HistorySection, OffloadSection};
 pub use sections::{
     Clients, Config, Heartbeats, Http, Log, LogFormat, PolicySection, StoreSection, backend_ids,
 };

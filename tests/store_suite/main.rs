@@ -12,6 +12,7 @@ mod lane_cases;
 mod later_cases;
 mod list_cases;
 mod memory;
+mod past_cases;
 mod sqlite;
 mod world;
 
@@ -72,6 +73,14 @@ macro_rules! every_case {
             list_cases: a_parked_message_comes_back_to_the_byte,
             list_cases: events_are_read_on_from_any_of_them,
             list_cases: the_figures_agree_with_the_rows,
+            past_cases: every_end_of_a_write_leaves_its_rows,
+            past_cases: what_was_never_sent_leaves_no_row_and_what_was_found_leaves_one,
+            past_cases: history_is_paged_from_both_ends,
+            past_cases: rows_leave_only_under_their_mark_and_their_numbers_never_come_back,
+            past_cases: history_is_limited_by_number_and_by_age,
+            past_cases: what_is_over_goes_when_it_is_old,
+            past_cases: what_is_at_work_never_goes,
+            past_cases: a_ticket_goes_with_the_last_of_its_alarms,
         }
     };
     ($world:expr; $($file:ident: $case:ident),* $(,)?) => {

@@ -4,7 +4,7 @@
 //! Otherwise nothing is written and the flow runs again: its turn is void.
 
 use super::conclude::announce;
-use super::{Admission, Applied, Context, Halt, Refusal, admission};
+use super::{Admission, Applied, Context, Halt, Refusal, admission, history};
 use crate::model::{
     Alarm, BackendId, ClientNumber, CorrelationKey, EventId, EventName, Fence, Fields, Found,
     MadeBy, Mono, OccurrenceRef, Op, Origin, Request, RequestId, State, Ticket, TicketKey,
@@ -312,6 +312,7 @@ impl Journal<'_> {
             &linked,
             self.now,
         )?;
+        history::write(tx, &request, &ticket, &linked)?;
         tx.put_ticket(&ticket)?;
         Ok(())
     }

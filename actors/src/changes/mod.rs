@@ -9,11 +9,13 @@ mod by_hand;
 mod command;
 mod conclude;
 mod decide;
+mod history;
 mod import;
 mod intend;
 mod lane;
 mod later;
 mod locks;
+mod retire;
 mod settle;
 mod take_in;
 mod watch;
@@ -23,11 +25,13 @@ pub use by_hand::{ByHand, Wanted};
 pub use command::{CommandTaken, Guard, Named, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
+pub use history::Past;
 pub use import::Import;
 pub use intend::{Intend, Level};
 pub use lane::TakeLane;
 pub use later::{Asked, LaterAnswer, Outcome};
 pub use locks::ForceUnlock;
+pub use retire::{Retire, Retired, Walk};
 pub use settle::{PersonSays, Settle};
 pub use take_in::{TakeIn, TakenIn};
 pub use watch::Swept;
@@ -106,6 +110,10 @@ pub enum Change {
         /// At most so many in one go.
         limit: u32,
     },
+    /// History rows go to a file, or go.
+    Past(Past),
+    /// What has been over for long goes.
+    Retire(Retire),
 }
 
 /// Changes that are applied together or not at all.
@@ -157,8 +165,11 @@ pub enum Applied {
     LaneTaken(Epoch, Option<Pause>),
     /// Of [`Change::TakeFences`]: the first of the block.
     Fences(Fence),
-    /// Of [`Change::ForgetIdentities`]: how many went. Of [`Change::Park`]: the row's number.
+    /// Of [`Change::ForgetIdentities`] and [`Change::Past`]: how many went. Of [`Change::Park`]: the
+    /// row's number.
     Count(u64),
+    /// Of [`Change::Retire`].
+    Retired(Retired),
     /// Of the others.
     Done,
 }
@@ -296,5 +307,7 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         Change::ForgetIdentities { before, limit } => {
             Ok(Applied::Count(tx.forget_identities(*before, *limit)?))
         }
+        Change::Past(it) => history::perform(tx, it),
+        Change::Retire(it) => retire::perform(tx, it),
     }
 }

@@ -4,10 +4,12 @@
 pub mod answers;
 pub mod correlation;
 pub mod flow;
+pub mod history;
 pub mod import;
 pub mod lane;
 pub mod locks;
 pub mod occurrence;
+pub mod offload;
 pub mod outbox;
 pub mod policy;
 pub mod progress;
