@@ -6,7 +6,7 @@
 
 use super::{Applied, Halt, Refusal};
 use crate::logic::history;
-use crate::model::{Alarm, HistoryList, Request, Ticket, Timestamp};
+use crate::model::{Alarm, HistoryList, Request, State, Ticket, Timestamp};
 use crate::ports::{Leaving, Tx};
 
 /// What becomes of history rows.
@@ -83,6 +83,9 @@ pub(super) fn write(
     ticket: &Ticket,
     linked: &[Alarm],
 ) -> Result<(), Halt> {
+    if request.state == State::Rejected && mutant!(RefusalUntold) {
+        return Ok(());
+    }
     for row in history::rows(request, ticket, linked) {
         tx.add_history(&row)?;
     }

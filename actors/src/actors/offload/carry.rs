@@ -52,10 +52,7 @@ impl Carrier {
         now: Timestamp,
         ordered: bool,
     ) -> Result<u64, OffloadFailed> {
-        let mut gone = 0;
-        if let Some(begun) = self.reads.leaving(list).await? {
-            gone += self.finish(list, begun).await?;
-        }
+        let mut gone = self.resume(list).await?;
         let count = self.reads.history_count(list).await?;
         let mut left = rows_to_take(count, ordered, &self.settings);
         while left > 0 {
@@ -67,6 +64,17 @@ impl Carrier {
             left -= part;
         }
         Ok(gone)
+    }
+
+    /// Finishes what was begun before a process died, or before the disk failed.
+    ///
+    /// # Errors
+    /// As [`Self::look`].
+    pub async fn resume(&self, list: HistoryList) -> Result<u64, OffloadFailed> {
+        match self.reads.leaving(list).await? {
+            Some(begun) => self.finish(list, begun).await,
+            None => Ok(0),
+        }
     }
 
     async fn finish(&self, list: HistoryList, it: Leaving) -> Result<u64, OffloadFailed> {

@@ -14,8 +14,8 @@ use super::Outside;
 use super::keeper::Alive;
 use crate::changes::Change;
 use crate::logic::offload::{Checks, HistoryLimits, OffloadSettings};
-use crate::model::HistoryList;
-use crate::ports::{Archive, ArchiveError, StoreError};
+use crate::model::{HistoryList, Mono};
+use crate::ports::{Archive, StoreError};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
 };
@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// How often it is asked whether a look is due.
 const TICK: Duration = Duration::from_millis(500);
+/// Spans are whole hours: files are not looked for more often.
+const CLEAN_EVERY: Duration = Duration::from_secs(3_600);
 /// How often history lists that are not offloaded are cut to their limits.
 const LIMIT_EVERY: Duration = Duration::from_secs(60);
 /// From one round through the main tables to the next, and from the start to the first.
@@ -87,6 +89,7 @@ pub struct Offload {
     outside: Arc<Outside>,
     plan: OffloadPlan,
     checks: Option<Checks>,
+    cleaned: Option<Mono>,
     carrying: Arc<AtomicBool>,
     _alive: Alive,
 }
@@ -96,7 +99,7 @@ impl Offload {
     pub fn new(outside: Arc<Outside>, plan: OffloadPlan, alive: Alive) -> Self {
         let now = outside.clock.now();
         let checks = plan.to.as_ref().map(|to| Checks::new(&to.settings, now.mono, now.wall));
-        Self { outside, plan, checks, carrying: Arc::default(), _alive: alive }
+        Self { outside, plan, checks, cleaned: None, carrying: Arc::default(), _alive: alive }
     }
 
     /// Says that a round is under way; none: one is.
@@ -113,11 +116,15 @@ impl Offload {
             && let Some(round) = self.begin()
         {
             let outside = self.outside.clone();
+            let cleans = self.cleaned.is_none_or(|at| now.mono.since(at) >= CLEAN_EVERY);
+            if cleans {
+                self.cleaned = Some(now.mono);
+            }
             let look = async move {
                 // A look's failures were told by it.
-                let _ = look(&outside, &to, false).await;
-                if let Err(error) = clean(&outside, &to).await {
-                    tracing::warn!(%error, "old offload files were not removed");
+                let _ = look(&outside, &to, Look::Check).await;
+                if cleans {
+                    clean(&outside, &to).await;
                 }
                 drop(round);
             };
@@ -167,11 +174,22 @@ impl Drop for Round {
     }
 }
 
+/// Why it is looked.
+#[derive(Clone, Copy)]
+enum Look {
+    /// A process before this one may not have finished.
+    Start,
+    /// The clock says so.
+    Check,
+    /// A person does.
+    Ordered,
+}
+
 /// One look at every list. A list that fails does not keep the others; the first failure is the answer.
 async fn look(
     outside: &Arc<Outside>,
     to: &OffloadTo,
-    ordered: bool,
+    why: Look,
 ) -> Result<Vec<(HistoryList, u64)>, OffloadFailed> {
     let carrier = Carrier {
         store: outside.store.clone(),
@@ -182,7 +200,13 @@ async fn look(
     let mut gone = Vec::new();
     let mut failed = None;
     for list in HistoryList::ALL {
-        match carrier.look(list, outside.clock.now().wall, ordered).await {
+        let now = outside.clock.now().wall;
+        let gone_of_list = match why {
+            Look::Start => carrier.resume(list).await,
+            Look::Check => carrier.look(list, now, false).await,
+            Look::Ordered => carrier.look(list, now, true).await,
+        };
+        match gone_of_list {
             Ok(rows) => {
                 if rows > 0 {
                     tracing::info!(%list, rows, "history went to its file");
@@ -200,12 +224,13 @@ async fn look(
     failed.map_or(Ok(gone), Err)
 }
 
-async fn clean(outside: &Arc<Outside>, to: &OffloadTo) -> Result<(), ArchiveError> {
-    let files = to.archive.clean(outside.clock.now().wall, to.settings.clone()).await?;
-    if files > 0 {
-        tracing::info!(files, "offload files that were kept long enough were removed");
+async fn clean(outside: &Arc<Outside>, to: &OffloadTo) {
+    let now = outside.clock.now().wall;
+    match to.archive.clean(now, to.settings.clone()).await {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "offload files that were kept long enough were removed"),
+        Err(error) => tracing::warn!(%error, "old offload files were not removed"),
     }
-    Ok(())
 }
 
 async fn tidy_up(outside: &Arc<Outside>, keep: Duration) -> Result<(), StoreError> {
@@ -222,6 +247,17 @@ impl Actor for Offload {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(to) = self.plan.to.clone()
+            && let Some(round) = self.begin()
+        {
+            let outside = self.outside.clone();
+            let finish = async move {
+                // Its failures were told by it.
+                let _ = look(&outside, &to, Look::Start).await;
+                drop(round);
+            };
+            ctx.spawn(finish.into_actor(self));
+        }
         ctx.run_interval(TICK, Self::tick);
         ctx.run_interval(LIMIT_EVERY, Self::limit);
         ctx.run_later(TIDY_FIRST, |offload, ctx| offload.tidy(ctx));
@@ -244,10 +280,8 @@ impl Handler<OffloadNow> for Offload {
             let what = "history offloaded".to_owned();
             let audit = Change::Audit { who: it.who, what, why: it.reason };
             outside.store.apply(audit.into()).await.map_err(OffloadFailed::Store)?;
-            let gone = look(&outside, &to, true).await?;
-            if let Err(error) = clean(&outside, &to).await {
-                tracing::warn!(%error, "old offload files were not removed");
-            }
+            let gone = look(&outside, &to, Look::Ordered).await?;
+            clean(&outside, &to).await;
             Ok(gone)
         })
     }

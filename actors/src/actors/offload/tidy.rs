@@ -69,3 +69,50 @@ async fn pages(store: &Arc<dyn Store>, page: impl Fn() -> Change) -> Result<u64,
         actix::clock::sleep(PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::changes::TakeIn;
+    use crate::logic::correlation::identity_by_id;
+    use crate::logic::policy::Routing;
+    use crate::model::AlarmState;
+    use crate::ports::Clock;
+    use crate::testing::{ManualClock, MemoryStore, alarm_event, at};
+
+    /// Alarms that no rule sends anywhere, raised and cleared, but for the last one.
+    async fn store(clock: &Arc<ManualClock>, alarms: u32) -> Arc<dyn Store> {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(clock.clone(), "node-1"));
+        for n in 0..alarms {
+            for state in [AlarmState::Raised, AlarmState::Cleared] {
+                if state == AlarmState::Cleared && n + 1 == alarms {
+                    continue;
+                }
+                let mut event = alarm_event("probe", &n.to_string());
+                event.state = state;
+                event.changed_at = Some(at(1_000 + i64::from(state == AlarmState::Cleared)));
+                let identity = identity_by_id("test", &format!("{n} {}", state.as_str()));
+                let routing = Routing::default();
+                let take = TakeIn { identity, event, routing };
+                store.apply(Change::TakeIn(Box::new(take)).into()).await.unwrap();
+            }
+        }
+        store
+    }
+
+    #[actix::test]
+    async fn what_is_over_goes_over_any_number_of_pages() {
+        let clock = Arc::new(ManualClock::default());
+        let alarms = PAGE * 2 + 1;
+        let store = store(&clock, alarms).await;
+        let then = clock.now().wall;
+        assert_eq!(retire(&store, then).await, Ok([0, 0, 0]), "nothing is older");
+        assert_eq!(forget(&store, then).await, Ok(0));
+        clock.advance(Duration::from_secs(1));
+        let now = clock.now().wall;
+        let cleared = u64::from(alarms - 1);
+        assert_eq!(retire(&store, now).await, Ok([0, 0, cleared]), "one is active");
+        assert_eq!(retire(&store, now).await, Ok([0, 0, 0]));
+        assert_eq!(forget(&store, now).await, Ok(cleared * 2 + 1));
+    }
+}
