@@ -114,3 +114,17 @@ async fn what_somebody_moved_away_is_written_again_and_never_lost() {
     assert_eq!(place.look("2026-11-21T11:30:00Z").await, Ok(21));
     assert_eq!((place.in_files().len(), place.in_table().await.len()), (21, LEFT));
 }
+
+/// Rows are removed in pages of 1,000: killed after the first one, the rest is in both.
+#[tokio::test]
+async fn a_removal_that_was_cut_off_is_finished_and_nothing_is_written_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::below(folder.path());
+    place.fill(2_500);
+    killed_at(folder.path(), "after the removal");
+    assert_eq!((place.in_table().await.len(), place.in_files().len()), (1_500, 2_496));
+    assert_eq!(place.look("2026-11-21T11:30:00Z").await, Ok(1_496));
+    let files = place.in_files();
+    assert!(files.values().all(|times| *times == 1));
+    assert_eq!((place.in_table().await.len(), files.len()), (LEFT, 2_496));
+}

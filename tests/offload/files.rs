@@ -32,6 +32,18 @@ async fn an_offload_leaves_exactly_max_minus_amount_and_a_second_one_appends() {
     assert!(place.files.join("status/2026_11_22/Offload_00_1.csv").exists());
 }
 
+/// More than are carried at once: the file is copied for the second part.
+#[tokio::test]
+async fn a_backlog_goes_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::below(folder.path());
+    place.fill(50_020);
+    assert_eq!(place.look("2026-11-21T10:00:00Z").await, Ok(50_016));
+    let files = place.in_files();
+    assert_eq!((files.len(), place.in_table().await.len()), (50_016, 4));
+    assert!(files.values().all(|times| *times == 1));
+}
+
 #[tokio::test]
 async fn rows_are_quoted_and_none_is_taken_for_a_formula() {
     let folder = tempfile::tempdir().unwrap();

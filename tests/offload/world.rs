@@ -57,7 +57,8 @@ impl Place {
     /// that its row will have.
     pub fn fill(&self, rows: u64) {
         drop(self.store());
-        let database = rusqlite::Connection::open(self.data.join("ticketgate.db")).unwrap();
+        let mut database = rusqlite::Connection::open(self.data.join("ticketgate.db")).unwrap();
+        let database = database.transaction().unwrap();
         let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'history'";
         let last: i64 = database.query_row(last, [], |row| row.get(0)).unwrap();
         let last = u64::try_from(last).unwrap();
@@ -67,6 +68,7 @@ impl Place {
             let sql = "INSERT INTO history (list, at, body) VALUES ('status', 0, ?1)";
             database.execute(sql, [cells]).unwrap();
         }
+        database.commit().unwrap();
     }
 
     /// The requests of all rows in all files, each with how often it stands there. Every file must be
@@ -107,7 +109,7 @@ impl Place {
 
     /// The requests of the rows in the table, oldest first.
     pub async fn in_table(&self) -> Vec<String> {
-        let rows = self.store().history_between(LIST, 0, u64::MAX, 10_000).await.unwrap();
+        let rows = self.store().history_between(LIST, 0, u64::MAX, 100_000).await.unwrap();
         rows.into_iter().map(|row| row.cells[0].clone()).collect()
     }
 }
