@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::sources::ByQueue;
 use crate::stores::{SqliteSettings, SqliteStore, Watched};
 use crate::telemetry::LogLevel;
+use crate::topology;
 use crate::tripwire::FileTripwire;
 use crate::wire::{Decoder, Encoding};
 use actix_web::dev::ServerHandle;
@@ -144,6 +145,8 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
             bus
         }
     };
+    let topology = topology::first(&config.topology).await;
+    let policy = config.policy.policy(topology).map_err(|faults| anyhow!("policy: {faults:?}"))?;
     let watched = Arc::new(Watched::new(store.clone(), clock.clone()));
     let writer: Arc<dyn Store> = watched.clone();
     let reads: Arc<dyn Reads> = store;
@@ -159,7 +162,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         store: writer,
         reads,
         bus,
-        policy: RwLock::new(Arc::new(config.policy.policy())),
+        policy: RwLock::new(Arc::new(policy)),
         instance: config.instance.clone(),
         routes: config.routes.iter().map(|one| (one.backend.clone(), one.route())).collect(),
         notices: Notices::default(),
@@ -217,6 +220,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
             tracing::error!(%error, "the HTTP server failed");
         }
     });
+    topology::keep_fresh(config.topology.clone(), cast.outside.clone());
     tracing::info!(%address, node = %config.node, backends = described.len(), "ready");
     Ok(Service { cast, address, inproc, amqp, streams, server: handle })
 }

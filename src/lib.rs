@@ -20,6 +20,7 @@ pub mod simulate;
 pub mod sources;
 pub mod stores;
 pub mod telemetry;
+pub mod topology;
 pub mod tripwire;
 pub mod trust;
 pub mod wire;

@@ -4,6 +4,7 @@ use crate::backends::{self, Finding};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
 use crate::sources;
+use crate::topology;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use std::path::Path;
@@ -14,10 +15,19 @@ use ticketgate_actors::ports::Clock;
 pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
     backends::install_tls();
     println!("{}: the file is right", path.display());
+    let mut all = true;
+    if loaded.config.topology.is_given() {
+        match loaded.config.topology.load().await {
+            Ok(table) => println!("topology: {}", topology::in_words(&table)),
+            Err(reason) => {
+                all = false;
+                println!("topology: {reason}");
+            }
+        }
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["backend", "what", "works", "what was said"]);
-    let mut all = true;
     for description in &loaded.backends {
         let findings = match backends::probe(description, clock.clone()).await {
             Ok(findings) => findings,

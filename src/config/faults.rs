@@ -3,6 +3,7 @@
 use super::sections::{Config, backend_ids};
 use crate::amqp::AmqpSettings;
 use crate::backends::Description;
+use std::sync::Arc;
 use std::time::Duration;
 use ticketgate_actors::logic::pulse::ORIGINS_MAX;
 use ticketgate_actors::model::BackendId;
@@ -115,6 +116,12 @@ impl Config {
             if let Err((key, what)) = callback.build() {
                 wrong(format!("callbacks[{n}].{key}"), what);
             }
+        }
+        for (key, what) in self.policy.policy(Arc::default()).err().into_iter().flatten() {
+            wrong(format!("policy.{key}"), what);
+        }
+        for (key, what) in self.topology.faults() {
+            wrong(key.to_owned(), what);
         }
         for (n, rule) in self.policy.rule.iter().enumerate() {
             if let Some(name) = rule.backend.as_ref().filter(|name| !known(name.as_str())) {

@@ -10,13 +10,13 @@ mod error;
 mod faults;
 mod past;
 mod place;
+mod policy;
 mod sections;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use past::{HistorySection, OffloadSection};
-pub use sections::{
-    Clients, Config, Heartbeats, Http, Log, LogFormat, PolicySection, StoreSection, backend_ids,
-};
+pub use policy::{PolicySection, RuleSection};
+pub use sections::{Clients, Config, Heartbeats, Http, Log, LogFormat, StoreSection, backend_ids};
 
 use crate::backends::{self, Description};
 use crate::sources::{self, SOURCES_MAX, Source, Sources};

@@ -1,18 +1,19 @@
 //! The sections of the config file, and their defaults.
 
 use super::past::{DAY, HistorySection, OffloadSection};
+use super::policy::PolicySection;
 use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
 use crate::callbacks::CallbackSection;
 use crate::http::Token;
 use crate::secrets::Secret;
+use crate::topology::TopologySection;
 use crate::words;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use ticketgate_actors::actors::HeartbeatSettings;
-use ticketgate_actors::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain, Rule};
 use ticketgate_actors::model::{BackendId, Route};
 
 /// The whole file.
@@ -36,6 +37,8 @@ pub struct Config {
     pub clients: Clients,
     /// From alarms to tickets.
     pub policy: PolicySection,
+    /// Where managed objects lie.
+    pub topology: TopologySection,
     /// Where final answers go that no command sends elsewhere.
     pub routes: Vec<RouteSection>,
     /// Foreign alarm systems: read by [`crate::sources::load`].
@@ -65,6 +68,7 @@ impl Default for Config {
             subscriptions: Vec::new(),
             clients: Clients::default(),
             policy: PolicySection::default(),
+            topology: TopologySection::default(),
             routes: Vec::new(),
             source: Vec::new(),
             callbacks: Vec::new(),
@@ -178,54 +182,6 @@ pub struct Clients {
 impl Default for Clients {
     fn default() -> Self {
         Self { number: 32, flow_timeout: Duration::from_secs(120) }
-    }
-}
-
-/// `[policy]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PolicySection {
-    /// The backend of alarms that no rule sends elsewhere; empty: they get no ticket.
-    pub default_backend: String,
-    /// Search the backend for the correlation key before a create.
-    pub search_first: bool,
-    /// An alarm was cleared before its ticket was made: `create` or `skip`.
-    pub cleared_first: ClearedFirst,
-    /// What a clear does: `close`, `update` or `nothing`.
-    pub on_clear: OnClear,
-    /// What a new occurrence does: `new` or `reopen`.
-    pub raised_again: RaisedAgain,
-    /// Close tickets that were found and not made by us.
-    pub close_adopted: bool,
-    /// From an alarm's first event to its create.
-    #[serde(with = "words::duration")]
-    pub create_delay: Duration,
-    /// From a change to the update.
-    #[serde(with = "words::duration")]
-    pub update_delay: Duration,
-    /// From the clear to the close.
-    #[serde(with = "words::duration")]
-    pub close_delay: Duration,
-    /// The first rule that matches decides.
-    pub rule: Vec<Rule>,
-}
-
-impl PolicySection {
-    /// As the logic takes it.
-    pub fn policy(&self) -> Policy {
-        Policy {
-            default_backend: (!self.default_backend.is_empty())
-                .then(|| BackendId::new(&self.default_backend)),
-            search_first: self.search_first,
-            cleared_first: self.cleared_first,
-            on_clear: self.on_clear,
-            raised_again: self.raised_again,
-            close_adopted: self.close_adopted,
-            create_delay: self.create_delay,
-            update_delay: self.update_delay,
-            close_delay: self.close_delay,
-            rules: self.rule.clone(),
-        }
     }
 }
 

@@ -25,6 +25,7 @@ fn the_sample_file_equals_the_defaults() {
     assert_eq!(sample.http, default.http);
     assert_eq!(sample.clients, default.clients);
     assert_eq!(sample.policy, default.policy);
+    assert_eq!(sample.topology, default.topology);
     assert_eq!(sample.heartbeats, default.heartbeats);
     assert_eq!(sample.history, default.history);
     assert_eq!(sample.offload, default.offload);
@@ -51,6 +52,22 @@ fn every_commented_line_of_the_sample_is_right() {
 fn every_error_names_file_line_key_and_what_is_allowed() {
     for (text, expected) in [
         ("[policy]\nsearch_fist = true\n", "t.toml:2: policy.search_fist: unknown key; expected"),
+        (
+            "[[policy.rule]]\nname = \"a\"\nwhen = \"sevrity == 'major'\"\n",
+            "t.toml:3: policy.rule[0].when: speaks of \"sevrity\"; known: source, id",
+        ),
+        (
+            "[[policy.rule]]\nname = \"a\"\n[[policy.rule]]\nname = \"a\"\n",
+            "t.toml:4: policy.rule[1].name: \"a\" is there twice",
+        ),
+        ("[policy]\nupdate_on = [\"txt\"]\n", "t.toml:2: policy.update_on: \"txt\" is not one of"),
+        ("[policy.fields]\na = \"{{ b }}\"\n", "t.toml:2: policy.fields.a: speaks of \"b\""),
+        ("[policy.fields]\n\"a b\" = 1\n", "t.toml:2: policy.fields.a b: is a name of"),
+        (
+            "[policy.storm]\ntickets = 0\nwithin = \"1m\"\n",
+            "t.toml:2: policy.storm.tickets: must be 1 to",
+        ),
+        ("[topology]\nsqlite = \"a.db\"\n", "t.toml:1: topology.query: is needed"),
         ("instance = 7\n", "t.toml:1: instance: invalid type: integer `7`, expected a string"),
         ("\n[clients]\nnumber = 0\n", "t.toml:3: clients.number: must be 1 to 1000"),
         ("[clients]\nflow_timeout = \"soon\"\n", "t.toml:2: clients.flow_timeout: \"soon\" is not"),

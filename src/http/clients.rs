@@ -61,6 +61,26 @@ pub(super) async fn results(
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }
 
+/// The network path of the last flow; the flow that takes the client next replaces it.
+#[get("/clients/{n}/path")]
+pub(super) async fn path(
+    face: web::Data<Face>,
+    n: web::Path<u64>,
+) -> Result<HttpResponse, Problem> {
+    let number = known(&face, *n)?;
+    let desk = face.cast.outside.views.desks.get(&number).and_then(|row| row.value().path.clone());
+    let shown = desk.map(|path| {
+        json!({
+            "guid": path.guid.to_string(),
+            "at": path.at.to_string(),
+            "object": path.object,
+            "found": !path.hops.is_empty(),
+            "hops": path.hops,
+        })
+    });
+    Ok(HttpResponse::Ok().json(json!({ "path": shown })))
+}
+
 #[post("/clients/{n}/unlock")]
 pub(super) async fn unlock(
     face: web::Data<Face>,

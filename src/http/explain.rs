@@ -4,6 +4,7 @@
 use super::Face;
 use super::problem::Problem;
 use super::shapes;
+use crate::topology;
 use actix_web::{HttpResponse, get, web};
 use serde_json::{Value, json};
 use ticketgate_actors::actors::Outside;
@@ -76,6 +77,7 @@ async fn tell(outside: &Outside, alarm: &Alarm) -> Result<Value, StoreError> {
         "alarm": shapes::alarm(alarm),
         "verdict": verdict(alarm, ticket.as_ref(), requests.last()),
         "ticket": ticket.as_ref().map(shapes::ticket),
+        "topology": topology::shown(&outside.policy().topology, &alarm.details.object),
         "requests": requests.iter().map(shapes::request).collect::<Vec<_>>(),
         "steps": steps,
     }))

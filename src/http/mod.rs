@@ -126,6 +126,7 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(clients::show)
                 .service(clients::responses)
                 .service(clients::results)
+                .service(clients::path)
                 .service(clients::unlock)
                 .service(clients::not_busy)
                 .service(commands::submit)

@@ -5,6 +5,7 @@ use super::Face;
 use super::problem::Problem;
 use actix_web::{HttpResponse, get, web};
 use minijinja::{Environment, context};
+use ticketgate_actors::model::Origin;
 use ticketgate_actors::ports::{Page, TicketFilter};
 
 /// Tickets shown.
@@ -20,8 +21,8 @@ pub(super) async fn overview(face: web::Data<Face>) -> Result<HttpResponse, Prob
     let mut tickets = Vec::new();
     for (_, ticket) in outside.reads.tickets(TicketFilter::default(), page).await? {
         let alarm = match &ticket.origin {
-            ticketgate_actors::model::Origin::Alarm { at, .. } => Some(&at.alarm),
-            ticketgate_actors::model::Origin::Command { .. } => None,
+            Origin::Alarm { at, .. } | Origin::Group { first: at, .. } => Some(&at.alarm),
+            Origin::Command { .. } => None,
         };
         tickets.push(context! {
             backend => ticket.backend.as_str(),

@@ -276,8 +276,13 @@ pub async fn a_ticket_is_taken_over_when_the_occurrence_before_is_done(world: &m
     let first = world.alarm("a").await;
     world.take_in("again", later("a", AlarmState::Raised, 2)).await;
     let or_at = world.now().plus(Duration::from_secs(5));
-    let take_over =
-        Decision::TakeOver { op: Op::Update, ticket, fields: Default::default(), or_at };
+    let take_over = Decision::TakeOver {
+        op: Op::Update,
+        ticket,
+        fields: Default::default(),
+        or_at,
+        instead_of_close: false,
+    };
     let decide = world.decide("a", take_over.clone()).await;
     let applied = world.apply(Change::Decide(Box::new(decide))).await;
     assert!(matches!(applied, Applied::Decided { request: None, .. }), "its close is still due");

@@ -16,7 +16,7 @@ use ticketgate_actors::changes::{
     Admission, Asked, Change, ChangeSet, Conclude, Decide, Decision, End, Intend, LaterAnswer,
     Level, LockProof, Outcome, Past, PersonSays, Retire, Settle, Swept, TakeIn, TakeLane, Walk,
 };
-use ticketgate_actors::logic::policy::Routing;
+use ticketgate_actors::logic::policy::{Routing, Storm};
 use ticketgate_actors::model::{
     AlarmState, BackendId, ClientNumber, CorrelationKey, Epoch, EventId, Fence, Fields,
     HistoryList, Mono, Op, Parked, RequestId, State, TicketError, TicketKey, Timestamp,
@@ -145,6 +145,9 @@ impl Pair {
         let fields = Fields::from_iter([("summary".to_owned(), pick[4].into())]);
         let correlation_key = CorrelationKey(format!("tg{}", pick[3] % 64));
         let decision = match (pick[1] % 10, ticket) {
+            (0, _) if pick[4].is_multiple_of(3) => {
+                Decision::Wait(self.clock.now().wall.plus(Duration::from_secs(60)))
+            }
             (0, _) => Decision::Nothing,
             (1, _) => Decision::Later(self.clock.now().wall.plus(Duration::from_secs(5))),
             (2, _) => Decision::Adopt {
@@ -161,6 +164,8 @@ impl Pair {
             _ => Decision::Create { ticket: key, correlation_key, fields },
         };
         let read = tickets.iter().find(|(_, it)| Some(it.key) == ticket);
+        let other = self.memory.occurrences(alarm_ref(name(pick[2]))).await.unwrap().pop();
+        let along = other.map(|other| (other.at, other.wanted_version)).into_iter().collect();
         Change::Decide(Box::new(Decide {
             at: alarm.at,
             version: alarm.wanted_version - u64::from(pick[4] % 9 == 1),
@@ -174,6 +179,9 @@ impl Pair {
             event_id: EventId(self.id(pick[2])),
             decision,
             reason: "the draw wants it".into(),
+            along,
+            storm: (pick[4] % 9 == 4)
+                .then_some(Storm { tickets: 2, within: Duration::from_secs(5) }),
             admission: admission(),
         }))
     }
@@ -334,6 +342,9 @@ fn take_in(pick: [u8; 5], now: Timestamp) -> Change {
     let routing = Routing {
         backend: (!pick[4].is_multiple_of(8)).then(|| backend(pick[4])),
         create_delay: Duration::from_secs(u64::from(pick[3] % 3)),
+        // Half of the alarms share their tickets.
+        rule: (pick[4] % 4 > 1).then(|| "site".to_owned()),
+        group: (pick[4] % 4 > 1).then(|| format!("g{}", pick[4] % 2)),
         ..routing()
     };
     let identity = crate::world::identity(&format!("{} {now}", pick[4] % 16));

@@ -162,7 +162,7 @@ pub async fn a_level_that_moved_on_makes_no_intent(world: &mut World) {
     let accepted = world.accepted("a").await;
     world.take_in("news", later("a", AlarmState::Updated, 1)).await;
     let applied = world.apply(world.intend(epoch, accepted.id).await).await;
-    assert!(matches!(applied, Applied::Stale(_, alarm) if alarm.wanted_version == 2));
+    assert!(matches!(applied, Applied::Stale(_, alarm, _) if alarm.wanted_version == 2));
     assert_eq!(world.reads.request(accepted.id).await.unwrap(), Some(accepted));
 }
 

@@ -13,6 +13,7 @@ mod later_cases;
 mod list_cases;
 mod memory;
 mod past_cases;
+mod policy_cases;
 mod sqlite;
 mod world;
 
@@ -66,6 +67,14 @@ macro_rules! every_case {
             by_hand_cases: a_close_that_waited_for_an_alarm_is_due_when_that_is_unlinked,
             by_hand_cases: two_alarms_of_a_ticket_write_one_after_the_other,
             by_hand_cases: a_ticket_that_is_brought_along_is_found_by_the_first_event,
+            policy_cases: alarms_of_a_group_share_a_ticket,
+            policy_cases: the_ticket_of_a_group_is_closed_after_the_last_of_its_alarms,
+            policy_cases: a_clear_within_a_group_is_told_while_others_go_on,
+            policy_cases: a_storm_makes_no_more_tickets_than_it_may,
+            policy_cases: an_alarm_that_flaps_keeps_its_ticket,
+            policy_cases: a_ticket_that_a_person_closed_is_left_reopened_or_replaced,
+            policy_cases: only_named_fields_cause_an_update,
+            policy_cases: a_group_begins_anew_once_its_ticket_has_gone,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
             list_cases: a_new_occurrence_is_due_with_the_ticket_of_the_one_before,
             list_cases: lists_run_newest_first_page_by_page,

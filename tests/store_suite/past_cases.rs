@@ -251,7 +251,7 @@ pub async fn history_is_limited_by_number_and_by_age(world: &mut World) {
 }
 
 /// Walks everything as the clock does.
-async fn retire(world: &World, limit: u32) -> [u64; 3] {
+pub async fn retire(world: &World, limit: u32) -> [u64; 3] {
     let before = Timestamp::from_nanos(world.now().as_nanos() - 90 * 86_400_000_000_000);
     let mut gone = [0; 3];
     for (walk, gone) in Walk::ALL.into_iter().zip(&mut gone) {
@@ -268,7 +268,7 @@ async fn retire(world: &World, limit: u32) -> [u64; 3] {
     gone
 }
 
-async fn send_all(world: &World) {
+pub async fn send_all(world: &World) {
     let events = world.reads.unsent_events(0, 1_000).await.unwrap();
     world.apply(Change::Sent(events.iter().map(|event| event.n).collect())).await;
 }

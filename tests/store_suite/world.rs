@@ -136,6 +136,8 @@ impl World {
             event_id: self.event_id(),
             decision,
             reason: "the case wants it".into(),
+            along: Vec::new(),
+            storm: None,
             admission: Admission::default(),
         }
     }

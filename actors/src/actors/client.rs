@@ -8,17 +8,21 @@
 use super::gateway::{Ask, Submit};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
-use super::{BusyWith, Desk, Finished, Gateway, Outbox, Outside, Pool, Release, Response};
+use super::{
+    BusyWith, Desk, DeskPath, Finished, Gateway, Outbox, Outside, Pool, Release, Response,
+};
 use crate::changes::{Applied, Change, Decide, LockProof, Refusal};
 use crate::logic::flow::{Decided, Flow, Next};
 use crate::logic::lane::ReadsFrom;
 use crate::logic::locks::Grant;
+use crate::logic::topology::Topology;
 use crate::logic::turns::{Turn, Turns};
 use crate::model::{BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TicketKey};
 use crate::ports::{Answer, Call, DueAlarm, SearchBy, StoreError, Work};
 use actix::{Actor, ActorContext, Context, Handler, Message, ResponseFuture};
 use std::sync::Arc;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Tickets that a search before a create asks for: two tell "one" from "more than one".
 const SEARCH_LIMIT: u32 = 2;
@@ -195,6 +199,7 @@ impl Run {
         let outside = self.outside.clone();
         let policy = outside.policy();
         let now = outside.clock.now();
+        self.look_up(&policy.topology, &due.alarm.details.object, held.grant.guid, now);
         let flow = Flow {
             due: &due,
             policy: &policy,
@@ -223,6 +228,16 @@ impl Run {
         }
     }
 
+    /// Lays the path of the flow's object on the desk, in place of the flow's before.
+    fn look_up(&self, topology: &Topology, object: &str, guid: Uuid, now: Moment) {
+        if topology.is_empty() {
+            return;
+        }
+        let hops = topology.of(object).to_vec();
+        let path = DeskPath { guid, at: now.wall, object: object.to_owned(), hops };
+        self.outside.views.desks.entry(self.number).or_default().path = Some(path);
+    }
+
     /// Commits the decision; true: the flow has to run again.
     async fn journal(&self, due: &DueAlarm, decided: Decided, lock: LockProof) -> bool {
         let now = self.outside.clock.now().wall;
@@ -238,6 +253,8 @@ impl Run {
             event_id: EventId(self.outside.ids.uuid(now)),
             decision: decided.decision,
             reason: decided.reason,
+            along: decided.along,
+            storm: self.outside.policy().storm,
             admission,
         };
         match self.outside.store.apply(Change::Decide(Box::new(decide)).into()).await {

@@ -9,10 +9,9 @@ use super::outbox::Woken;
 use super::{Dispatcher, Outbox, Outside, Wake, ops};
 use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Level, Settle};
 use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, SWEEP_PAGE, Turn};
-use crate::logic::policy::OnClear;
 use crate::logic::topic;
 use crate::model::{
-    Alarm, BackendId, EventId, Fields, Moment, Mono, Op, Request, State, Ticket, Timestamp,
+    Alarm, BackendId, EventId, Fields, Moment, Mono, Request, State, Ticket, Timestamp,
 };
 use crate::ports::{Answer, Call, Ids, LeaseLost, Reads, StoreError, Work};
 use actix::{
@@ -154,8 +153,9 @@ impl Gateway {
             Effect::Load(class) => self.load(backend.clone(), class, now, ctx),
             Effect::Store(turn, set) => self.store(backend.clone(), turn, set, ctx),
             Effect::Call(turn, call) => self.call(backend.clone(), turn, call, ctx),
-            Effect::Render(turn, request, alarm) => {
-                return Some(Input::Rendered(turn, self.render(&request, &alarm)));
+            Effect::Render(turn, request, alarm, others) => {
+                let level = self.render(&request, &alarm, &others);
+                return Some(Input::Rendered(turn, level));
             }
             Effect::AnswerRead(id, answer) => {
                 if let Some(asker) = self.reads.remove(&id) {
@@ -239,15 +239,8 @@ impl Gateway {
     }
 
     /// A newer level for a request that was journaled for an older one; none: superseded.
-    fn render(&self, request: &Request, alarm: &Alarm) -> Option<Level> {
-        let policy = self.outside.policy();
-        let still_wanted = match request.op {
-            Op::Create => true,
-            Op::Update => alarm.active || policy.on_clear == OnClear::Update,
-            Op::Reopen => alarm.active,
-            Op::Close => !alarm.active,
-        };
-        still_wanted.then(|| Level { version: alarm.wanted_version, fields: policy.fields(alarm) })
+    fn render(&self, request: &Request, alarm: &Alarm, others: &[Alarm]) -> Option<Level> {
+        self.outside.policy().level(request.op, alarm, others)
     }
 
     fn log_ends(&self, backend: &BackendId, result: &Result<Vec<Applied>, StoreError>) {

@@ -45,7 +45,7 @@ pub use offload::{
 };
 pub use outbox::{CloseOutbox, Outbox, Woken};
 pub use pool::{Acquire, GiveBack, NoClient, Pool, Prove, Release, Renew, Unlock, acquire};
-pub use views::{BusyWith, ClientView, Desk, LaneView, RESPONSES_MAX, Response, Views};
+pub use views::{BusyWith, ClientView, Desk, DeskPath, LaneView, RESPONSES_MAX, Response, Views};
 
 use crate::logic::lane::LaneSettings;
 use crate::logic::policy::Policy;
@@ -96,6 +96,14 @@ impl Outside {
     /// The policy that applies now.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Puts a changed policy in place of the one that applies; what is under way has seen either.
+    pub fn change_policy(&self, change: impl FnOnce(&mut Policy)) {
+        let mut place = self.policy.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut policy = Policy::clone(&place);
+        change(&mut policy);
+        *place = Arc::new(policy);
     }
 }
 

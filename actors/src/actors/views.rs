@@ -5,6 +5,7 @@ use super::NotRead;
 use crate::logic::lane::LaneGlance;
 use crate::logic::progress::Gait;
 use crate::logic::pulse::Sight;
+use crate::logic::topology::Hop;
 use crate::model::{BackendId, ClientNumber, Fence, Found, Mono, Timestamp};
 use crate::ports::Answer;
 use dashmap::DashMap;
@@ -65,6 +66,21 @@ pub struct Desk {
     pub responses: VecDeque<Response>,
     /// What the last read found.
     pub results: Vec<Found>,
+    /// Where the object of the last flow lies.
+    pub path: Option<DeskPath>,
+}
+
+/// The network path that a flow looked up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeskPath {
+    /// The flow's lock.
+    pub guid: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// The managed object.
+    pub object: String,
+    /// Its hops; empty: it is not in the topology.
+    pub hops: Vec<Hop>,
 }
 
 impl Desk {

@@ -134,10 +134,17 @@ pub(super) fn conclude_request(
         tx.put_alarm(&alarm)?;
         due = alarm.backend.clone().filter(|_| alarm.due_at.is_some());
     }
-    if let Some(event) = event {
+    let ended = request.state.ended();
+    if event.is_some() || ended {
         let linked = tx.alarms_of(ticket.key)?;
-        announce(tx, &mut ticket, &request, event, it.event_ids[0], &linked, now)?;
+        if let Some(event) = event {
+            announce(tx, &mut ticket, &request, event, it.event_ids[0], &linked, now)?;
+        }
         history::write(tx, &request, &ticket, &linked)?;
+        for alarm in linked.into_iter().filter(|alarm| ended && alarm.waits) {
+            due = due.or(alarm.backend.clone());
+            wake(tx, alarm, now)?;
+        }
     }
     if request.state.ended() && request.op == Op::Create && request.doubted {
         watch::begin(tx, &request, it.watch_looks)?;
@@ -271,7 +278,7 @@ fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, now: Timestamp
             ticket.status = match request.op {
                 Op::Close => found.status.filter(|s| s.ended()).unwrap_or(TicketStatus::Closed),
                 Op::Create | Op::Reopen => found.status.unwrap_or(TicketStatus::Acknowledged),
-                Op::Update => found.status.unwrap_or(ticket.status),
+                Op::Update => found.status.or_else(|| said(request)).unwrap_or(ticket.status),
             };
             ticket.changed_at = now;
         }
@@ -285,6 +292,11 @@ fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, now: Timestamp
         }
         _ => {}
     }
+}
+
+/// The status that an update asked for, in TMF621's words.
+fn said(request: &Request) -> Option<TicketStatus> {
+    serde_json::from_value(request.fields.get("status")?.clone()).ok()
 }
 
 /// The end of a level-made request settles the version that it took care of (T3). A create made
@@ -313,6 +325,14 @@ pub(super) fn settle_alarm(alarm: &mut Alarm, request: &Request, version: u64, n
             request.error.as_ref().map(|e| format!(": {}", e.reason)).unwrap_or_default()
         ),
     });
+}
+
+/// An alarm that waited for another one's request is looked at now.
+fn wake(tx: &mut dyn Tx, mut alarm: Alarm, now: Timestamp) -> Result<(), Halt> {
+    alarm.waits = false;
+    alarm.due_at = alarm.unsettled().then_some(now);
+    tx.put_alarm(&alarm)?;
+    Ok(())
 }
 
 /// Stores an event of a request and takes the ticket's next sequence number for it.

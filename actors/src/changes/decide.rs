@@ -5,16 +5,19 @@
 
 use super::conclude::announce;
 use super::{Admission, Applied, Context, Halt, Refusal, admission, history};
+use crate::logic::correlation::group_key;
+use crate::logic::policy::Storm;
 use crate::model::{
     Alarm, BackendId, ClientNumber, CorrelationKey, EventId, EventName, Fence, Fields, Found,
-    MadeBy, Mono, OccurrenceRef, Op, Origin, Request, RequestId, State, Ticket, TicketKey,
-    TicketStatus, Timestamp,
+    MadeBy, Mono, OccurrenceRef, Op, Request, RequestId, State, Ticket, TicketKey, TicketStatus,
+    Timestamp,
 };
 use crate::ports::Tx;
 use std::time::Duration;
 
-/// A flow whose ticket another alarm writes to looks again after this span.
-const OTHERS_AGAIN: Duration = Duration::from_secs(1);
+/// A flow whose ticket another alarm writes to is woken by that one's end; should that be missed, it
+/// looks again after this span.
+const OTHERS_AGAIN: Duration = Duration::from_secs(60);
 
 /// The lock that a flow holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +79,15 @@ pub enum Decision {
         fields: Fields,
         /// Else look again at that time.
         or_at: Timestamp,
+        /// The close that waits for its delay is not made.
+        instead_of_close: bool,
     },
     /// Nothing is to be done for this version.
     Nothing,
     /// Look again at that time.
     Later(Timestamp),
+    /// Another alarm of its ticket has a request: look again at its end, or at that time.
+    Wait(Timestamp),
 }
 
 /// A flow's decision and what it rests on.
@@ -102,8 +109,12 @@ pub struct Decide {
     pub decision: Decision,
     /// Why, for `explain`.
     pub reason: String,
+    /// Other alarms of the ticket whose level goes along, with the versions that were read.
+    pub along: Vec<(OccurrenceRef, u64)>,
     /// How much its backend may have open.
     pub admission: Admission,
+    /// How many tickets may be made for its backend.
+    pub storm: Option<Storm>,
 }
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &Decide, context: Context<'_>) -> Result<Applied, Halt> {
@@ -145,10 +156,47 @@ pub(super) fn check_lock(tx: &mut dyn Tx, lock: &LockProof, now: Mono) -> Result
     Ok(())
 }
 
-/// Is another occurrence not done with that ticket: a close may be due, or on its way?
-fn at_work(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
-    Ok(!mutant!(SharedTicket)
-        && tx.alarms_of(ticket)?.iter().any(|alarm| alarm.unsettled() || alarm.request.is_some()))
+/// Is another occurrence not done with that ticket: a close may be due, or on its way? One that only
+/// waits for its delay is given up, where the alarm goes on `instead_of_close`.
+fn at_work(
+    tx: &mut dyn Tx,
+    ticket: TicketKey,
+    alarm: &Alarm,
+    instead_of_close: bool,
+    now: Timestamp,
+) -> Result<bool, Halt> {
+    let mut at_work = false;
+    for mut other in tx.alarms_of(ticket)? {
+        let waits = other.request.is_none() && !other.active && other.at.alarm == alarm.at.alarm;
+        if instead_of_close && waits && other.unsettled() {
+            other.settled_version = other.wanted_version;
+            other.due_at = None;
+            let why = "raised again before its ticket was to be closed";
+            other.reason = Some(why.to_owned());
+            other.story.add_because(now, "not closed", why);
+            tx.put_alarm(&other)?;
+            continue;
+        }
+        at_work |= other.unsettled() || other.request.is_some();
+    }
+    Ok(at_work && !mutant!(SharedTicket))
+}
+
+/// Is there an alarm whose request closes that ticket?
+fn is_being_closed(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
+    for other in tx.alarms_of(ticket)? {
+        if let Some(id) = other.request
+            && tx.request(id)?.is_some_and(|request| request.op == Op::Close)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(super) fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
+    let (rule, value) = (alarm.rule.as_ref()?, alarm.group.as_ref()?);
+    Some(group_key(alarm.backend.as_ref()?, alarm.kind, rule, value))
 }
 
 fn backend_of(alarm: &Alarm) -> BackendId {
@@ -173,6 +221,7 @@ impl Journal<'_> {
         let it = self.it;
         alarm.reason = Some(it.reason.clone());
         alarm.due_at = None;
+        alarm.waits = false;
         let others = match &it.decision {
             Decision::Write { ticket, .. } => others(tx, *ticket, &alarm)?,
             _ => Vec::new(),
@@ -187,9 +236,15 @@ impl Journal<'_> {
                 self.look_again(&mut alarm, *due_at);
                 None
             }
+            Decision::Wait(due_at) => {
+                self.look_again(&mut alarm, *due_at);
+                alarm.waits = true;
+                None
+            }
             // One request at a time for all alarms of a ticket (T1).
             Decision::Write { .. } if others.iter().any(|other| other.request.is_some()) => {
                 self.look_again(&mut alarm, self.now.plus(OTHERS_AGAIN));
+                alarm.waits = true;
                 None
             }
             Decision::Write { op: Op::Close, .. } if others.iter().any(|other| other.active) => {
@@ -199,14 +254,31 @@ impl Journal<'_> {
                 alarm.story.add_because(self.now, "nothing to do", why);
                 None
             }
-            Decision::TakeOver { ticket, or_at, .. } if at_work(tx, *ticket)? => {
+            // Its close will be made by the one that was cleared last.
+            Decision::Write { op: Op::Close, .. }
+                if others.iter().any(|o| self.is_due_later(o)) =>
+            {
+                let why = "cleared; its ticket is closed with the last of its alarms";
+                alarm.settled_version = it.version;
+                alarm.reason = Some(why.to_owned());
+                alarm.story.add_because(self.now, "nothing to do", why);
+                None
+            }
+            Decision::TakeOver { ticket, or_at, instead_of_close, .. }
+                if at_work(tx, *ticket, &alarm, *instead_of_close, self.now)? =>
+            {
                 self.look_again(&mut alarm, *or_at);
                 None
             }
+            Decision::Create { .. } if self.joins(tx, &mut alarm)? => None,
+            Decision::Create { .. } if self.storms(tx, &mut alarm)? => None,
             Decision::Create { ticket, correlation_key, fields } => {
-                alarm.tickets_made += 1;
                 let made = self.new_ticket(&alarm, *ticket, correlation_key);
+                alarm.tickets_made += 1;
                 tx.put_ticket(&made)?;
+                if let Some(key) = group_of(&alarm) {
+                    tx.put_group(&key, *ticket)?;
+                }
                 Some(self.request(&alarm, Op::Create, *ticket, fields))
             }
             Decision::CreateAgain { ticket, fields } => {
@@ -239,7 +311,69 @@ impl Journal<'_> {
             &it.reason,
         );
         tx.put_alarm(&alarm)?;
+        self.take_along(tx, &request)?;
         Ok(Some(request))
+    }
+
+    /// The level of the others that was read stands in the same request: it takes care of them too.
+    fn take_along(&self, tx: &mut dyn Tx, request: &Request) -> Result<(), Halt> {
+        for (at, version) in &self.it.along {
+            let Some(mut other) = tx.alarm(at)? else { continue };
+            let same = other.ticket == Some(request.ticket) && other.wanted_version == *version;
+            if same && other.unsettled() && other.request.is_none() {
+                other.settled_version = *version;
+                other.due_at = None;
+                other.waits = false;
+                let with = format!("goes along with that of {}", self.it.at.alarm);
+                other.story.add(self.now, with.clone());
+                other.reason = Some(with);
+                tx.put_alarm(&other)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_due_later(&self, other: &Alarm) -> bool {
+        other.unsettled() && !other.waits && other.due_at.is_some_and(|due| due > self.now)
+    }
+
+    /// An alarm of a group gets the ticket that the group has, if that is open and not being closed.
+    fn joins(&self, tx: &mut dyn Tx, alarm: &mut Alarm) -> Result<bool, Halt> {
+        let Some(key) = group_of(alarm) else { return Ok(false) };
+        let Some(ticket) = tx.group(&key)? else { return Ok(false) };
+        // It may have gone since, when it had been over for long (T5).
+        let Some(row) = tx.ticket(ticket)? else { return Ok(false) };
+        if row.status.ended() || alarm.ticket == Some(ticket) || is_being_closed(tx, ticket)? {
+            return Ok(false);
+        }
+        alarm.ticket = Some(ticket);
+        alarm.tickets_made += 1;
+        alarm.due_at = Some(self.now);
+        let group = alarm.group.clone().unwrap_or_default();
+        let name = row.backend_id.as_deref().unwrap_or("being made");
+        let what = format!("shares the ticket of its group ({name})");
+        alarm.reason = Some(format!("{what}: {group}"));
+        alarm.story.add_because(self.now, what, format!("group {group}"));
+        tx.put_alarm(alarm)?;
+        Ok(true)
+    }
+
+    /// Too many tickets were made of late: it waits until the oldest of them is old enough.
+    fn storms(&self, tx: &mut dyn Tx, alarm: &mut Alarm) -> Result<bool, Halt> {
+        let Some(storm) = &self.it.storm else { return Ok(false) };
+        let backend = backend_of(alarm);
+        let Some(made) = tx.nth_newest_ticket(&backend, storm.tickets)? else { return Ok(false) };
+        let free = made.plus(storm.within);
+        if free <= self.now {
+            return Ok(false);
+        }
+        let seconds = storm.within.as_secs();
+        let why =
+            format!("storm: {} tickets were made for {backend} in {seconds} s", storm.tickets);
+        alarm.reason = Some(why.clone());
+        alarm.due_at = Some(free);
+        alarm.story.add_because(self.now, format!("waits until {free}"), why);
+        Ok(true)
     }
 
     fn look_again(&self, alarm: &mut Alarm, at: Timestamp) {
@@ -258,7 +392,7 @@ impl Journal<'_> {
 
     fn new_ticket(&self, alarm: &Alarm, key: TicketKey, correlation: &CorrelationKey) -> Ticket {
         let place = (backend_of(alarm), alarm.kind);
-        let origin = Origin::Alarm { at: alarm.at.clone(), number: alarm.tickets_made };
+        let origin = alarm.next_origin();
         Ticket::pending(key, place, correlation.clone(), origin, self.node, self.now)
     }
 
@@ -277,8 +411,11 @@ impl Journal<'_> {
         let mut ticket = match tx.ticket_by_backend_id(&backend, &found.backend_id)? {
             Some(ticket) => ticket,
             None => {
-                alarm.tickets_made += 1;
                 let mut ticket = self.new_ticket(alarm, key, correlation);
+                alarm.tickets_made += 1;
+                if let Some(group) = group_of(alarm) {
+                    tx.put_group(&group, key)?;
+                }
                 ticket.backend_id = Some(found.backend_id.clone());
                 ticket.url.clone_from(&found.url);
                 ticket.status = found.status.unwrap_or(TicketStatus::Acknowledged);

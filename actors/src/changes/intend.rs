@@ -4,7 +4,9 @@
 //! nothing is written and the lane hears [`Applied::Stale`]: it renders again, or supersedes.
 
 use super::{Applied, Halt, Refusal, lane};
-use crate::model::{BackendId, Epoch, Fields, MadeBy, Op, Request, RequestId, State, Timestamp};
+use crate::model::{
+    Alarm, BackendId, Epoch, Fields, MadeBy, Op, Request, RequestId, State, Timestamp,
+};
 use crate::ports::Tx;
 
 /// Fields rendered from one version of an alarm.
@@ -48,7 +50,8 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
         if let MadeBy::Level { at, version } = &request.made_by {
             let alarm = tx.alarm(at)?.ok_or(Refusal::NotFound)?;
             if alarm.wanted_version != *version {
-                return Ok(Applied::Stale(Box::new(request), Box::new(alarm)));
+                let others = others_in_group(tx, &alarm)?;
+                return Ok(Applied::Stale(Box::new(request), Box::new(alarm), others));
             }
         }
         request.frozen = true;
@@ -63,6 +66,14 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
     tx.put_request(&request)?;
     let ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
     Ok(Applied::Intended(Box::new(request), Box::new(ticket)))
+}
+
+/// The other alarms whose level stands in the ticket too, where a rule lets it share one.
+fn others_in_group(tx: &mut dyn Tx, alarm: &Alarm) -> Result<Vec<Alarm>, Halt> {
+    let (Some(_), Some(ticket)) = (&alarm.group, alarm.ticket) else { return Ok(Vec::new()) };
+    let mut alarms = tx.alarms_of(ticket)?;
+    alarms.retain(|other| other.at != alarm.at);
+    Ok(alarms)
 }
 
 fn refresh(request: &mut Request, level: &Level) {

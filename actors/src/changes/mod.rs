@@ -144,8 +144,9 @@ pub enum Applied {
     },
     /// Of [`Change::Intend`]: the request as it will be sent, and its ticket.
     Intended(Box<Request>, Box<Ticket>),
-    /// Of [`Change::Intend`]: nothing was written, the level has moved on.
-    Stale(Box<Request>, Box<Alarm>),
+    /// Of [`Change::Intend`]: nothing was written, the level has moved on; with the alarms that share
+    /// the ticket by a rule.
+    Stale(Box<Request>, Box<Alarm>, Vec<Alarm>),
     /// Of [`Change::Intend`]: nothing was written, the request is not waiting for that attempt.
     Skipped,
     /// Of [`Change::Conclude`] and [`Change::Settle`].

@@ -6,6 +6,7 @@
 //! before it, and a link between an alarm and a ticket goes only with both. What is looked at is
 //! bounded, whatever goes.
 
+use super::decide::group_of;
 use super::{Applied, Halt};
 use crate::model::{Alarm, MadeBy, Request, Ticket, TicketStatus, Timestamp};
 use crate::ports::Tx;
@@ -110,6 +111,11 @@ fn tickets(tx: &mut dyn Tx, it: &Retire) -> Result<Retired, Halt> {
             break;
         }
         for alarm in &linked {
+            if let Some(group) = group_of(alarm)
+                && tx.group(&group)? == Some(ticket.key)
+            {
+                tx.drop_group(&group)?;
+            }
             tx.drop_alarm(&alarm.at)?;
         }
         tx.drop_ticket(ticket.key)?;
@@ -151,6 +157,7 @@ fn alarm_is_over(alarm: &Alarm, before: Timestamp) -> bool {
     let newest = touched.max(alarm.changed_at).max(alarm.first_seen);
     (!alarm.active || mutant!(OldIsOver))
         && !alarm.unsettled()
+        && !alarm.waits
         && alarm.request.is_none()
         && alarm.due_at.is_none()
         && newest < before

@@ -32,6 +32,15 @@ pub fn correlation_key(
             }
             part(&mut hash, &number.to_be_bytes());
         }
+        Origin::Group { rule, value, first, number } => {
+            part(&mut hash, b"group");
+            part(&mut hash, rule.as_bytes());
+            part(&mut hash, value.as_bytes());
+            part(&mut hash, first.alarm.source.as_bytes());
+            part(&mut hash, first.alarm.id.as_bytes());
+            part(&mut hash, &first.occurrence.to_be_bytes());
+            part(&mut hash, &number.to_be_bytes());
+        }
         Origin::Command { id } => {
             part(&mut hash, b"command");
             part(&mut hash, id.as_bytes());
@@ -45,6 +54,15 @@ pub fn correlation_key(
 fn part(hash: &mut Sha256, bytes: &[u8]) {
     hash.update((bytes.len() as u64).to_be_bytes());
     hash.update(bytes);
+}
+
+/// Names a group of alarms that share a ticket.
+pub fn group_key(backend: &BackendId, kind: Kind, rule: &str, value: &str) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for bytes in [backend.as_str(), kind.as_str(), rule, value] {
+        part(&mut hash, bytes.as_bytes());
+    }
+    first_16(hash).0
 }
 
 /// The identity of a delivery that carries an id: CloudEvents ids are unique within their source.

@@ -4,16 +4,21 @@
 //! commits it only if that is still so (rule T2).
 
 use super::correlation::correlation_key;
-use super::policy::{ClearedFirst, OnClear, Policy, RaisedAgain};
+use super::policy::{ClearedFirst, OnClear, PersonClosed, Policy, RaisedAgain, Ways};
 use crate::changes::Decision;
 use crate::model::{
-    Alarm, CorrelationKey, Found, Kind, Op, Origin, Ticket, TicketKey, TicketStatus, Timestamp,
+    Alarm, CorrelationKey, Found, Kind, OccurrenceRef, Op, Ticket, TicketKey, TicketStatus,
+    Timestamp,
 };
 use crate::ports::{Answer, DueAlarm, SearchBy};
 use std::time::Duration;
 
 /// A flow whose search failed, or that waits for another request, looks again after this span.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// An alarm that waits for another one's request is woken by that one's end; should that be missed,
+/// it looks again after this span.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(60);
 
 /// A decision and its reason.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +29,8 @@ pub struct Decided {
     pub reason: String,
     /// The ticket that this rests on, with its sequence.
     pub read: Option<(TicketKey, u64)>,
+    /// The other alarms whose level goes along with it, and their versions.
+    pub along: Vec<(OccurrenceRef, u64)>,
 }
 
 /// What a flow does next.
@@ -95,36 +102,47 @@ impl Flow<'_> {
     }
 
     fn without_ticket(&self, alarm: &Alarm) -> Next {
-        if !alarm.active && self.policy.cleared_first == ClearedFirst::Skip {
+        let ways = self.ways();
+        if !alarm.active && ways.cleared_first == ClearedFirst::Skip {
             return Next::Decide(self.nothing("it was cleared before a ticket was made"));
         }
-        if self.policy.raised_again == RaisedAgain::Reopen
+        let flaps = self.flaps(alarm);
+        if (ways.raised_again == RaisedAgain::Reopen || flaps)
             && alarm.active
             && let Some(before) = self.due.ticket.as_ref().filter(|t| t.backend_id.is_some())
         {
-            return Next::Decide(self.reopen(alarm, before));
+            return Next::Decide(self.reopen(alarm, before, flaps));
         }
-        if self.policy.search_first {
+        if ways.search_first {
             return Next::Search(SearchBy::CorrelationKey(self.correlation_key(alarm)), alarm.kind);
         }
         Next::Decide(self.create(alarm, "a new occurrence without a ticket"))
     }
 
-    fn reopen(&self, alarm: &Alarm, before: &Ticket) -> Decided {
+    /// Was it raised again so soon that it goes on with the ticket that it had?
+    fn flaps(&self, alarm: &Alarm) -> bool {
+        let window = self.ways().flapping;
+        alarm.after_clear_ms.is_some_and(|gap| Duration::from_millis(gap) < window)
+    }
+
+    fn reopen(&self, alarm: &Alarm, before: &Ticket, flaps: bool) -> Decided {
         let read = Some((before.key, before.sequence));
         let (op, reason) = match before.status.ended() {
             true => (Op::Reopen, "the ticket of the occurrence before is opened again"),
             false => (Op::Update, "the ticket of the occurrence before is still open"),
         };
+        let reason = if flaps { format!("{reason} (flapping)") } else { reason.to_owned() };
         Decided {
             decision: Decision::TakeOver {
                 op,
                 ticket: before.key,
                 fields: self.policy.fields(alarm),
                 or_at: self.now.plus(LOOK_AGAIN),
+                instead_of_close: flaps,
             },
             reason: format!("raised again: {reason}"),
             read,
+            along: Vec::new(),
         }
     }
 
@@ -135,11 +153,16 @@ impl Flow<'_> {
 
     fn decide_with_ticket(&self, alarm: &Alarm, ticket: &Ticket) -> Decided {
         let write = |op: Op, why: &str| {
-            let fields = self.policy.fields(alarm);
-            self.decided(Decision::Write { op, ticket: ticket.key, fields }, why)
+            let fields = self.policy.fields_of(alarm, &self.due.others);
+            let decided = self.decided(Decision::Write { op, ticket: ticket.key, fields }, why);
+            Decided { along: self.others(), ..decided }
         };
         if ticket.backend_id.is_none() {
             return match (ticket.status, alarm.active) {
+                (TicketStatus::Pending, _) => self.decided(
+                    Decision::Wait(self.now.plus(WAIT_FOR_OTHERS)),
+                    "its ticket is being made for another alarm",
+                ),
                 (TicketStatus::Cancelled, _) => {
                     self.nothing("a person dropped the request that would have made its ticket")
                 }
@@ -150,18 +173,53 @@ impl Flow<'_> {
                 ),
             };
         }
+        let ways = self.ways();
         match (alarm.active, ticket.status.ended()) {
-            (_, true) => self.nothing("its ticket is closed at the backend"),
+            (true, true) => self.closed_by_a_person(alarm, ticket),
+            (false, true) => self.nothing("its ticket is closed at the backend"),
             (true, false) => write(Op::Update, "the alarm has changed"),
-            (false, false) => match self.policy.on_clear {
-                OnClear::Close if ticket.adopted && !self.policy.close_adopted => self.nothing(
+            (false, false) if self.due.others.iter().any(|other| other.active) => {
+                write(Op::Update, "cleared; its ticket has other alarms that are not")
+            }
+            (false, false) => match ways.on_clear {
+                OnClear::Close if ticket.adopted && !ways.close_adopted => self.nothing(
                     "cleared, but its ticket was found and not made by us (close_adopted)",
                 ),
                 OnClear::Close => write(Op::Close, "the alarm is cleared"),
+                OnClear::Resolve => write(Op::Update, "the alarm is cleared: resolved"),
+                OnClear::Note => write(Op::Update, "the alarm is cleared: a note says so"),
                 OnClear::Update => write(Op::Update, "the alarm is cleared: the ticket says so"),
                 OnClear::Nothing => self.nothing("cleared: policy leaves the ticket open"),
             },
         }
+    }
+
+    /// The alarm goes on, and its ticket is closed, which was not our doing.
+    fn closed_by_a_person(&self, alarm: &Alarm, ticket: &Ticket) -> Decided {
+        match self.ways().person_closed {
+            PersonClosed::Leave => self.nothing("its ticket is closed at the backend"),
+            PersonClosed::Reopen => self.decided(
+                Decision::Write {
+                    op: Op::Reopen,
+                    ticket: ticket.key,
+                    fields: self.policy.fields_of(alarm, &self.due.others),
+                },
+                "its ticket was closed while it goes on: opened again (person_closed)",
+            ),
+            PersonClosed::New => self.create(
+                alarm,
+                "its ticket was closed while it goes on: a new ticket (person_closed)",
+            ),
+        }
+    }
+
+    fn ways(&self) -> &Ways {
+        self.policy.ways(&self.due.alarm)
+    }
+
+    fn others(&self) -> Vec<(OccurrenceRef, u64)> {
+        let version = |other: &Alarm| (other.at.clone(), other.wanted_version);
+        self.due.others.iter().map(version).collect()
     }
 
     fn create(&self, alarm: &Alarm, reason: &str) -> Decided {
@@ -177,7 +235,7 @@ impl Flow<'_> {
 
     fn correlation_key(&self, alarm: &Alarm) -> CorrelationKey {
         let backend = alarm.backend.as_ref().expect("a flow runs only for a routed alarm");
-        let origin = Origin::Alarm { at: alarm.at.clone(), number: alarm.tickets_made + 1 };
+        let origin = alarm.next_origin();
         correlation_key(self.instance, backend, alarm.kind, &origin)
     }
 
@@ -186,7 +244,7 @@ impl Flow<'_> {
     }
 
     fn decided(&self, decision: Decision, reason: impl Into<String>) -> Decided {
-        Decided { decision, reason: reason.into(), read: None }
+        Decided { decision, reason: reason.into(), read: None, along: Vec::new() }
     }
 }
 

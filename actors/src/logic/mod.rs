@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod correlation;
+pub mod expression;
 pub mod flow;
 pub mod history;
 pub mod import;
@@ -15,4 +16,5 @@ pub mod policy;
 pub mod progress;
 pub mod pulse;
 pub mod topic;
+pub mod topology;
 pub mod turns;

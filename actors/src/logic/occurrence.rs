@@ -91,6 +91,11 @@ fn open(
         request: None,
         no_ticket: false,
         quiet_until: routing.quiet_until,
+        rule: routing.rule.clone(),
+        group: routing.group.clone(),
+        close_delay_ms: in_millis(routing.close_delay),
+        after_clear_ms: before.map(|alarm| in_millis(changed_at.since(alarm.changed_at))),
+        waits: false,
         due_at,
         tickets_made: 0,
         reason: Some(reason),
@@ -118,7 +123,8 @@ fn change(
         && alarm.quiet_until.is_some_and(|end| now < end);
     alarm.active = event.state != AlarmState::Cleared;
     let details = level_after(&alarm.details, event);
-    let differs = alarm.active != was_active || says_otherwise(&alarm.details, &details);
+    let differs = alarm.active != was_active
+        || says_otherwise(&alarm.details, &details, routing.update_on.as_deref());
     alarm.details = details;
     alarm.changed_at = changed_at;
     alarm.state = event.state;
@@ -128,6 +134,15 @@ fn change(
         // Policy may want it now (a graver severity); once there is a ticket its backend stays.
         alarm.backend.clone_from(&routing.backend);
         alarm.kind = routing.kind;
+        alarm.group.clone_from(&routing.group);
+    }
+    if alarm.active && alarm.backend == routing.backend {
+        if alarm.ticket.is_none() && alarm.request.is_none() {
+            alarm.kind = routing.kind;
+            alarm.group.clone_from(&routing.group);
+        }
+        alarm.rule.clone_from(&routing.rule);
+        alarm.close_delay_ms = in_millis(routing.close_delay);
     }
     if !differs {
         alarm.story.add(now, format!("{} again, nothing new in it", event.state.as_str()));
@@ -151,7 +166,7 @@ fn change(
     let due = now.plus(match (alarm.ticket.is_some(), alarm.active) {
         (false, _) => routing.create_delay,
         (true, true) => routing.update_delay,
-        (true, false) => routing.close_delay,
+        (true, false) => alarm.close_delay(),
     });
     if alarm.ticket.is_none() {
         alarm.quiet_until = routing.quiet_until;
@@ -193,9 +208,30 @@ fn level_after(before: &Details, event: &AlarmEvent) -> Details {
     after
 }
 
+fn in_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Names that `update_on` may list; a single property as `properties.NAME`.
+pub const UPDATE_ON: [&str; 10] = [
+    "severity",
+    "object",
+    "object_name",
+    "alarm_type",
+    "probable_cause",
+    "specific_problem",
+    "text",
+    "value",
+    "ticket",
+    "properties",
+];
+
 /// Would the ticket say something else? `properties` are free and often change with every event
-/// (counters, times): they go along with an update, and cause none.
-fn says_otherwise(before: &Details, after: &Details) -> bool {
+/// (counters, times): unless policy names them, they go along with an update, and cause none.
+fn says_otherwise(before: &Details, after: &Details, update_on: Option<&[String]>) -> bool {
+    if let Some(names) = update_on {
+        return names.iter().any(|name| differs_in(before, after, name));
+    }
     before.severity != after.severity
         || before.object != after.object
         || before.object_name != after.object_name
@@ -205,6 +241,24 @@ fn says_otherwise(before: &Details, after: &Details) -> bool {
         || before.text != after.text
         || before.value != after.value
         || before.wishes.fields != after.wishes.fields
+}
+
+fn differs_in(before: &Details, after: &Details, name: &str) -> bool {
+    match name {
+        "severity" => before.severity != after.severity,
+        "object" => before.object != after.object,
+        "object_name" => before.object_name != after.object_name,
+        "alarm_type" => before.alarm_type != after.alarm_type,
+        "probable_cause" => before.probable_cause != after.probable_cause,
+        "specific_problem" => before.specific_problem != after.specific_problem,
+        "text" => before.text != after.text,
+        "value" => before.value != after.value,
+        "ticket" => before.wishes.fields != after.wishes.fields,
+        "properties" => before.properties != after.properties,
+        _ => name.strip_prefix("properties.").is_some_and(|property| {
+            before.properties.get(property) != after.properties.get(property)
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Alarms: the event as it came in, and the occurrence that it belongs to.
 
-use super::{BackendId, Fields, Kind, RequestId, Story, TicketKey, Timestamp};
+use super::{BackendId, Fields, Kind, Origin, RequestId, Story, TicketKey, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 /// An alarm's name: its source, and its root id there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -189,6 +190,23 @@ pub struct Alarm {
     /// By a rule of policy no ticket is made before this time, nor if it is over by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_until: Option<Timestamp>,
+    /// The rule of policy that decided for it; none: no rule matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// With the others of that rule and group it shares a ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// From its clear to the close, in milliseconds, as said when it was last raised or changed: a
+    /// clear often says too little to find the rule.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub close_delay_ms: u64,
+    /// From the clear of the occurrence before to the beginning of this one, by the source's clock, in
+    /// milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_clear_ms: Option<u64>,
+    /// It waits for the end of a request that another alarm of its ticket has made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// When a flow should look at it; none: nothing to do.
     pub due_at: Option<Timestamp>,
     /// Number of tickets that this occurrence has been given (part of the correlation key).
@@ -203,16 +221,40 @@ pub struct Alarm {
     pub story: Story,
 }
 
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 impl Alarm {
+    /// From its clear to the close of its ticket.
+    pub fn close_delay(&self) -> Duration {
+        Duration::from_millis(self.close_delay_ms)
+    }
+
     /// Gives it another ticket, or none. Its level as it is now counts as taken care of; a flow that
     /// has read it before decides again, since its version has moved.
     pub fn take_care_of(&mut self, ticket: Option<TicketKey>) {
         self.ticket = ticket;
         self.tickets_made += u32::from(ticket.is_some());
         self.no_ticket = false;
+        self.waits = false;
         self.wanted_version += 1;
         self.settled_version = self.wanted_version;
         self.due_at = None;
+    }
+
+    /// Where the next ticket that is made for it comes from.
+    pub fn next_origin(&self) -> Origin {
+        let number = self.tickets_made + 1;
+        match (&self.rule, &self.group) {
+            (Some(rule), Some(value)) => Origin::Group {
+                rule: rule.clone(),
+                value: value.clone(),
+                first: self.at.clone(),
+                number,
+            },
+            _ => Origin::Alarm { at: self.at.clone(), number },
+        }
     }
 
     /// Is there a difference that makes work?

@@ -82,6 +82,17 @@ pub enum Origin {
         /// 1, unless a policy or a person asked for another.
         number: u32,
     },
+    /// Alarms that share it by a rule of policy.
+    Group {
+        /// The rule.
+        rule: String,
+        /// What they have in common.
+        value: String,
+        /// The first of them.
+        first: OccurrenceRef,
+        /// 1, unless a policy or a person asked for another.
+        number: u32,
+    },
     /// A command, by its sender's id.
     Command {
         /// The command's id.

@@ -54,6 +54,8 @@ pub trait PastTx {
     fn drop_command(&mut self, id: CommandId) -> Result<(), TxError>;
     /// Removes the first events of a ticket, at most `limit`; says how many.
     fn drop_events(&mut self, ticket: TicketKey, limit: u32) -> Result<u64, TxError>;
+    /// Takes a group's ticket away; a group that has none is no error.
+    fn drop_group(&mut self, key: &[u8; 16]) -> Result<(), TxError>;
     /// Removes a ticket.
     fn drop_ticket(&mut self, key: TicketKey) -> Result<(), TxError>;
     /// Removes an occurrence.

@@ -106,6 +106,16 @@ pub trait Tx: PastTx {
     fn add_event(&mut self, event: &TicketEvent) -> Result<u64, TxError>;
     /// Marks an event as confirmed by the broker.
     fn mark_sent(&mut self, n: u64, at: Timestamp) -> Result<(), TxError>;
+    /// The ticket that a group of alarms was given last.
+    fn group(&mut self, key: &[u8; 16]) -> Result<Option<TicketKey>, TxError>;
+    /// Gives a group its ticket.
+    fn put_group(&mut self, key: &[u8; 16], ticket: TicketKey) -> Result<(), TxError>;
+    /// When the ticket of a backend was accepted that is the `nth` from the newest, from 1.
+    fn nth_newest_ticket(
+        &mut self,
+        backend: &BackendId,
+        nth: u32,
+    ) -> Result<Option<Timestamp>, TxError>;
     /// What is stored of a lane; the default where nothing is.
     fn lane(&mut self, backend: &BackendId) -> Result<LaneRow, TxError>;
     /// Writes a lane.
@@ -168,6 +178,8 @@ pub struct DueAlarm {
     pub alarm: Alarm,
     /// Its ticket, or the ticket of the occurrence before where it has none.
     pub ticket: Option<Ticket>,
+    /// Of an alarm that shares its ticket by a rule: the other alarms of that ticket.
+    pub others: Vec<Alarm>,
 }
 
 /// Filters and place of a list. Lists run newest first, by the store's own order.

@@ -119,6 +119,10 @@ impl PastTx for SqliteTx<'_> {
         Ok(self.run(DROP_EVENTS, params![rows::id(&ticket.0), limit])? as u64)
     }
 
+    fn drop_group(&mut self, key: &[u8; 16]) -> Result<(), TxError> {
+        self.run("DELETE FROM groups WHERE key = ?1", params![key]).map(drop)
+    }
+
     fn drop_ticket(&mut self, key: TicketKey) -> Result<(), TxError> {
         self.run("DELETE FROM tickets WHERE key = ?1", params![rows::id(&key.0)]).map(drop)
     }

@@ -7,7 +7,8 @@
 use super::SqliteStore;
 use super::rows::{self, int};
 use super::tx::{
-    COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, TICKET, TICKET_BY_BACKEND_ID,
+    ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, TICKET,
+    TICKET_BY_BACKEND_ID,
 };
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
@@ -99,7 +100,12 @@ fn due_alarm(connection: &Connection, alarm: Alarm) -> rusqlite::Result<DueAlarm
             one(connection, TICKET_BEFORE, key, rows::value)?
         }
     };
-    Ok(DueAlarm { alarm, ticket })
+    let mut others = Vec::new();
+    if let (Some(_), Some(key)) = (&alarm.group, alarm.ticket) {
+        others = all(connection, ALARMS_OF, params![rows::id(&key.0)], rows::value)?;
+        others.retain(|other: &Alarm| other.at != alarm.at);
+    }
+    Ok(DueAlarm { alarm, ticket, others })
 }
 
 /// A list, newest first: the conditions that a filter sets, and the place of the page. There is an

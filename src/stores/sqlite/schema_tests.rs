@@ -56,6 +56,7 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (tx::TICKET_BY_BACKEND_ID, &["tickets_backend_id"]),
         (tx::REQUEST, &["requests_id"]),
         (tx::FIRST_OPEN, &["requests_open"]),
+        (tx::NTH_NEWEST_TICKET, &["tickets_backend"]),
         (tx::REQUESTS_IN, &["requests_backend_state"]),
         (tx::FORGET, &["PRIMARY KEY (hash=?)", "identities_at"]),
         (tx::LANE, &["PRIMARY KEY (backend=?)"]),

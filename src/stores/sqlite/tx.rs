@@ -44,6 +44,9 @@ pub(super) const BY_REFERENCE: &str = "SELECT n, body FROM requests
     WHERE backend = ?1 AND backend_ref = ?2 ORDER BY n DESC LIMIT 1";
 pub(super) const TICKET_BY_CORRELATION: &str =
     "SELECT body FROM tickets WHERE correlation_key = ?1";
+/// By the index of the backend, whose last column is the row's own number.
+pub(super) const NTH_NEWEST_TICKET: &str =
+    "SELECT body FROM tickets WHERE backend = ?1 ORDER BY n DESC LIMIT 1 OFFSET ?2";
 pub(super) const FORGET: &str = "DELETE FROM identities WHERE hash IN
     (SELECT hash FROM identities WHERE at < ?1 ORDER BY at LIMIT ?2)";
 pub(super) const COMMAND: &str = "SELECT body FROM commands WHERE id = ?1";
@@ -201,6 +204,27 @@ impl Tx for SqliteTx<'_> {
             self.run(INSERT_TICKET, params)?;
         }
         Ok(())
+    }
+
+    fn group(&mut self, key: &[u8; 16]) -> Result<Option<TicketKey>, TxError> {
+        let sql = "SELECT ticket FROM groups WHERE key = ?1";
+        self.one(sql, params![key], |row| Ok(TicketKey(Uuid::from_bytes(row.get(0)?))))
+    }
+
+    fn put_group(&mut self, key: &[u8; 16], ticket: TicketKey) -> Result<(), TxError> {
+        let sql = "INSERT INTO groups (key, ticket) VALUES (?1, ?2)
+            ON CONFLICT (key) DO UPDATE SET ticket = ?2";
+        self.run(sql, params![key, rows::id(&ticket.0)]).map(drop)
+    }
+
+    fn nth_newest_ticket(
+        &mut self,
+        backend: &BackendId,
+        nth: u32,
+    ) -> Result<Option<Timestamp>, TxError> {
+        let params = params![backend.as_str(), nth.saturating_sub(1)];
+        let row = self.one(NTH_NEWEST_TICKET, params, rows::value::<Ticket>)?;
+        Ok(row.map(|ticket| ticket.accepted_at))
     }
 
     fn request(&mut self, id: RequestId) -> Result<Option<Request>, TxError> {

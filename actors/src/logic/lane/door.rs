@@ -78,8 +78,8 @@ pub enum Effect {
     Store(Turn, ChangeSet),
     /// Make this call, then say [`Input::Answered`].
     Call(Turn, Call),
-    /// Render the level for this request, then say [`Input::Rendered`].
-    Render(Turn, Box<Request>, Box<Alarm>),
+    /// Render the level of the alarm, and of those that share its ticket, for this request, then say [`Input::Rendered`].
+    Render(Turn, Box<Request>, Box<Alarm>, Vec<Alarm>),
     /// The answer to a flow's search.
     AnswerRead(u64, Answer),
     /// Alarms of this lane's backend have become due.

@@ -128,10 +128,10 @@ impl Lane {
                 let call = self.call(Some(&request), work, now);
                 self.begin_call(InFlight::Write(request), call, now, effects);
             }
-            Applied::Stale(request, alarm) => {
+            Applied::Stale(request, alarm, others) => {
                 let turn = self.next_turn();
                 self.doing = Doing::Rendering(request.clone());
-                effects.push(Effect::Render(turn, request, alarm));
+                effects.push(Effect::Render(turn, request, alarm, others));
             }
             Applied::Concluded(concluded) => self.concluded(*concluded, now, dice, effects),
             Applied::Swept { events: true } => {

@@ -509,7 +509,7 @@ fn a_level_that_moved_on_is_rendered_again_or_superseded() {
             Timestamp::default(),
         );
         let crate::logic::occurrence::Absorbed::Opened(alarm) = alarm else { panic!("it is new") };
-        let stale = Applied::Stale(moved, Box::new(alarm));
+        let stale = Applied::Stale(moved, Box::new(alarm), Vec::new());
         let effects = lane.step(Input::Stored(turn, Ok(vec![stale])), now, &mut dice);
         let Some(Effect::Render(turn, ..)) =
             effects.into_iter().find(|e| matches!(e, Effect::Render(..)))

@@ -103,6 +103,11 @@ impl PastTx for Rows {
         Ok(of.len() as u64)
     }
 
+    fn drop_group(&mut self, key: &[u8; 16]) -> Result<(), TxError> {
+        self.set_group(*key, None);
+        Ok(())
+    }
+
     fn drop_ticket(&mut self, key: TicketKey) -> Result<(), TxError> {
         if let Some(n) = self.ticket_n.get(&key).copied() {
             self.set_ticket(n, None);

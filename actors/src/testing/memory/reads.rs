@@ -43,7 +43,10 @@ impl Rows {
             let before = self.occurrences(&alarm.at.alarm).rev();
             before.filter(|it| it.at.occurrence < alarm.at.occurrence).find_map(|it| it.ticket)
         });
-        DueAlarm { ticket: key.and_then(|key| self.ticket_row(key)).cloned(), alarm }
+        let shared = alarm.ticket.filter(|_| alarm.group.is_some());
+        let of = |it: &&Alarm| shared.is_some() && it.ticket == shared && it.at != alarm.at;
+        let others = self.alarms.values().map(|it| &**it).filter(of).cloned().collect();
+        DueAlarm { ticket: key.and_then(|key| self.ticket_row(key)).cloned(), alarm, others }
     }
 
     /// All occurrences of an alarm, oldest first.

@@ -33,6 +33,7 @@ enum Undo {
     History(u64, Option<HistoryRow>),
     Leaving(HistoryList, Option<Leaving>),
     Given([u64; 3]),
+    Group([u8; 16], Option<TicketKey>),
     Parked,
     Audit,
 }
@@ -76,6 +77,7 @@ pub struct Rows {
     /// The last numbers that were given to requests, events and history rows, which are not given
     /// again.
     pub(super) given: [u64; 3],
+    pub(super) groups: BTreeMap<[u8; 16], TicketKey>,
     pub(super) parked: Vec<Parked>,
     pub(super) audit: Vec<AuditRow>,
     undo: Vec<Undo>,
@@ -136,6 +138,7 @@ impl Rows {
                 Undo::History(n, before) => self.set_history(n, before),
                 Undo::Leaving(list, before) => self.set_leaving(list, before),
                 Undo::Given(before) => self.given = before,
+                Undo::Group(key, before) => self.set_group(key, before),
                 Undo::Parked => drop(self.parked.pop()),
                 Undo::Audit => drop(self.audit.pop()),
             }
@@ -259,6 +262,14 @@ impl Rows {
             None => self.watched.remove(&n),
         };
         self.undo.push(Undo::Watched(n, before));
+    }
+
+    pub(super) fn set_group(&mut self, key: [u8; 16], ticket: Option<TicketKey>) {
+        let before = match ticket {
+            Some(ticket) => self.groups.insert(key, ticket),
+            None => self.groups.remove(&key),
+        };
+        self.undo.push(Undo::Group(key, before));
     }
 
     /// The place of a watched ticket.

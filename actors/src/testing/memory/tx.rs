@@ -85,6 +85,25 @@ impl Tx for Rows {
         Ok(())
     }
 
+    fn group(&mut self, key: &[u8; 16]) -> Result<Option<TicketKey>, TxError> {
+        Ok(self.groups.get(key).copied())
+    }
+
+    fn put_group(&mut self, key: &[u8; 16], ticket: TicketKey) -> Result<(), TxError> {
+        self.set_group(*key, Some(ticket));
+        Ok(())
+    }
+
+    fn nth_newest_ticket(
+        &mut self,
+        backend: &BackendId,
+        nth: u32,
+    ) -> Result<Option<Timestamp>, TxError> {
+        let back = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX);
+        let of = self.tickets.values().rev().filter(|ticket| ticket.backend == *backend);
+        Ok(of.map(|ticket| ticket.accepted_at).nth(back))
+    }
+
     fn request(&mut self, id: RequestId) -> Result<Option<Request>, TxError> {
         Ok(self.request_row(id).cloned())
     }

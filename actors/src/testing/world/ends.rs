@@ -83,7 +83,7 @@ impl World {
             return self.fail("I1", what);
         }
         let Some(key) = row.ticket else {
-            let skipped = !row.active && self.policy.cleared_first == ClearedFirst::Skip;
+            let skipped = !row.active && self.policy.ways.cleared_first == ClearedFirst::Skip;
             if expected.wants_ticket && !skipped {
                 let reason = row.reason.clone().unwrap_or_default();
                 self.fail("T3", format!("{alarm} has no ticket: {reason}"));
@@ -148,11 +148,11 @@ impl World {
         if !row.active && !last.as_ref().is_some_and(of_this) {
             return;
         }
-        let closes = self.policy.on_clear == OnClear::Close;
+        let closes = self.policy.ways.on_clear == OnClear::Close;
         let says = made.fields.get("description").and_then(|it| it.as_str());
         let text = row.details.text.as_deref();
         // A clear that comes after the close changes nothing any more.
-        let told = row.active || self.policy.on_clear == OnClear::Update;
+        let told = row.active || self.policy.ways.on_clear.updates();
         if told && text.is_some() && says != text {
             let what = format!("{alarm}: its ticket says {says:?}, not {text:?}");
             return self.fail("T3", what);
@@ -165,7 +165,8 @@ impl World {
 
     /// Was the ticket taken over by a later occurrence?
     fn linked_later(&self, row: &Alarm, ticket: &Ticket) -> bool {
-        self.policy.raised_again == RaisedAgain::Reopen
+        let ways = &self.policy.ways;
+        (ways.raised_again == RaisedAgain::Reopen || !ways.flapping.is_zero())
             && self
                 .rows
                 .occurrences(&row.at.alarm)

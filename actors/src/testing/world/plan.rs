@@ -3,7 +3,7 @@
 
 use crate::changes::Admission;
 use crate::logic::lane::{Capability, LaneSettings, Rate};
-use crate::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain};
+use crate::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain, Ways};
 use fastrand::Rng;
 use std::time::Duration;
 
@@ -167,7 +167,7 @@ impl Plan {
 
 pub(super) fn policy(rng: &mut Rng) -> Policy {
     let delay = |rng: &mut Rng| Duration::from_secs([0, 0, 2, 15][rng.usize(..4)]);
-    Policy {
+    let ways = Ways {
         search_first: rng.u8(..3) == 0,
         cleared_first: [ClearedFirst::Create, ClearedFirst::Create, ClearedFirst::Skip]
             [rng.usize(..3)],
@@ -177,8 +177,10 @@ pub(super) fn policy(rng: &mut Rng) -> Policy {
         create_delay: delay(rng),
         update_delay: delay(rng),
         close_delay: delay(rng),
-        ..Policy::default()
-    }
+        flapping: Duration::from_secs([0, 0, 5, 60][rng.usize(..4)]),
+        ..Ways::default()
+    };
+    Policy { ways, ..Policy::default() }
 }
 
 pub(super) fn lane_settings(rng: &mut Rng, faults: &[Fault]) -> LaneSettings {

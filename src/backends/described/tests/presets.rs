@@ -176,6 +176,24 @@ async fn a_ticket_is_made_found_read_changed_closed_and_opened_again() {
     }
 }
 
+/// What `on_clear = "resolve"` sends; a service bus has no such command.
+#[tokio::test]
+async fn a_ticket_is_resolved_by_its_status() {
+    for pair in PAIRS.into_iter().filter(|pair| pair.preset != "telenet-osb") {
+        let (name, world) = (pair.preset, World::with(pair, Faults::default()));
+        let made = calls(&world.backend, create_for(pair, "s")).await;
+        let Answer::Done(made) = made else { panic!("{name}: {made:?}") };
+        let id = made.backend_id.as_str();
+        let mut fields = alarm_fields("s");
+        fields.insert("status".to_owned(), "resolved".into());
+        let update = Work::Update { ticket: target(Some(id)), fields };
+        let answer = calls(&world.backend, update).await;
+        assert_eq!(kind(&answer).0, "done", "{name}: {answer:?}");
+        let Answer::Read(read) = calls(&world.backend, get(id)).await else { panic!("{name}") };
+        assert_eq!(read.tickets[0].status, Some(TicketStatus::Resolved), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn every_kind_has_its_own_tickets() {
     for pair in PAIRS
@@ -374,6 +392,7 @@ async fn what_oceane_requires_is_asked_for_before_anything_is_sent() {
 
 #[tokio::test]
 async fn a_feed_is_read_by_its_cursor_and_its_target_is_written_with_contacts() {
+    crate::backends::install_tls();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let feed = start(RestSettings { system: System::Tixngo, ..RestSettings::default() }).unwrap();
     let url = feed.url("one");

@@ -179,6 +179,8 @@ impl World {
             event_id: self.chance.event_id(),
             decision: decided.decision,
             reason: decided.reason,
+            along: decided.along,
+            storm: self.policy.storm,
             admission: self.systems[&backend].settings.admission,
         };
         let stall = self.stall();

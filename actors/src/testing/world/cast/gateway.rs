@@ -1,9 +1,8 @@
 //! Mirrors `actors/gateway`.
 
-use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Level, Settle, TakeLane};
+use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Settle, TakeLane};
 use crate::logic::lane::{Effect, HEADS_MAX, Input, SWEEP_PAGE, Turn};
-use crate::logic::policy::OnClear;
-use crate::model::{Alarm, BackendId, Mono, Op, Request};
+use crate::model::{BackendId, Mono, Request};
 use crate::ports::StoreError;
 use crate::testing::world::World;
 use std::collections::VecDeque;
@@ -90,8 +89,9 @@ impl World {
             Effect::Load(class) => self.load(backend.clone(), class),
             Effect::Store(turn, set) => self.store(backend.clone(), turn, set),
             Effect::Call(turn, call) => self.call(backend.clone(), turn, call),
-            Effect::Render(turn, request, alarm) => {
-                return Some(Input::Rendered(turn, self.render(&request, &alarm)));
+            Effect::Render(turn, request, alarm, others) => {
+                let level = self.policy.level(request.op, &alarm, &others);
+                return Some(Input::Rendered(turn, level));
             }
             Effect::AnswerRead(id, answer) => {
                 if let Some(asker) = self.service.searches.remove(&id) {
@@ -161,17 +161,6 @@ impl World {
                 w.feed(&backend, Input::Stored(turn, answer));
             }
         });
-    }
-
-    fn render(&self, request: &Request, alarm: &Alarm) -> Option<Level> {
-        let still_wanted = match request.op {
-            Op::Create => true,
-            Op::Update => alarm.active || self.policy.on_clear == OnClear::Update,
-            Op::Reopen => alarm.active,
-            Op::Close => !alarm.active,
-        };
-        still_wanted
-            .then(|| Level { version: alarm.wanted_version, fields: self.policy.fields(alarm) })
     }
 
     fn wake_lane_at(&mut self, backend: &BackendId, at: Mono) {

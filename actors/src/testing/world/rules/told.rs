@@ -51,7 +51,7 @@ pub(crate) fn decision(decision: &crate::changes::Decision) -> String {
         Decision::Write { op, ticket, .. } => format!("{} {ticket}", op.as_str()),
         Decision::TakeOver { ticket, .. } => format!("take over {ticket}"),
         Decision::Nothing => "nothing".to_owned(),
-        Decision::Later(at) => format!("later at {at}"),
+        Decision::Later(at) | Decision::Wait(at) => format!("later at {at}"),
     }
 }
 

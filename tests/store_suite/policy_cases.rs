@@ -1,0 +1,280 @@
+//! What policy wants, from the event to the journal, by the very flow that the service runs: groups,
+//! storms, flapping, tickets that a person closed (rules T1, T3).
+
+use crate::past_cases::{retire, send_all};
+use crate::world::{World, found, identity, later, noc};
+use std::time::Duration;
+use ticketgate_actors::changes::{Admission, Applied, Change, Decide, End, TakeIn};
+use ticketgate_actors::logic::expression::Expression;
+use ticketgate_actors::logic::flow::{Flow, Next};
+use ticketgate_actors::logic::policy::{
+    NAMES, PersonClosed, Policy, RaisedAgain, Rule, Storm, Ways,
+};
+use ticketgate_actors::model::{AlarmEvent, AlarmState, Epoch, Op, Origin, Request, TicketStatus};
+use ticketgate_actors::testing::alarm_event;
+
+fn policy() -> Policy {
+    Policy { default_backend: Some(noc()), ..Policy::default() }
+}
+
+/// Alarms of one object share a ticket.
+fn grouped(ways: Ways) -> Policy {
+    let by_object = Rule {
+        name: "site".into(),
+        group_by: Some(Expression::new("object", &NAMES).unwrap()),
+        ways,
+        ..Rule::default()
+    };
+    Policy { rules: vec![by_object], ..policy() }
+}
+
+async fn send(world: &World, policy: &Policy, event: AlarmEvent) {
+    let name = format!("{} {:?} {:?}", event.alarm, event.state, event.changed_at);
+    let routing = policy.route(&event, world.now());
+    let take = TakeIn { identity: identity(&name), event, routing };
+    world.apply(Change::TakeIn(Box::new(take))).await;
+}
+
+async fn raise(world: &World, policy: &Policy, id: &str) {
+    send(world, policy, alarm_event("probe", id)).await;
+}
+
+async fn clear(world: &World, policy: &Policy, id: &str, millis: i64) {
+    send(world, policy, later(id, AlarmState::Cleared, millis)).await;
+}
+
+/// One flow over each alarm that is due, as the ticket clients carry them; what they journal.
+async fn flows(world: &World, policy: &Policy) -> Vec<Request> {
+    let mut made = Vec::new();
+    for due in world.reads.due_alarms(noc(), world.now(), false, 100).await.unwrap() {
+        let flow = Flow {
+            due: &due,
+            policy,
+            instance: "test",
+            fresh: world.ticket_key(),
+            now: world.now(),
+        };
+        let Next::Decide(decided) = flow.start() else { panic!("nothing is searched") };
+        let decide = Decide {
+            at: due.alarm.at.clone(),
+            version: due.alarm.wanted_version,
+            ticket: decided.read,
+            lock: world.lock(),
+            request: world.request_id(),
+            event_id: world.event_id(),
+            decision: decided.decision,
+            reason: decided.reason,
+            along: decided.along,
+            admission: Admission::default(),
+            storm: policy.storm,
+        };
+        // What has changed meanwhile makes a turn void, and the next round decides again.
+        if let Ok(applied) = world.try_apply(Change::Decide(Box::new(decide))).await
+            && let Some(Applied::Decided { request: Some(request), .. }) =
+                applied.into_iter().next()
+        {
+            made.push(*request);
+        }
+    }
+    made
+}
+
+/// Flows until there is nothing to do now.
+async fn settled(world: &World, policy: &Policy) -> Vec<Request> {
+    let mut made = Vec::new();
+    for _ in 0..10 {
+        made.extend(flows(world, policy).await);
+    }
+    made
+}
+
+async fn done(world: &World, epoch: Epoch, request: &Request, backend_id: &str) {
+    let intended = world.intended(epoch, request.id).await;
+    world.concluded(epoch, &intended, End::Done(found(backend_id))).await;
+}
+
+fn text<'a>(request: &'a Request, field: &str) -> &'a str {
+    request.fields.get(field).and_then(|it| it.as_str()).unwrap_or_default()
+}
+
+pub async fn alarms_of_a_group_share_a_ticket(world: &mut World) {
+    let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    let ticket = world.reads.ticket(create.ticket).await.unwrap().unwrap();
+    assert!(matches!(&ticket.origin, Origin::Group { value, .. } if value == "tx/1"));
+
+    // While it is being made, the others wait for it, and no clock has to tell them when it is there.
+    raise(world, &policy, "b").await;
+    raise(world, &policy, "c").await;
+    assert_eq!(settled(world, &policy).await, []);
+    assert_eq!(world.alarm("b").await.ticket, Some(create.ticket));
+    assert!(world.alarm("b").await.waits && world.alarm("c").await.waits);
+    done(world, epoch, &create, "INC1").await;
+
+    // One update tells of all of them.
+    let told = settled(world, &policy).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].op, told[0].ticket), (Op::Update, create.ticket));
+    assert!(text(&told[0], "summary").starts_with("3 alarms: "));
+    for id in ["a", "b", "c"] {
+        assert!(text(&told[0], "alarms").contains(&format!("probe/{id}")));
+        assert!(world.alarm(id).await.request.is_some() || !world.alarm(id).await.unsettled());
+    }
+    done(world, epoch, &told[0], "INC1").await;
+    assert_eq!(settled(world, &policy).await, []);
+}
+
+pub async fn the_ticket_of_a_group_is_closed_after_the_last_of_its_alarms(world: &mut World) {
+    let delay = Duration::from_secs(60);
+    let (policy, epoch) =
+        (grouped(Ways { close_delay: delay, ..Ways::default() }), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    raise(world, &policy, "b").await;
+    let joined = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &joined, "INC1").await;
+
+    clear(world, &policy, "a", 1).await;
+    world.clock.advance(Duration::from_secs(50));
+    clear(world, &policy, "b", 2).await;
+    world.clock.advance(Duration::from_secs(11));
+    // The first has waited long enough, the last has not.
+    assert_eq!(settled(world, &policy).await, []);
+    world.clock.advance(Duration::from_secs(50));
+    let close = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((close.op, close.ticket), (Op::Close, create.ticket));
+
+    // While it is being closed, and from then on, the group begins anew.
+    raise(world, &policy, "c").await;
+    let anew = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(anew.op, Op::Create);
+    assert_ne!(anew.ticket, create.ticket);
+    done(world, epoch, &close, "INC1").await;
+    assert_eq!(settled(world, &policy).await, []);
+}
+
+pub async fn a_clear_within_a_group_is_told_while_others_go_on(world: &mut World) {
+    let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    raise(world, &policy, "b").await;
+    let joined = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &joined, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let told = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(told.op, Op::Update);
+    assert!(text(&told, "alarms").contains("cleared: probe/a"), "{told:?}");
+    assert_eq!(text(&told, "alarm_id"), "b");
+}
+
+pub async fn a_storm_makes_no_more_tickets_than_it_may(world: &mut World) {
+    let storm = Storm { tickets: 2, within: Duration::from_secs(60) };
+    let policy = Policy { storm: Some(storm), ..policy() };
+    for id in ["a", "b", "c", "d"] {
+        raise(world, &policy, id).await;
+    }
+    assert_eq!(settled(world, &policy).await.len(), 2);
+    let reason = world.alarm("d").await.reason.unwrap();
+    assert!(reason.contains("storm: 2 tickets were made"), "{reason}");
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(settled(world, &policy).await.len(), 2);
+    assert_eq!(settled(world, &policy).await, []);
+}
+
+pub async fn an_alarm_that_flaps_keeps_its_ticket(world: &mut World) {
+    let ways = Ways {
+        flapping: Duration::from_secs(30),
+        close_delay: Duration::from_secs(60),
+        ..Ways::default()
+    };
+    assert_eq!(ways.raised_again, RaisedAgain::New);
+    let (policy, epoch) = (Policy { ways, ..policy() }, world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    let again = |millis: i64| {
+        let mut event = later("a", AlarmState::Raised, millis);
+        event.details.raised_at = event.changed_at.unwrap();
+        event
+    };
+    // The close still waits: it is not made at all.
+    clear(world, &policy, "a", 1).await;
+    send(world, &policy, again(2)).await;
+    let update = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((update.op, update.ticket), (Op::Update, create.ticket));
+    done(world, epoch, &update, "INC1").await;
+    world.clock.advance(Duration::from_secs(120));
+    assert_eq!(settled(world, &policy).await, [], "nothing is closed under an active alarm");
+
+    // It is closed, and was cleared long ago: a new ticket.
+    let now = world.now().as_millis() - 1_000;
+    clear(world, &policy, "a", now).await;
+    world.clock.advance(Duration::from_secs(61));
+    let close = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(close.op, Op::Close);
+    done(world, epoch, &close, "INC1").await;
+    send(world, &policy, again(world.now().as_millis())).await;
+    let new = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(new.op, Op::Create);
+}
+
+pub async fn a_ticket_that_a_person_closed_is_left_reopened_or_replaced(world: &mut World) {
+    let epoch = world.take_lane().await;
+    for (id, ways, op) in [
+        ("leave", PersonClosed::Leave, None),
+        ("reopen", PersonClosed::Reopen, Some(Op::Reopen)),
+        ("new", PersonClosed::New, Some(Op::Create)),
+    ] {
+        let ways = Ways { person_closed: ways, ..Ways::default() };
+        let policy = Policy { ways, ..policy() };
+        raise(world, &policy, id).await;
+        let create = settled(world, &policy).await.pop().unwrap();
+        let intended = world.intended(epoch, create.id).await;
+        let mut seen = found(&format!("INC-{id}"));
+        seen.status = Some(TicketStatus::Closed);
+        world.concluded(epoch, &intended, End::Done(seen)).await;
+        assert_eq!(settled(world, &policy).await, [], "what the backend shows wakes nothing (T3)");
+        send(world, &policy, later(id, AlarmState::Updated, 1)).await;
+        let next = settled(world, &policy).await.pop();
+        assert_eq!(next.as_ref().map(|it| it.op), op, "{id}");
+        if op == Some(Op::Create) {
+            assert_ne!(next.unwrap().ticket, create.ticket);
+        }
+    }
+}
+
+pub async fn only_named_fields_cause_an_update(world: &mut World) {
+    let names = ["severity".to_owned(), "properties.site".to_owned()];
+    let ways = Ways { update_on: Some(names.into()), ..Ways::default() };
+    let (policy, epoch) = (Policy { ways, ..policy() }, world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    send(world, &policy, later("a", AlarmState::Updated, 1)).await;
+    assert_eq!(settled(world, &policy).await, [], "only its text is another");
+    let mut moved = later("a", AlarmState::Updated, 2);
+    moved.details.properties.insert("site".into(), "north".into());
+    send(world, &policy, moved).await;
+    assert_eq!(settled(world, &policy).await.len(), 1);
+}
+
+/// T5: the group's ticket has gone, having been over for long.
+pub async fn a_group_begins_anew_once_its_ticket_has_gone(world: &mut World) {
+    let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    send_all(world).await;
+    world.clock.advance(Duration::from_secs(91 * 86_400));
+    assert_eq!(retire(world, 9).await, [2, 1, 0]);
+    raise(world, &policy, "b").await;
+    let anew = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(anew.op, Op::Create);
+    assert_ne!(anew.ticket, create.ticket);
+}
