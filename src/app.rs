@@ -5,10 +5,11 @@
 //! still under way then is an open intent, and in doubt at the next start.
 
 use crate::amqp::{AmqpBus, Inlets};
+use crate::archive::FileArchive;
 use crate::backends::{self, Description};
 use crate::callbacks;
 use crate::clock::{RandomIds, SystemClock};
-use crate::config::{Loaded, backend_ids};
+use crate::config::{Config, Loaded, backend_ids};
 use crate::http::{self, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
@@ -25,8 +26,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use ticketgate_actors::actors::{
-    AnswerInlet, BackendSeat, Cast, CastSettings, CommandInlet, Notices, Outside, ParkedInlet,
-    StoreLeases, Views,
+    AnswerInlet, BackendSeat, Cast, CastSettings, CommandInlet, Notices, OffloadPlan, OffloadTo,
+    Outside, ParkedInlet, StoreLeases, Views,
 };
 use ticketgate_actors::model::BackendId;
 use ticketgate_actors::ports::{Bus, Clock, Delivery, Ids, Inlet, Reads, Soon, Store, Verdict};
@@ -84,6 +85,22 @@ pub fn seats(
         seats.insert(description.id.clone(), BackendSeat { port, settings });
     }
     Ok(seats)
+}
+
+/// How long what is over stays, and where it goes.
+fn offload_plan(config: &Config) -> anyhow::Result<OffloadPlan> {
+    let section = &config.offload;
+    let to = if section.enabled {
+        let settings = section.settings();
+        let settings = settings.map_err(|faults| anyhow!("offload: {faults:?}"))?;
+        let archive = FileArchive::open(&section.path).with_context(|| {
+            format!("the offload's folder {} cannot be written", section.path.display())
+        })?;
+        Some(OffloadTo { archive: Arc::new(archive), settings })
+    } else {
+        None
+    };
+    Ok(OffloadPlan { to, limits: config.history.limits(), keep: Some(config.store.keep) })
 }
 
 /// Starts a service inside a running actix system.
@@ -156,6 +173,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         clients: config.clients.number,
         flow_timeout: config.clients.flow_timeout,
         heartbeat: config.heartbeats.settings(&config.node),
+        offload: offload_plan(config)?,
     };
     let queues = config.amqp.iter().flat_map(|amqp| amqp.source_queues());
     let of_queue = |(queue, name): (String, &str)| {

@@ -5,6 +5,7 @@
 
 pub mod amqp;
 pub mod app;
+pub mod archive;
 pub mod backends;
 pub mod callbacks;
 pub mod cli;

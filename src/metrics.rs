@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use ticketgate_actors::actors::Cast;
 use ticketgate_actors::logic::progress::Gait;
 use ticketgate_actors::logic::pulse::Verdict;
-use ticketgate_actors::model::State;
+use ticketgate_actors::model::{HistoryList, State};
 use ticketgate_actors::ports::StoreError;
 
 /// A recorder of our own, so that two services in one process (tests) do not share one.
@@ -48,6 +48,10 @@ impl Metrics {
         self.gauge("ticketgate_tickets", &[], figures.tickets);
         self.gauge("ticketgate_events_unsent", &[], figures.unsent_events);
         self.gauge("ticketgate_parked_messages", &[], figures.parked);
+        for list in HistoryList::ALL {
+            let rows = cast.outside.reads.history_count(list).await?;
+            self.gauge("ticketgate_history_rows", &[("list", list.as_str())], rows);
+        }
         // The store tells only the states that there are: one that has emptied goes back to 0.
         let mut requests = BTreeMap::new();
         for backend in cast.outside.backends.keys() {
@@ -104,6 +108,8 @@ impl Metrics {
             ("ticketgate_source_clock_ahead_total", &intake.clock_ahead),
             ("ticketgate_events_published_total", &views.events_published),
             ("ticketgate_publishes_failed_total", &views.publishes_failed),
+            ("ticketgate_history_offloaded_total", &views.history_offloaded),
+            ("ticketgate_offloads_failed_total", &views.offloads_failed),
             ("ticketgate_heartbeats_sent_total", &views.beats_sent),
             ("ticketgate_heartbeats_unsent_total", &views.beats_unsent),
         ] {

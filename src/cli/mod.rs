@@ -4,6 +4,7 @@ mod alarm;
 mod explain;
 mod follow;
 mod heartbeat;
+mod history;
 mod import;
 mod offline;
 mod people;
@@ -126,6 +127,20 @@ enum Command {
         #[command(flatten)]
         at: remote::At,
     },
+    /// Look at what has ended
+    History {
+        #[command(subcommand)]
+        command: history::HistoryCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Put what has ended into its files
+    Offload {
+        #[command(subcommand)]
+        command: history::OffloadCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
     /// Print ticket events as they come
     Follow(follow::FollowArgs),
     /// Who beats, who is late, who is gone
@@ -179,6 +194,8 @@ pub fn run() -> ExitCode {
         Command::Route { command, at } => on_actix(places::route(at, command)),
         Command::Communication { command, at } => on_actix(places::communication(at, command)),
         Command::Parked { command, at } => on_actix(people::parked(at, command)),
+        Command::History { command, at } => on_actix(history::history(at, command)),
+        Command::Offload { command, at } => on_actix(history::offload(at, command)),
         Command::Follow(args) => on_actix(follow::follow(args)),
         Command::Heartbeat { what: HeartbeatCommand::List { at } } => on_actix(heartbeat::list(at)),
         Command::Presets { name } => offline::presets(name.as_deref()),

@@ -55,6 +55,15 @@ impl Config {
         if !(1..=16).contains(&self.store.readers) {
             wrong("store.readers".into(), "must be 1 to 16".into());
         }
+        if self.store.keep < super::past::DAY {
+            wrong("store.keep".into(), "must be at least 1d".into());
+        }
+        for (key, what) in self.history.faults() {
+            wrong(format!("history.{key}"), what);
+        }
+        for (key, what) in self.offload.settings().err().into_iter().flatten() {
+            wrong(format!("offload.{key}"), what);
+        }
         let open = match self.http.required_token() {
             Ok(token) => token.is_none() && !self.http.allow_remote_without_auth,
             Err((key, what)) => {

@@ -8,11 +8,13 @@
 mod environment;
 mod error;
 mod faults;
+mod past;
 mod place;
 mod policy;
 mod sections;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use past::{HistorySection, OffloadSection};
 pub use policy::{PolicySection, RuleSection};
 pub use sections::{Clients, Config, Heartbeats, Http, Log, LogFormat, StoreSection, backend_ids};
 

@@ -1,5 +1,6 @@
 //! The sections of the config file, and their defaults.
 
+use super::past::{DAY, HistorySection, OffloadSection};
 use super::policy::PolicySection;
 use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
@@ -46,6 +47,10 @@ pub struct Config {
     pub callbacks: Vec<CallbackSection>,
     /// Beats, ours and those of others.
     pub heartbeats: Heartbeats,
+    /// What ended, as lists.
+    pub history: HistorySection,
+    /// Those lists as files.
+    pub offload: OffloadSection,
     /// Logging.
     pub log: Log,
     /// The ticketing systems: read by [`crate::backends::load`].
@@ -68,6 +73,8 @@ impl Default for Config {
             source: Vec::new(),
             callbacks: Vec::new(),
             heartbeats: Heartbeats::default(),
+            history: HistorySection::default(),
+            offload: OffloadSection::default(),
             log: Log::default(),
             backend: Vec::new(),
         }
@@ -82,11 +89,14 @@ pub struct StoreSection {
     pub dir: PathBuf,
     /// Threads that read beside the writer, 1 to 16.
     pub readers: usize,
+    /// What ended longer ago goes, at least 1 d; what is at work never does (rule T5).
+    #[serde(with = "words::duration")]
+    pub keep: Duration,
 }
 
 impl Default for StoreSection {
     fn default() -> Self {
-        Self { dir: "ticketgate-data".into(), readers: 2 }
+        Self { dir: "ticketgate-data".into(), readers: 2, keep: 90 * DAY }
     }
 }
 

@@ -27,6 +27,8 @@ fn the_sample_file_equals_the_defaults() {
     assert_eq!(sample.policy, default.policy);
     assert_eq!(sample.topology, default.topology);
     assert_eq!(sample.heartbeats, default.heartbeats);
+    assert_eq!(sample.history, default.history);
+    assert_eq!(sample.offload, default.offload);
     assert_eq!(sample.log, default.log);
     assert!(sample.amqp.is_none() && sample.backend.is_empty());
 }
@@ -91,6 +93,27 @@ fn every_error_names_file_line_key_and_what_is_allowed() {
         ("[log]\nlevel = \"a=b=c\"\n", "t.toml:2: log.level: is not a level"),
         ("[amqp]\nheartbeat = \"1500ms\"\n", "t.toml:2: amqp.heartbeat: must be whole seconds"),
         ("wrong = 1\n", "t.toml:1: wrong: unknown key"),
+        ("[store]\nkeep = \"1h\"\n", "t.toml:2: store.keep: must be at least 1d"),
+        ("[history]\ntickets_max = 0\n", "t.toml:2: history.tickets_max: must be 1 to"),
+        ("[offload]\namount = 0\n", "t.toml:2: offload.amount: must be 1 to max_rows"),
+        (
+            "[offload]\nmax_rows = 9\namount = 10\n",
+            "t.toml:3: offload.amount: must be 1 to max_rows",
+        ),
+        ("[offload]\ntimespan = \"5h\"\n", "t.toml:2: offload.timespan: must be whole hours that"),
+        ("[offload]\ntimespan = \"90m\"\n", "t.toml:2: offload.timespan: must be whole hours that"),
+        ("[offload]\ntimespan = \"2d\"\n", "t.toml:2: offload.timespan: must be whole hours that"),
+        (
+            "[offload]\ncheck_at = \"25:00\"\n",
+            "t.toml:2: offload.check_at: \"25:00\" is not a time",
+        ),
+        ("[offload]\ncheck_at = \"2:00\"\n", "t.toml:2: offload.check_at: \"2:00\" is not a time"),
+        ("[offload]\ncheck_every = \"0s\"\n", "t.toml:2: offload.check_every: must be 1s to 1d"),
+        ("[offload]\ntime_zone = \"Mars\"\n", "t.toml:2: offload.time_zone: \"Mars\" is no time"),
+        ("[offload]\ntime_zone = \"+1:00\"\n", "t.toml:2: offload.time_zone: \"+1:00\" is no time"),
+        ("[offload]\ntime_zone = \"+01:60\"\n", "t.toml:2: offload.time_zone: \"+01:60\" is no"),
+        ("[offload]\nkeep_files = \"1m\"\n", "t.toml:2: offload.keep_files: must be at least 1h"),
+        ("[offload]\npath = \"\"\n", "t.toml:2: offload.path: must name a folder"),
     ] {
         let errors = errors(text);
         assert_eq!(errors.len(), 1, "{text}: {errors:?}");
@@ -171,4 +194,18 @@ fn a_mistake_deep_in_a_description_is_told_with_its_line() {
         let told = errors(&format!("{CRM}{more}"));
         assert!(told.iter().any(|line| line.starts_with(expected)), "{more}: {told:#?}");
     }
+}
+
+#[test]
+fn the_offload_is_read_as_it_is_meant() {
+    use ticketgate_actors::logic::offload::{Check, Span};
+    use ticketgate_actors::model::Timestamp;
+    let text = "[offload]\nmax_rows = 7\namount = 7\ncheck_at = \"02:30\"\ntimespan = \"1d\"\n\
+        time_zone = \"-05:30\"\n";
+    let loaded = parse("t", text, std::iter::empty()).unwrap();
+    let settings = loaded.config.offload.settings().unwrap();
+    assert_eq!((settings.amount, settings.span_hours, settings.keep_files), (7, 24, None));
+    assert_eq!(settings.check, Check::At(jiff::civil::time(2, 30, 0, 0)));
+    let at = Timestamp::parse("2026-11-21T05:29:00Z").unwrap();
+    assert_eq!(Span::of(at, &settings).folder(), "2026_11_20");
 }

@@ -14,6 +14,7 @@ mod events;
 mod explain;
 mod guard;
 mod health;
+mod history;
 mod import;
 mod lists;
 mod page;
@@ -151,6 +152,8 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(events::events)
                 .service(lists::parked)
                 .service(lists::parked_one)
+                .service(history::history)
+                .service(history::offload)
                 .service(actions::settle)
                 .service(actions::resume)
                 .service(actions::log_level),

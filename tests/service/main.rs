@@ -19,6 +19,7 @@ mod exactly_once;
 mod face;
 mod forced;
 mod foreign;
+mod history;
 mod later;
 mod locked_out;
 mod locks;

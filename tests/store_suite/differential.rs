@@ -4,6 +4,7 @@
 //! A step is drawn as plain numbers and becomes a change only against the rows as they are then,
 //! so that most changes have something to meet: the right version, or one beside it.
 
+use crate::past_cases::span;
 use crate::world::{alarm_ref, found, noc, routing};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -13,15 +14,15 @@ use tempfile::TempDir;
 use ticketgate::stores::{SqliteSettings, SqliteStore};
 use ticketgate_actors::changes::{
     Admission, Asked, Change, ChangeSet, Conclude, Decide, Decision, End, Intend, LaterAnswer,
-    Level, LockProof, Outcome, PersonSays, Settle, Swept, TakeIn, TakeLane,
+    Level, LockProof, Outcome, Past, PersonSays, Retire, Settle, Swept, TakeIn, TakeLane, Walk,
 };
 use ticketgate_actors::logic::policy::{Routing, Storm};
 use ticketgate_actors::model::{
-    AlarmState, BackendId, ClientNumber, CorrelationKey, Epoch, EventId, Fence, Fields, Mono, Op,
-    Parked, RequestId, State, TicketError, TicketKey, Timestamp,
+    AlarmState, BackendId, ClientNumber, CorrelationKey, Epoch, EventId, Fence, Fields,
+    HistoryList, Mono, Op, Parked, RequestId, State, TicketError, TicketKey, Timestamp,
 };
 use ticketgate_actors::ports::{
-    AlarmFilter, Clock, Page, Pause, Reads, RequestFilter, Store, TicketFilter,
+    AlarmFilter, Clock, Leaving, Page, Pause, Reads, RequestFilter, Store, TicketFilter,
 };
 use ticketgate_actors::testing::{ManualClock, MemoryStore, alarm_event};
 use uuid::Uuid;
@@ -33,7 +34,7 @@ type Draw = (u8, [u8; 5]);
 
 /// Sets of steps; each group is given to the store at once.
 fn groups() -> impl Strategy<Value = Vec<Vec<Vec<Draw>>>> {
-    let draw = (0u8..34, any::<[u8; 5]>());
+    let draw = (0u8..37, any::<[u8; 5]>());
     let set = prop::collection::vec(draw, 1..3);
     prop::collection::vec(prop::collection::vec(set, 1..4), 5..40)
 }
@@ -100,6 +101,13 @@ impl Pair {
             })),
             29..=31 => self.later(pick).await,
             32 | 33 => self.swept(pick).await,
+            34 => Change::Retire(Retire {
+                walk: Walk::ALL[usize::from(pick[0] % 3)],
+                after: u64::from(pick[1] % 3),
+                before: now,
+                limit: u32::from(pick[2] % 5),
+            }),
+            35 | 36 => Change::Past(past(pick, now)),
             28 => {
                 let pause = Pause { since: now, reason: "401".into(), by: "ticketgate".into() };
                 let epoch = self.epoch(&backend(pick[0]), pick[1]).await;
@@ -301,6 +309,19 @@ fn admission() -> Admission {
     Admission { creates_only_at: 1, max_open: 3 }
 }
 
+fn past(pick: [u8; 5], now: Timestamp) -> Past {
+    let list = HistoryList::ALL[usize::from(pick[0] % 3)];
+    let upto = u64::from(pick[1] % 4);
+    let limit = u32::from(pick[2] % 4);
+    match pick[3] % 6 {
+        0 => Past::Limit { list, most: upto, before: None, limit },
+        1 => Past::Limit { list, most: 99, before: Some(now), limit },
+        2 => Past::Stay(list),
+        3 => Past::Leave(list, Leaving { upto, span: span(now) }),
+        _ => Past::Left { list, upto, limit },
+    }
+}
+
 fn name(pick: u8) -> &'static str {
     ["a", "b", "c"][usize::from(pick % 3)]
 }
@@ -339,6 +360,12 @@ async fn dump(reads: &dyn Reads, clock: &dyn Clock) -> Vec<String> {
         format!("{:#?}", reads.parked(ALL).await),
         format!("{:#?}", reads.figures().await),
     ];
+    for list in HistoryList::ALL {
+        out.push(format!("{:#?}", reads.history(list, ALL).await));
+        out.push(format!("{:#?}", reads.history_count(list).await));
+        out.push(format!("{:#?}", reads.nth_history(list, 2).await));
+        out.push(format!("{:#?}", reads.leaving(list).await));
+    }
     let tickets = reads.tickets(TicketFilter::default(), ALL).await.unwrap();
     for (_, ticket) in &tickets {
         out.push(format!("{:#?}", reads.events_of(ticket.key).await));
@@ -394,7 +421,7 @@ fn the_draws_reach_every_answer() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut seen = std::collections::BTreeSet::new();
-    for _ in 0..40 {
+    for _ in 0..150 {
         let groups = groups().new_tree(&mut runner).unwrap().current();
         runtime.block_on(async {
             let mut pair = Pair::new();

@@ -12,6 +12,7 @@ mod lane_cases;
 mod later_cases;
 mod list_cases;
 mod memory;
+mod past_cases;
 mod policy_cases;
 mod service_cases;
 mod snapshot_cases;
@@ -86,6 +87,7 @@ macro_rules! every_case {
             service_cases: only_a_service_of_the_table_can_be_selected,
             service_cases: a_route_is_set_replaced_and_removed,
             service_cases: what_waits_is_told_from_what_has_ended,
+            policy_cases: a_group_begins_anew_once_its_ticket_has_gone,
             list_cases: an_alarm_is_due_in_its_time_with_its_ticket,
             list_cases: a_new_occurrence_is_due_with_the_ticket_of_the_one_before,
             list_cases: lists_run_newest_first_page_by_page,
@@ -93,6 +95,14 @@ macro_rules! every_case {
             list_cases: a_parked_message_comes_back_to_the_byte,
             list_cases: events_are_read_on_from_any_of_them,
             list_cases: the_figures_agree_with_the_rows,
+            past_cases: every_end_of_a_write_leaves_its_rows,
+            past_cases: what_was_never_sent_leaves_no_row_and_what_was_found_leaves_one,
+            past_cases: history_is_paged_from_both_ends,
+            past_cases: rows_leave_only_under_their_mark_and_their_numbers_never_come_back,
+            past_cases: history_is_limited_by_number_and_by_age,
+            past_cases: what_is_over_goes_when_it_is_old,
+            past_cases: what_is_at_work_never_goes,
+            past_cases: a_ticket_goes_with_the_last_of_its_alarms,
         }
     };
     ($world:expr; $($file:ident: $case:ident),* $(,)?) => {

@@ -1,6 +1,7 @@
 //! What policy wants, from the event to the journal, by the very flow that the service runs: groups,
 //! storms, flapping, tickets that a person closed (rules T1, T3).
 
+use crate::past_cases::{retire, send_all};
 use crate::world::{World, found, identity, later, noc};
 use std::time::Duration;
 use ticketgate_actors::changes::{Admission, Applied, Change, Decide, End, TakeIn};
@@ -258,4 +259,22 @@ pub async fn only_named_fields_cause_an_update(world: &mut World) {
     moved.details.properties.insert("site".into(), "north".into());
     send(world, &policy, moved).await;
     assert_eq!(settled(world, &policy).await.len(), 1);
+}
+
+/// T5: the group's ticket has gone, having been over for long.
+pub async fn a_group_begins_anew_once_its_ticket_has_gone(world: &mut World) {
+    let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    send_all(world).await;
+    world.clock.advance(Duration::from_secs(91 * 86_400));
+    assert_eq!(retire(world, 9).await, [2, 1, 0]);
+    raise(world, &policy, "b").await;
+    let anew = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(anew.op, Op::Create);
+    assert_ne!(anew.ticket, create.ticket);
 }

@@ -9,6 +9,7 @@
 //! intake ─wake→ dispatcher ─acquire→ pool
 //!                   │ carry            │ grant
 //!                   └────→ ticket client ─submit, ask→ gateway ─wake→ outbox
+//! offload: looks after what is over, by the clock
 //! heartbeat: looks at all of them through their snapshots, and hears other nodes
 //! ```
 
@@ -24,6 +25,7 @@ mod intake;
 mod keeper;
 mod leases;
 mod notices;
+mod offload;
 mod ops;
 mod outbox;
 mod parked_bell;
@@ -41,6 +43,9 @@ pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};
 pub use keeper::{Keeper, Post};
 pub use leases::StoreLeases;
 pub use notices::Notices;
+pub use offload::{
+    Carrier, NotOffloaded, Offload, OffloadFailed, OffloadNow, OffloadPlan, OffloadTo,
+};
 pub use outbox::{CloseOutbox, Outbox, Woken};
 pub use pool::{Acquire, GiveBack, NoClient, Pool, Prove, Release, Renew, Unlock, acquire};
 pub use views::{BusyWith, ClientView, Desk, DeskPath, LaneView, RESPONSES_MAX, Response, Views};
@@ -107,7 +112,7 @@ impl Outside {
 }
 
 /// How many, and how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct CastSettings {
     /// Ticket clients: flows at once.
     pub clients: usize,
@@ -115,11 +120,18 @@ pub struct CastSettings {
     pub flow_timeout: Duration,
     /// How this node beats; none: it does not, and hears nobody.
     pub heartbeat: Option<HeartbeatSettings>,
+    /// How long what is over stays.
+    pub offload: OffloadPlan,
 }
 
 impl Default for CastSettings {
     fn default() -> Self {
-        Self { clients: 32, flow_timeout: Duration::from_secs(120), heartbeat: None }
+        Self {
+            clients: 32,
+            flow_timeout: Duration::from_secs(120),
+            heartbeat: None,
+            offload: OffloadPlan::default(),
+        }
     }
 }
 
@@ -146,6 +158,8 @@ pub struct Cast {
     pub outbox: Post<Outbox>,
     /// Where beats come in; none: nobody listens.
     pub beats: Option<Arc<BeatInlet>>,
+    /// Looks after what is over.
+    pub offload: Post<Offload>,
     heartbeat: Post<Heartbeat>,
     keeper: Keeper,
 }
@@ -225,6 +239,11 @@ impl Cast {
                 )
             }
         });
+        let offload = Post::default();
+        keeper.keep("offload", &offload, {
+            let (outside, plan) = (outside.clone(), settings.offload.clone());
+            move |alive| Offload::new(outside.clone(), plan.clone(), alive)
+        });
         Self {
             outside,
             intake,
@@ -236,6 +255,7 @@ impl Cast {
             gateway,
             outbox,
             beats,
+            offload,
             heartbeat,
             keeper,
         }

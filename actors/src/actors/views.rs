@@ -159,6 +159,10 @@ pub struct Views {
     pub beats_sent: AtomicU64,
     /// Beats that it did not take; they are not sent again.
     pub beats_unsent: AtomicU64,
+    /// History rows that went to files since the start.
+    pub history_offloaded: AtomicU64,
+    /// Looks at a list that failed since the start; each is made again.
+    pub offloads_failed: AtomicU64,
     /// Events for operators' tools that are on their way to the bus.
     pub ops_events_ringing: AtomicUsize,
     /// Grows when events may have been stored: wakes whoever passes them on. A level, not a queue.

@@ -1,7 +1,7 @@
 //! A lane knows more of a request: outcome, ticket, sequence, events and the alarm's settling in
 //! one transaction (docs/rules.md, "The way of an alarm", 5; rules T3, O1).
 
-use super::{Applied, Halt, Refusal, lane, watch};
+use super::{Applied, Halt, Refusal, history, lane, watch};
 use crate::model::{
     Alarm, AlarmRef, BackendId, Doubt, Epoch, EventId, EventName, Found, MadeBy, Op, Request,
     RequestId, State, Ticket, TicketError, TicketEvent, TicketStatus, TicketView, Timestamp,
@@ -140,6 +140,7 @@ pub(super) fn conclude_request(
         if let Some(event) = event {
             announce(tx, &mut ticket, &request, event, it.event_ids[0], &linked, now)?;
         }
+        history::write(tx, &request, &ticket, &linked)?;
         for alarm in linked.into_iter().filter(|alarm| ended && alarm.waits) {
             due = due.or(alarm.backend.clone());
             wake(tx, alarm, now)?;

@@ -4,7 +4,7 @@
 //! Otherwise nothing is written and the flow runs again: its turn is void.
 
 use super::conclude::announce;
-use super::{Admission, Applied, Context, Halt, Refusal, admission, services};
+use super::{Admission, Applied, Context, Halt, Refusal, admission, history, services};
 use crate::logic::correlation::group_key;
 use crate::logic::policy::Storm;
 use crate::model::{
@@ -194,9 +194,9 @@ fn is_being_closed(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
     Ok(false)
 }
 
-fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
+pub(super) fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
     let (rule, value) = (alarm.rule.as_ref()?, alarm.group.as_ref()?);
-    Some(group_key(&backend_of(alarm), alarm.kind, rule, value))
+    Some(group_key(alarm.backend.as_ref()?, alarm.kind, rule, value))
 }
 
 fn backend_of(alarm: &Alarm) -> BackendId {
@@ -342,7 +342,8 @@ impl Journal<'_> {
     fn joins(&self, tx: &mut dyn Tx, alarm: &mut Alarm) -> Result<bool, Halt> {
         let Some(key) = group_of(alarm) else { return Ok(false) };
         let Some(ticket) = tx.group(&key)? else { return Ok(false) };
-        let row = tx.ticket(ticket)?.ok_or(Refusal::NotFound)?;
+        // It may have gone since, when it had been over for long (T5).
+        let Some(row) = tx.ticket(ticket)? else { return Ok(false) };
         if row.status.ended() || alarm.ticket == Some(ticket) || is_being_closed(tx, ticket)? {
             return Ok(false);
         }
@@ -449,6 +450,7 @@ impl Journal<'_> {
             &linked,
             self.now,
         )?;
+        history::write(tx, &request, &ticket, &linked)?;
         tx.put_ticket(&ticket)?;
         Ok(())
     }

@@ -9,11 +9,13 @@ mod by_hand;
 mod command;
 mod conclude;
 mod decide;
+mod history;
 mod import;
 mod intend;
 mod lane;
 mod later;
 mod locks;
+mod retire;
 mod routes;
 mod services;
 mod settle;
@@ -26,11 +28,13 @@ pub use by_hand::{ByHand, Wanted};
 pub use command::{CommandTaken, Guard, Named, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
+pub use history::Past;
 pub use import::Import;
 pub use intend::{Intend, Level};
 pub use lane::TakeLane;
 pub use later::{Asked, LaterAnswer, Outcome};
 pub use locks::ForceUnlock;
+pub use retire::{Retire, Retired, Walk};
 pub use routes::SetRoute;
 pub use services::{ImportServices, SelectService};
 pub use settle::{PersonSays, Settle};
@@ -128,6 +132,10 @@ pub enum Change {
         /// At most so many in one go.
         limit: u32,
     },
+    /// History rows go to a file, or go.
+    Past(Past),
+    /// What has been over for long goes.
+    Retire(Retire),
 }
 
 /// Changes that are applied together or not at all.
@@ -189,7 +197,8 @@ pub enum Applied {
     LaneTaken(Epoch, Option<Pause>),
     /// Of [`Change::TakeFences`]: the first of the block.
     Fences(Fence),
-    /// Of [`Change::ForgetIdentities`]: how many went. Of [`Change::Park`]: the row's number.
+    /// Of [`Change::ForgetIdentities`] and [`Change::Past`]: how many went. Of [`Change::Park`]: the
+    /// row's number.
     Count(u64),
     /// Of [`Change::ImportServices`]: nothing was written, un-ended requests name a service that the
     /// new table does not have.
@@ -199,6 +208,8 @@ pub enum Applied {
         /// How many.
         requests: u64,
     },
+    /// Of [`Change::Retire`].
+    Retired(Retired),
     /// Of the others.
     Done,
 }
@@ -345,5 +356,7 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         Change::ForgetIdentities { before, limit } => {
             Ok(Applied::Count(tx.forget_identities(*before, *limit)?))
         }
+        Change::Past(it) => history::perform(tx, it),
+        Change::Retire(it) => retire::perform(tx, it),
     }
 }

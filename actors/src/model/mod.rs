@@ -9,6 +9,7 @@ mod beat;
 mod command;
 mod error;
 mod event;
+mod history;
 mod id;
 mod parked;
 mod request;
@@ -29,6 +30,7 @@ pub use command::{
 };
 pub use error::TicketError;
 pub use event::{EventName, TicketEvent, TicketView, WriteBack};
+pub use history::{HistoryList, HistoryRow};
 pub use id::{
     BackendId, ClientNumber, CommandId, CorrelationKey, Epoch, EventId, Fence, RequestId, TicketKey,
 };

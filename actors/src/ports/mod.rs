@@ -1,19 +1,23 @@
 //! What the actors need from outside. A port says what is true after a call returns, and what may
 //! be true if it fails; adapters live in the root package and never see each other.
 
+mod archive;
 mod backend;
 mod bus;
 mod clock;
 mod leases;
+mod past;
 mod store;
 mod tripwire;
 
+pub use archive::{Archive, ArchiveError};
 pub use backend::{Answer, Backend, Call, Heard, Reading, SearchBy, TicketTarget, Via, Work};
 pub use bus::{
     BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, Verdict,
 };
 pub use clock::{Clock, Ids};
 pub use leases::{LeaseLost, Leases};
+pub use past::{Leaving, PastReads, PastTx};
 pub use store::{
     AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads,
     RequestFilter, Store, StoreError, StoreFigures, TicketFilter, Tx, TxError,

@@ -143,4 +143,8 @@ mutants! {
     DownAgain by "H3",
     /// A call that outlives its time-out is no halt.
     NeverHung by "H2",
+    /// A refusal leaves no history.
+    RefusalUntold by "C2",
+    /// What is old goes, whatever it is at.
+    OldIsOver by "T5",
 }

@@ -6,6 +6,7 @@
 //! kept how long (offload), how much disk must stay free (D1).
 
 mod open;
+mod past;
 mod queue;
 mod reader;
 mod reads;

@@ -66,7 +66,7 @@ pub(super) const LANE_DUE: &str = "SELECT count(*) FROM
 const PARKED: &str = "SELECT n, body, raw FROM parked WHERE n < ?1 ORDER BY n DESC LIMIT ?2";
 const FIGURE_STATES: &str = "SELECT backend, state, n FROM request_counts WHERE n > 0";
 
-fn one<T>(
+pub(super) fn one<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -75,7 +75,7 @@ fn one<T>(
     connection.prepare_cached(sql)?.query_row(params, read).optional()
 }
 
-fn all<T>(
+pub(super) fn all<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -84,7 +84,11 @@ fn all<T>(
     connection.prepare_cached(sql)?.query_map(params, read)?.collect()
 }
 
-fn count(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<u64> {
+pub(super) fn count(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+) -> rusqlite::Result<u64> {
     connection.prepare_cached(sql)?.query_row(params, |row| rows::number(row, 0))
 }
 
@@ -147,7 +151,7 @@ impl List {
         (sql, values)
     }
 
-    fn read<T: Send + 'static>(
+    pub(super) fn read<T: Send + 'static>(
         self,
         store: &SqliteStore,
         page: &Page,

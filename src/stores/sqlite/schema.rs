@@ -202,6 +202,16 @@ CREATE TABLE history (
     body TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX history_list ON history (list);
+-- Rows of each list, kept by the triggers: asked for at every check and every scrape.
+CREATE TABLE history_counts (list TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TRIGGER history_added AFTER INSERT ON history BEGIN
+    INSERT INTO history_counts VALUES (NEW.list, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER history_gone AFTER DELETE ON history BEGIN
+    UPDATE history_counts SET n = n - 1 WHERE list = OLD.list;
+END;
+-- Rows that are on their way to a file: written before the file is touched, gone with the rows (C1).
+CREATE TABLE leaving (list TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 const STEP_6: &str = "

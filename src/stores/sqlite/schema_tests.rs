@@ -1,6 +1,7 @@
 //! The plans of the hot queries: each walks the index that was made for it, in order. And what a
 //! row's tables refuse.
 
+use super::past;
 use super::reads::{self, List};
 use super::schema::{migrate, steps_taken};
 use super::tx::{self, SqliteTx};
@@ -81,6 +82,17 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (tx::BY_REFERENCE, &["requests_backend_ref"]),
         (tx::TICKET_BY_CORRELATION, &["tickets_correlation_key"]),
         (reads::LANE_DUE, &["alarms_due"]),
+        (past::OLDEST, &["history_list"]),
+        (past::DROP, &["INTEGER PRIMARY KEY (rowid=?)", "history_list"]),
+        (past::PAGE, &["history_list"]),
+        (past::BETWEEN, &["history_list"]),
+        (past::NTH, &["history_list"]),
+        (past::REQUESTS_AFTER, &["INTEGER PRIMARY KEY (rowid>?)"]),
+        (past::TICKETS_AFTER, &["INTEGER PRIMARY KEY (rowid>?)"]),
+        (past::ALARMS_AFTER, &["INTEGER PRIMARY KEY (rowid>?)"]),
+        (past::HAS_REQUESTS, &["requests_ticket"]),
+        (past::HAS_UNSENT, &["events_ticket"]),
+        (past::DROP_EVENTS, &["INTEGER PRIMARY KEY (rowid=?)", "events_ticket"]),
     ] {
         assert_walks(&connection, sql, indexes);
     }

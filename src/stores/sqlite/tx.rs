@@ -101,12 +101,12 @@ impl<'a> SqliteTx<'a> {
         Self { connection, fault: None }
     }
 
-    fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, TxError> {
+    pub(super) fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, TxError> {
         let done = self.connection.prepare_cached(sql).and_then(|mut it| it.execute(params));
         done.map_err(|error| self.judge(error))
     }
 
-    fn one<T>(
+    pub(super) fn one<T>(
         &mut self,
         sql: &str,
         params: impl Params,
@@ -119,7 +119,7 @@ impl<'a> SqliteTx<'a> {
         found.map_err(|error| self.judge(error))
     }
 
-    fn all<T>(
+    pub(super) fn all<T>(
         &mut self,
         sql: &str,
         params: impl Params,
@@ -133,7 +133,7 @@ impl<'a> SqliteTx<'a> {
     }
 
     /// The number of the row that was added last.
-    fn added(&self) -> u64 {
+    pub(super) fn added(&self) -> u64 {
         u64::try_from(self.connection.last_insert_rowid()).unwrap_or(0)
     }
 

@@ -6,6 +6,7 @@
 //! crash in its midst can be played. [`MemoryStore`] puts the asynchronous ports over it and syncs
 //! before it answers.
 
+mod past;
 mod reads;
 mod rows;
 mod tx;

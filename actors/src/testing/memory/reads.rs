@@ -228,7 +228,7 @@ where
         .collect()
 }
 
-fn now<T: Send + 'static>(rows: T) -> Answered<T> {
+pub(super) fn now<T: Send + 'static>(rows: T) -> Answered<T> {
     Box::pin(std::future::ready(Ok(rows)))
 }
 

@@ -6,10 +6,10 @@
 use crate::changes::{Applied, ChangeSet, Context, Halt, perform};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, EventId,
-    Fence, Identity, KeptLock, MadeBy, OccurrenceRef, Parked, Request, RequestId, Route,
-    ServiceTable, Snapshot, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    Fence, HistoryList, HistoryRow, Identity, KeptLock, MadeBy, OccurrenceRef, Parked, Request,
+    RequestId, Route, ServiceTable, Snapshot, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
-use crate::ports::{LaneRow, StoreError};
+use crate::ports::{LaneRow, Leaving, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ enum Undo {
     Command(CommandId, Option<CommandRecord>),
     Lock(Uuid, Option<KeptLock>),
     Watched(u64, Option<Watched>),
+    History(u64, Option<HistoryRow>),
+    Leaving(HistoryList, Option<Leaving>),
+    Given([u64; 3]),
     Group([u8; 16], Option<TicketKey>),
     Snapshot(String, Option<Snapshot>),
     Seen(OccurrenceRef, Option<u64>),
@@ -41,6 +44,14 @@ enum Undo {
 
 /// One line of the audit: when, who, what, why.
 pub type AuditRow = (Timestamp, String, String, String);
+
+/// Tables whose numbers are never given again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Numbered {
+    Requests,
+    Events,
+    History,
+}
 
 /// All rows, each table by its own `n` or key.
 #[derive(Debug, Default)]
@@ -67,6 +78,11 @@ pub struct Rows {
     pub(super) watched: BTreeMap<u64, Watched>,
     pub(super) snapshots: BTreeMap<String, Snapshot>,
     pub(super) seen: BTreeMap<OccurrenceRef, u64>,
+    pub(super) history: BTreeMap<u64, HistoryRow>,
+    pub(super) leaving: BTreeMap<HistoryList, Leaving>,
+    /// The last numbers that were given to requests, events and history rows, which are not given
+    /// again.
+    pub(super) given: [u64; 3],
     pub(super) groups: BTreeMap<[u8; 16], TicketKey>,
     pub(super) services: BTreeMap<BackendId, ServiceTable>,
     pub(super) routes: BTreeMap<BackendId, Route>,
@@ -127,6 +143,9 @@ impl Rows {
                 Undo::Command(id, before) => self.set_command(id, before),
                 Undo::Lock(guid, before) => self.set_lock(guid, before),
                 Undo::Watched(n, before) => self.set_watched(n, before),
+                Undo::History(n, before) => self.set_history(n, before),
+                Undo::Leaving(list, before) => self.set_leaving(list, before),
+                Undo::Given(before) => self.given = before,
                 Undo::Group(key, before) => self.set_group(key, before),
                 Undo::Snapshot(source, before) => self.set_snapshot(source, before),
                 Undo::Seen(at, before) => self.set_seen(at, before),
@@ -300,6 +319,27 @@ impl Rows {
     /// The place of a watched ticket.
     pub(super) fn watched_n(&self, ticket: TicketKey) -> Option<u64> {
         self.watched.iter().find(|(_, it)| it.ticket == ticket).map(|(n, _)| *n)
+    }
+
+    pub(super) fn set_history(&mut self, n: u64, row: Option<HistoryRow>) {
+        let before = replace(&mut self.history, n, row);
+        self.undo.push(Undo::History(n, before));
+    }
+
+    pub(super) fn set_leaving(&mut self, list: HistoryList, leaving: Option<Leaving>) {
+        let before = match leaving {
+            Some(leaving) => self.leaving.insert(list, leaving),
+            None => self.leaving.remove(&list),
+        };
+        self.undo.push(Undo::Leaving(list, before));
+    }
+
+    /// The next number of a table that never gives one again.
+    pub(super) fn give(&mut self, table: Numbered) -> u64 {
+        self.undo.push(Undo::Given(self.given));
+        let last = &mut self.given[table as usize];
+        *last += 1;
+        *last
     }
 
     pub(super) fn add_parked(&mut self, message: Parked) {

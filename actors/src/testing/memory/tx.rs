@@ -1,6 +1,6 @@
 //! Row access inside the transaction: the unique rules (T1, T4) as the stores on disk hold them.
 
-use super::rows::{Rows, level_made};
+use super::rows::{Numbered, Rows, level_made};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
     Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route, ServiceTable, Snapshot,
@@ -146,8 +146,8 @@ impl Tx for Rows {
         if self.request_n.contains_key(&request.id) {
             return Err(conflict("requests_id"));
         }
-        let n = Self::next(&self.requests);
-        self.check_one_level(n, request)?;
+        self.check_one_level(u64::MAX, request)?;
+        let n = self.give(Numbered::Requests);
         self.set_request(n, Some(Box::new(Request { n, ..request.clone() })));
         Ok(n)
     }
@@ -211,7 +211,7 @@ impl Tx for Rows {
         if self.event_n.contains_key(&event.event_id) {
             return Err(conflict("events_id"));
         }
-        let n = Self::next(&self.events);
+        let n = self.give(Numbered::Events);
         self.set_event(n, Some(Box::new((TicketEvent { n, ..event.clone() }, None))));
         Ok(n)
     }

@@ -38,6 +38,8 @@ impl World {
         self.check_ledgers();
         self.check_events();
         self.check_orders();
+        // The last: it takes away what the others look at.
+        self.check_past();
     }
 
     /// T3: for one version of an alarm there is one request of a kind, unless it was superseded.

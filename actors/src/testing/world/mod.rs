@@ -13,7 +13,8 @@
 //! | T1 | un-ended level-made requests of each ticket are counted | |
 //! | T2 | every decision that was applied is compared with the rows before it | |
 //! | T3 | no two requests for one version of an alarm; at the end nothing is unsettled | |
-//! | T5 | identities, un-ended requests and links are there at the end | in part: no offload yet |
+//! | T5 | identities, un-ended requests and links are there at the end; then everything that is over goes, and nothing else | |
+//! | C2 | at the end every write that ended has its history rows | |
 //! | L1 L2 L6–L9 L12 | every grant is compared with the simulator's own list of holders and waiters | |
 //! | L3 | no decision and no command is applied under a lock that is over or was given to another | |
 //! | L4 | settling is measured in true time while the wall clock jumps; what a script was told that it holds, it holds in full after a restart | |
@@ -43,6 +44,7 @@ mod beats;
 mod cast;
 mod ends;
 mod outside;
+mod past;
 mod plan;
 mod rules;
 mod scripts;

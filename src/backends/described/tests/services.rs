@@ -2,7 +2,6 @@
 
 use super::*;
 use ticketgate_actors::model::Service;
-use tokio::time::Instant;
 
 fn service(url: &str, path: &str) -> Service {
     let url: reqwest::Url = url.parse().unwrap();

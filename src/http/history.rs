@@ -1,0 +1,65 @@
+//! What has ended, as lists; and a person's order to put them into their files now.
+
+use super::actions::{ReasonBody, SOMEBODY, reason};
+use super::alarms::page;
+use super::problem::Problem;
+use super::{Face, shapes};
+use actix_web::{HttpResponse, get, post, web};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use ticketgate_actors::actors::{NotOffloaded, OffloadFailed, OffloadNow};
+use ticketgate_actors::model::{HistoryList, HistoryRow};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryQuery {
+    list: Option<String>,
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+#[get("/history")]
+pub(super) async fn history(
+    face: web::Data<Face>,
+    query: web::Query<HistoryQuery>,
+) -> Result<HttpResponse, Problem> {
+    let list = HistoryList::parse(query.list.as_deref().unwrap_or("status"));
+    let lists = HistoryList::ALL.map(HistoryList::as_str).join(", ");
+    let list = list.ok_or_else(|| Problem::field("list", format!("list is one of {lists}")))?;
+    let page = page(query.before, query.limit)?;
+    let limit = page.limit as usize;
+    let rows = face.cast.outside.reads.history(list, page).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.n);
+    Ok(HttpResponse::Ok().json(shapes::list(rows.iter().map(shape).collect(), next)))
+}
+
+/// A row by the names of its columns; what is not known is null.
+fn shape(row: &HistoryRow) -> Value {
+    let mut shape = Map::new();
+    shape.insert("n".to_owned(), json!(row.n));
+    shape.insert("ended_at".to_owned(), json!(row.at.to_string()));
+    for (column, cell) in row.named() {
+        let value = if cell.is_empty() { Value::Null } else { json!(cell) };
+        shape.insert(column.to_owned(), value);
+    }
+    Value::Object(shape)
+}
+
+#[post("/history/offload")]
+pub(super) async fn offload(
+    face: web::Data<Face>,
+    body: web::Json<ReasonBody>,
+) -> Result<HttpResponse, Problem> {
+    let order = OffloadNow { who: SOMEBODY.to_owned(), reason: reason(&body.reason)? };
+    match face.cast.offload.ask(order).await {
+        Some(Ok(gone)) => {
+            let rows: Map<String, Value> =
+                gone.into_iter().map(|(list, rows)| (list.to_string(), json!(rows))).collect();
+            Ok(HttpResponse::Ok().json(json!({ "offloaded": rows })))
+        }
+        Some(Err(off @ NotOffloaded::Off)) => Err(Problem::conflict(off.to_string())),
+        Some(Err(NotOffloaded::Failed(OffloadFailed::Store(error)))) => Err(error.into()),
+        Some(Err(why)) => Err(Problem::busy(why.to_string())),
+        None => Err(Problem::busy("the offload is being replaced")),
+    }
+}
