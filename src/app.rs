@@ -13,6 +13,7 @@ use crate::config::{Config, Loaded, backend_ids};
 use crate::http::{self, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
+use crate::reload::Reloader;
 use crate::sources::ByQueue;
 use crate::stores::{SqliteSettings, SqliteStore, Watched};
 use crate::telemetry::LogLevel;
@@ -26,11 +27,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use ticketgate_actors::actors::{
-    AnswerInlet, BackendSeat, Cast, CastSettings, CommandInlet, Notices, OffloadPlan, OffloadTo,
-    Outside, ParkedInlet, StoreLeases, Views,
+    AnswerInlet, BackendSeat, Backends, Cast, CastSettings, CommandInlet, Notices, OffloadPlan,
+    OffloadTo, Outside, ParkedInlet, StoreLeases, Views,
 };
 use ticketgate_actors::model::BackendId;
 use ticketgate_actors::ports::{Bus, Clock, Delivery, Ids, Inlet, Reads, Soon, Store, Verdict};
+use tokio::sync::watch;
 
 /// Deliveries that are under way when the service stops are settled within this time.
 const DELIVERIES_GRACE: Duration = Duration::from_secs(5);
@@ -105,7 +107,7 @@ fn offload_plan(config: &Config) -> anyhow::Result<OffloadPlan> {
 
 /// Starts a service inside a running actix system.
 pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Service> {
-    let Loaded { config, backends: described, sources } = loaded;
+    let Loaded { config, backends: described, sources, .. } = loaded;
     backends::install_tls();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let ids: Arc<dyn Ids> = Arc::new(RandomIds);
@@ -157,7 +159,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
             clock: clock.clone(),
             ids: ids.clone(),
         }),
-        backends: seats(described, &clock)?,
+        backends: Backends::new(seats(described, &clock)?),
         clock,
         ids,
         store: writer,
@@ -165,7 +167,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         bus,
         policy: RwLock::new(Arc::new(policy)),
         instance: config.instance.clone(),
-        routes: config.routes.iter().map(|one| (one.backend.clone(), one.route())).collect(),
+        routes: RwLock::new(config.routes()),
         notices: Notices::default(),
         views: Views::default(),
     });
@@ -200,8 +202,18 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let callbacks = Arc::new(callbacks);
 
     let streams = Streams::default();
+    let (section, sections) = watch::channel(config.topology.clone());
+    topology::keep_fresh(sections, cast.outside.clone());
+    let reloader = Reloader::new(
+        loaded,
+        cast.outside.clone(),
+        cast.gateway.clone(),
+        log_level.clone(),
+        section,
+    );
     let face = Face {
         callbacks,
+        reloader: Arc::new(reloader),
         store: watched,
         sources: sources.clone(),
         cast: cast.clone(),
@@ -219,7 +231,6 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
             tracing::error!(%error, "the HTTP server failed");
         }
     });
-    topology::keep_fresh(config.topology.clone(), cast.outside.clone());
     tracing::info!(%address, node = %config.node, backends = described.len(), "ready");
     Ok(Service { cast, address, inproc, amqp, streams, server: handle })
 }

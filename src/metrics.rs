@@ -54,7 +54,8 @@ impl Metrics {
         }
         // The store tells only the states that there are: one that has emptied goes back to 0.
         let mut requests = BTreeMap::new();
-        for backend in cast.outside.backends.keys() {
+        let names = cast.outside.backends.names();
+        for backend in &names {
             requests.extend(State::ALL.map(|state| ((backend, state.as_str()), 0)));
         }
         for (backend, state, count) in &figures.requests {

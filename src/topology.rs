@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use ticketgate_actors::actors::Outside;
 use ticketgate_actors::logic::topology::{Hop, ROWS_MAX, Topology};
+use tokio::sync::watch;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 /// A database must have answered within this time.
@@ -271,14 +272,23 @@ pub async fn first(section: &TopologySection) -> Arc<Topology> {
     }
 }
 
-/// Reads the table anew, now and then; one that cannot be read leaves the old one.
-pub fn keep_fresh(section: TopologySection, outside: Arc<Outside>) {
-    let Some(every) = section.refresh.filter(|_| section.is_given()) else { return };
+/// Reads the table anew, now and then; one that cannot be read leaves the old one. A section that was
+/// changed by a reload has been read by that.
+pub fn keep_fresh(mut sections: watch::Receiver<TopologySection>, outside: Arc<Outside>) {
     actix::spawn(async move {
         loop {
+            let section = sections.borrow_and_update().clone();
+            let every = section.refresh.filter(|_| section.is_given()).unwrap_or(Duration::MAX);
             // One that was never read is asked for again soon.
-            let empty = outside.policy().topology.is_empty();
-            actix::clock::sleep(if empty { every.min(RETRY_AFTER) } else { every }).await;
+            let empty = section.is_given() && outside.policy().topology.is_empty();
+            let pause = if empty { every.min(RETRY_AFTER) } else { every };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                changed = sections.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            }
             match section.load().await {
                 Ok(topology) => outside.change_policy(|policy| policy.topology = topology),
                 Err(reason) => tracing::warn!(reason, "the topology stays as it was"),

@@ -9,6 +9,7 @@ mod import;
 mod offline;
 mod people;
 mod places;
+mod reload;
 mod remote;
 mod sign_in;
 mod ticket;
@@ -46,6 +47,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Have the service read its config file anew: whole, or not at all
+    Reload(reload::ReloadArgs),
     /// Ask a running service whether it is ready
     Health(remote::At),
     /// Why does this alarm have a ticket, or none?
@@ -182,6 +185,7 @@ pub fn run() -> ExitCode {
             Ok(loaded) => on_actix(async move { offline::check(&config, &loaded).await }),
             Err(errors) => return bad_config(&errors),
         },
+        Command::Reload(args) => on_actix(reload::reload(args)),
         Command::Health(at) => on_actix(explain::health(at)),
         Command::Explain { source, id, at } => on_actix(explain::explain(at, source, id)),
         Command::Alarm { command, at } => on_actix(alarm::run(at, command)),

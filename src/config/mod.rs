@@ -12,16 +12,18 @@ mod past;
 mod place;
 mod policy;
 mod sections;
+mod shown;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use past::{HistorySection, OffloadSection};
 pub use policy::{PolicySection, RuleSection};
 pub use sections::{Clients, Config, Heartbeats, Http, Log, LogFormat, StoreSection, backend_ids};
+pub use shown::{Changed, difference, shown};
 
 use crate::backends::{self, Description};
 use crate::sources::{self, SOURCES_MAX, Source, Sources};
 use place::Places;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A checked configuration.
@@ -33,6 +35,10 @@ pub struct Loaded {
     pub backends: Vec<Description>,
     /// The foreign alarm systems, presets merged in.
     pub sources: Sources,
+    /// The file with the environment over it, for the faces and for reloads.
+    pub effective: toml::Table,
+    /// The file that it was read from.
+    pub file: Option<PathBuf>,
 }
 
 /// Reads a file, puts the environment over it, and checks all of it.
@@ -41,7 +47,8 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         ConfigErrors(vec![ConfigError::of_file(&name, format!("cannot be read: {error}"))])
     })?;
-    parse(&name, &text, std::env::vars())
+    let loaded = parse(&name, &text, std::env::vars())?;
+    Ok(Loaded { file: Some(path.to_owned()), ..loaded })
 }
 
 /// Like [`load`], with the text and the environment given.
@@ -58,6 +65,7 @@ pub fn parse(
     let at = |key: &str, what: String| {
         overlaid.error(key, &what).unwrap_or_else(|| places.error(key, &what))
     };
+    let effective = table.clone();
     let mut config: Config = serde_path_to_error::deserialize(table).map_err(|error| {
         let (key, what) = error::explain(&error.path().to_string(), error.inner().message());
         ConfigErrors(vec![at(&key, what)])
@@ -102,7 +110,13 @@ pub fn parse(
     }
     errors.extend(config.faults(&described).into_iter().map(|(key, what)| at(&key, what)));
     if errors.is_empty() {
-        Ok(Loaded { config, backends: described, sources: Arc::new(sources) })
+        Ok(Loaded {
+            config,
+            backends: described,
+            sources: Arc::new(sources),
+            effective,
+            file: None,
+        })
     } else {
         Err(ConfigErrors(errors))
     }

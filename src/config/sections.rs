@@ -10,6 +10,7 @@ use crate::secrets::Secret;
 use crate::topology::TopologySection;
 use crate::words;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,6 +56,13 @@ pub struct Config {
     pub log: Log,
     /// The ticketing systems: read by [`crate::backends::load`].
     pub backend: Vec<toml::Table>,
+}
+
+impl Config {
+    /// Where final answers go, by backend.
+    pub fn routes(&self) -> HashMap<BackendId, Route> {
+        self.routes.iter().map(|one| (one.backend.clone(), one.route())).collect()
+    }
 }
 
 impl Default for Config {

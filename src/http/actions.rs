@@ -93,7 +93,7 @@ pub(super) async fn resume(
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
     let backend = BackendId::new(&path);
-    if !face.cast.outside.backends.contains_key(&backend) {
+    if !face.cast.outside.backends.has(&backend) {
         return Err(Problem::not_found(format!("no backend is called {backend}")));
     }
     let resume = Resume { backend, who: SOMEBODY.to_owned(), reason: reason(&body.reason)? };

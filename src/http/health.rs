@@ -19,7 +19,7 @@ pub(super) async fn readyz(face: web::Data<Face>) -> Result<HttpResponse, Proble
     if let Some(why) = face.store.trouble() {
         return Err(Problem::busy(format!("the store takes nothing: {why}")));
     }
-    if let Some(backend) = outside.backends.keys().next().cloned() {
+    if let Some(backend) = outside.backends.names().into_iter().next() {
         outside.reads.lane(backend).await?;
     } else {
         outside.reads.lane(BackendId::new("none")).await?;

@@ -110,8 +110,7 @@ pub(super) async fn request(
 #[get("/lanes")]
 pub(super) async fn lanes(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
     let outside = &face.cast.outside;
-    let mut ids: Vec<_> = outside.backends.keys().cloned().collect();
-    ids.sort();
+    let ids = outside.backends.names();
     let mut items = Vec::with_capacity(ids.len());
     for id in ids {
         let counts = outside.reads.lane_counts(id.clone()).await?;

@@ -19,6 +19,7 @@ mod import;
 mod lists;
 mod page;
 mod problem;
+mod reload;
 mod routes;
 mod services;
 mod shapes;
@@ -30,6 +31,7 @@ pub use import::ROWS_MAX as IMPORT_ROWS_MAX;
 
 use crate::callbacks::Callback;
 use crate::metrics::Metrics;
+use crate::reload::Reloader;
 use crate::sources::Sources;
 use crate::stores::Watched;
 use crate::telemetry::LogLevel;
@@ -70,6 +72,8 @@ pub struct Face {
     pub store: Arc<Watched>,
     /// Foreign alarm systems.
     pub sources: Sources,
+    /// Applies a changed config file.
+    pub reloader: Arc<Reloader>,
     /// This node's name.
     pub node: String,
 }
@@ -156,6 +160,8 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(history::offload)
                 .service(actions::settle)
                 .service(actions::resume)
+                .service(reload::shown)
+                .service(reload::reload)
                 .service(actions::log_level),
         );
 }

@@ -35,8 +35,7 @@ pub(super) async fn overview(face: web::Data<Face>) -> Result<HttpResponse, Prob
         });
     }
     let mut lanes = Vec::new();
-    let mut ids: Vec<_> = outside.backends.keys().cloned().collect();
-    ids.sort();
+    let ids = outside.backends.names();
     for id in ids {
         let counts = outside.reads.lane_counts(id.clone()).await?;
         let view = outside.views.lanes.get(&id).map(|view| view.clone()).unwrap_or_default();

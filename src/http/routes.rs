@@ -18,9 +18,10 @@ const NAME_MAX: usize = 255;
 #[get("/routes")]
 pub(super) async fn list(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
     let outside = &face.cast.outside;
-    let config = outside.routes.iter();
-    let mut routes: BTreeMap<BackendId, (Route, &str)> =
-        config.map(|(backend, route)| (backend.clone(), (route.clone(), "config"))).collect();
+    let config = outside.backends.names().into_iter();
+    let mut routes: BTreeMap<BackendId, (Route, &str)> = config
+        .filter_map(|backend| Some((backend.clone(), (outside.route_of(&backend)?, "config"))))
+        .collect();
     for (backend, route) in outside.reads.routes().await? {
         routes.insert(backend, (route, "operator"));
     }

@@ -85,7 +85,7 @@ pub(super) async fn import(
     let backend = known(&face, &query.backend)?;
     let outside = &face.cast.outside;
     let seat = outside.backends.get(&backend);
-    let check = |service: &_| seat.map_or(Ok(()), |seat| seat.port.check_service(service));
+    let check = |service: &_| seat.as_ref().map_or(Ok(()), |seat| seat.port.check_service(service));
     let table = services::read(&file, check).map_err(|fault| {
         let place = match fault.line {
             0 => "the file".to_owned(),

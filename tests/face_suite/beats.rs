@@ -12,7 +12,8 @@ use ticketgate::stores::{SqliteSettings, SqliteStore};
 use ticketgate::tripwire::FileTripwire;
 use ticketgate::wire::{self, Decoder, Encoding};
 use ticketgate_actors::actors::{
-    BackendSeat, Cast, CastSettings, HeartbeatSettings, Notices, Outside, StoreLeases, Views,
+    BackendSeat, Backends, Cast, CastSettings, HeartbeatSettings, Notices, Outside, StoreLeases,
+    Views,
 };
 use ticketgate_actors::logic::lane::LaneSettings;
 use ticketgate_actors::logic::policy::Policy;
@@ -161,10 +162,10 @@ async fn a_hung_lane_is_degraded_within_two_periods() {
         reads: store.clone(),
         store,
         bus: bus.clone(),
-        backends: HashMap::from([(crm.clone(), seat)]),
+        backends: Backends::new(HashMap::from([(crm.clone(), seat)])),
         policy: RwLock::new(Arc::new(policy)),
         instance: "test".into(),
-        routes: HashMap::default(),
+        routes: RwLock::default(),
         notices: Notices::default(),
         views: Views::default(),
     });

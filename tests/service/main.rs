@@ -29,6 +29,7 @@ mod policy;
 mod process;
 mod programs;
 mod refusals;
+mod reload;
 mod replies;
 mod restarts;
 mod routes;

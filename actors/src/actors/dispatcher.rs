@@ -69,12 +69,12 @@ impl Dispatcher {
         alive: Alive,
     ) -> Self {
         let desk = || Desk { more: true, ..Desk::default() };
-        let desks = outside.backends.keys().map(|backend| (backend.clone(), desk())).collect();
+        let desks = outside.backends.names().into_iter().map(|name| (name, desk())).collect();
         Self { outside, pool, clients, me, flow_timeout, desks, _alive: alive }
     }
 
     fn share(&self) -> usize {
-        Locks::flow_share(self.clients.len(), self.outside.backends.len())
+        Locks::flow_share(self.clients.len(), self.outside.backends.now().len())
     }
 
     fn go_on(&mut self, backend: &BackendId, ctx: &mut Context<Self>) {

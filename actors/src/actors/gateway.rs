@@ -71,6 +71,11 @@ pub struct TakeAnswer(pub LaterAnswer);
 #[rtype(result = "()")]
 pub struct Drain;
 
+/// The backends' settings have changed: each lane goes by its own anew.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Reseat;
+
 struct Seat {
     lane: Lane,
     timer: Option<(Mono, SpawnHandle)>,
@@ -114,7 +119,7 @@ impl Gateway {
             let lane = Lane::new(name.clone(), seat.settings.clone());
             (name.clone(), Seat { lane, timer: None })
         };
-        let seats = outside.backends.iter().map(seat).collect();
+        let seats = outside.backends.now().iter().map(seat).collect();
         Self {
             outside,
             dispatcher,
@@ -414,6 +419,19 @@ impl Handler<Ask> for Gateway {
         Box::pin(async move {
             answer.await.unwrap_or_else(|_| Answer::NotSent("the lane went away".to_owned()))
         })
+    }
+}
+
+impl Handler<Reseat> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, _: Reseat, _: &mut Self::Context) {
+        let backends = self.outside.backends.now();
+        for (name, seat) in &mut self.seats {
+            if let Some(backend) = backends.get(name) {
+                seat.lane.settle_on(backend.settings.clone());
+            }
+        }
     }
 }
 

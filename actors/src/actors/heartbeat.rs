@@ -174,8 +174,8 @@ impl Heartbeat {
 
     /// Every lane with its gait, those that hang first.
     fn look_at_lanes(&mut self, now: Mono) -> Vec<(BackendId, LaneView, Gait)> {
-        let mut lanes = Vec::with_capacity(self.outside.backends.len());
-        for (backend, seat) in &self.outside.backends {
+        let mut lanes = Vec::new();
+        for (backend, seat) in self.outside.backends.now().iter() {
             let view = self.outside.views.lanes.get(backend).map(|view| view.clone());
             let view = view.unwrap_or_default();
             let watch = self.watches.entry(backend.clone()).or_default();

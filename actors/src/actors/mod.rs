@@ -37,7 +37,7 @@ pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
 pub use exchanged::{EXCHANGES_MAX, Exchanged};
-pub use gateway::{Ask, Drain, Gateway, Resume, SettleRequest, Submit, TakeAnswer};
+pub use gateway::{Ask, Drain, Gateway, Reseat, Resume, SettleRequest, Submit, TakeAnswer};
 pub use heartbeat::{BeatInlet, Heard, Heartbeat, HeartbeatSettings, StopBeating};
 pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};
 pub use keeper::{Keeper, Post};
@@ -67,6 +67,47 @@ pub struct BackendSeat {
     pub settings: LaneSettings,
 }
 
+/// The configured backends. Which there are never changes while a service runs; how each is spoken to
+/// and treated is replaced by a reload.
+pub struct Backends(RwLock<Arc<HashMap<BackendId, BackendSeat>>>);
+
+impl Backends {
+    /// These.
+    pub fn new(seats: HashMap<BackendId, BackendSeat>) -> Self {
+        Self(RwLock::new(Arc::new(seats)))
+    }
+
+    /// All of them, as they are now.
+    pub fn now(&self) -> Arc<HashMap<BackendId, BackendSeat>> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// One of them, as it is now.
+    pub fn get(&self, backend: &BackendId) -> Option<BackendSeat> {
+        self.now().get(backend).cloned()
+    }
+
+    /// Is there one of that name?
+    pub fn has(&self, backend: &BackendId) -> bool {
+        self.now().contains_key(backend)
+    }
+
+    /// Their names, in order.
+    pub fn names(&self) -> Vec<BackendId> {
+        let mut names: Vec<_> = self.now().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Puts changed seats in place of those of the same names; a call under way ends as it began.
+    pub fn replace(&self, seats: HashMap<BackendId, BackendSeat>) {
+        let mut place = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = HashMap::clone(&place);
+        all.extend(seats.into_iter().filter(|(backend, _)| place.contains_key(backend)));
+        *place = Arc::new(all);
+    }
+}
+
 /// Everything that the actors need from outside, and what they share.
 pub struct Outside {
     /// Time.
@@ -82,14 +123,14 @@ pub struct Outside {
     /// Who runs which lane.
     pub leases: Arc<dyn Leases>,
     /// The backends by name.
-    pub backends: HashMap<BackendId, BackendSeat>,
+    pub backends: Backends,
     /// From alarm to ticket; replaced whole by a reload.
     pub policy: RwLock<Arc<Policy>>,
     /// The installation's name: part of every correlation key, never changed.
     pub instance: String,
     /// Where final answers go that no command sends elsewhere, by backend, unless a person has set
     /// another route (in the store).
-    pub routes: HashMap<BackendId, Route>,
+    pub routes: RwLock<HashMap<BackendId, Route>>,
     /// What faces may wait for.
     pub notices: Notices,
     /// Snapshots for the faces.
@@ -100,6 +141,12 @@ impl Outside {
     /// The policy that applies now.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Where the config sends a backend's final answers that no command sends elsewhere.
+    pub fn route_of(&self, backend: &BackendId) -> Option<Route> {
+        let routes = self.routes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        routes.get(backend).cloned()
     }
 
     /// Puts a changed policy in place of the one that applies; what is under way has seen either.

@@ -137,7 +137,7 @@ async fn reply(outside: &Outside, event: &TicketEvent) -> Result<Option<Outgoing
             let backend = &event.ticket.backend;
             let stored = outside.reads.route(backend.clone()).await;
             let stored = stored.map_err(|error| PublishFailed(error.to_string()))?;
-            stored.or_else(|| outside.routes.get(backend).cloned())
+            stored.or_else(|| outside.route_of(backend))
         }
     };
     let Some(to) = to else { return Ok(None) };

@@ -117,7 +117,7 @@ pub struct Pool {
 impl Pool {
     /// A pool of so many clients.
     pub fn new(outside: Arc<Outside>, number: usize, alive: Alive) -> Self {
-        let locks = Locks::new(number, outside.backends.len());
+        let locks = Locks::new(number, outside.backends.now().len());
         Self {
             outside,
             locks,

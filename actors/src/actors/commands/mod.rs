@@ -210,7 +210,7 @@ impl Commands {
     }
 
     fn known(&self, backend: &BackendId) -> Result<(), CommandError> {
-        if self.outside.backends.contains_key(backend) {
+        if self.outside.backends.has(backend) {
             return Ok(());
         }
         let message = format!("no backend is called {backend}");

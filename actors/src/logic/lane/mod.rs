@@ -152,6 +152,11 @@ impl Lane {
         }
     }
 
+    /// Goes by other settings from now on; what is under way ends as it began.
+    pub fn settle_on(&mut self, settings: LaneSettings) {
+        self.settings = settings;
+    }
+
     /// The one door.
     pub fn step(&mut self, input: Input, now: Moment, dice: &mut dyn Dice) -> Vec<Effect> {
         let mut effects = Vec::new();

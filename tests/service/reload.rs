@@ -1,0 +1,61 @@
+//! A changed config file, applied to the running service: whole, or not at all.
+
+use crate::alarms::raised;
+use crate::command_line::Shell;
+use crate::world::{Setting, World};
+use serde_json::json;
+use ticketgate::simulate::faults::Faults;
+
+const CONFIG: &str = "[policy]\ndefault_backend = \"crm\"\non_clear = \"close\"\n";
+
+async fn open_tickets(world: &World) -> usize {
+    let tickets = world.all("/api/v1/tickets").await;
+    tickets.iter().filter(|it| it["backend_id"].is_string() && it["status"] != "closed").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_file_is_applied_whole_or_not_at_all() {
+    let config = CONFIG.to_owned();
+    let backends = vec![("crm", Faults::default(), "retries = 3")];
+    let world = World::started(Setting { backends, config, ..Setting::default() }).await;
+    let shell = Shell(&world);
+    let (status, said) = world.post("/api/v1/alarms", raised("probe", "1").to_string()).await;
+    assert_eq!(status, 202, "{said}");
+    world
+        .until("the ticket is made", async || (open_tickets(&world).await == 1).then_some(()))
+        .await;
+    let same = shell.says(&["reload", "--dry-run"]);
+    assert!(same.contains("what is in force"), "{same}");
+
+    // A wrong file is refused with its line, and nothing of it is in force.
+    world.change_config("on_clear = \"close\"", "on_clear = \"nothing\"\nclose_delay = \"soon\"");
+    let wrong = shell.complains(&["reload", "--reason", "quieter"]);
+    assert!(wrong.contains("policy.close_delay") && wrong.contains("soon"), "{wrong}");
+    let policy = world.look("/api/v1/config").await["policy"].clone();
+    assert_eq!(policy["on_clear"], "close", "{policy}");
+
+    // What only a restart can change refuses the rest of the file too.
+    world.change_config("close_delay = \"soon\"", "close_delay = \"0s\"\n[clients]\nnumber = 3");
+    let dead = shell.complains(&["reload", "--reason", "quieter"]);
+    assert!(dead.contains("only a restart") && dead.contains("clients.number"), "{dead}");
+
+    world.change_config("[clients]\nnumber = 3", "");
+    world.change_config("retries = 3", "retries = 1");
+    let told = shell.says(&["reload", "--dry-run"]);
+    for word in ["policy.on_clear", "backend[crm].retries", "nothing was changed"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    assert!(shell.says(&["reload", "--reason", "quieter"]).contains("in force"));
+    let policy = world.look("/api/v1/config").await["policy"].clone();
+    assert_eq!(policy["on_clear"], "nothing", "{policy}");
+
+    // The alarm that was raised before goes by the new policy.
+    let mut clear = raised("probe", "1");
+    clear["state"] = "cleared".into();
+    clear["changed_at"] = json!("2026-11-21T11:00:00Z");
+    world.post("/api/v1/alarms", clear.to_string()).await;
+    world.settled(1).await;
+    assert_eq!(open_tickets(&world).await, 1, "policy leaves it open now");
+    let explained = world.explain("probe", "1").await.to_string();
+    assert!(explained.contains("policy leaves the ticket open"), "{explained}");
+}
