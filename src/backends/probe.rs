@@ -5,7 +5,7 @@
 use super::described::DescribedBackend;
 use super::description::{Description, DescriptionError};
 use std::sync::Arc;
-use ticketgate_actors::model::{CorrelationKey, Kind};
+use ticketgate_actors::model::{CorrelationKey, Fields, Kind};
 use ticketgate_actors::ports::{Answer, Backend, Call, Clock, SearchBy, Via, Work};
 
 /// A key that no ticket has: an answer without tickets shows address, sign-in and search.
@@ -39,7 +39,18 @@ pub async fn probe(
             Err(reason) => finding("sign-in", false, reason),
         });
     }
-    if operations.contains(&"search") {
+    if operations.contains(&"search") && !backend.searches_by_key() {
+        let first = Fields::from_iter([("cursor".to_owned(), "".into())]);
+        let work = Work::Search { by: SearchBy::Fields(first), kind: Kind::Incident, limit: 1 };
+        let answer = backend.call(call(work, description, &*clock)).await;
+        findings.push(match answer.answer {
+            Answer::Read(reading) => {
+                let n = reading.tickets.len();
+                finding("feed", true, format!("reached and read from its beginning: {n} tickets"))
+            }
+            other => Finding { what: "feed", ..search(other) },
+        });
+    } else if operations.contains(&"search") {
         let by = SearchBy::CorrelationKey(CorrelationKey(NOBODYS_KEY.to_owned()));
         let work = Work::Search { by, kind: Kind::Incident, limit: 1 };
         let answer = backend.call(call(work, description, &*clock)).await;
@@ -49,6 +60,12 @@ pub async fn probe(
             Ok(said) => finding("address", true, said),
             Err(reason) => finding("address", false, reason),
         });
+    }
+    if !backend.unread().is_empty() {
+        let what = "after a lost answer these cannot be compared, and count as done";
+        let said =
+            format!("{}: sent, and not in [read.fields]: {what}", backend.unread().join(", "));
+        findings.push(Finding { what: "not compared", works: None, said });
     }
     let untried: Vec<_> = operations.into_iter().filter(|name| *name != "search").collect();
     findings.push(Finding { what: "not tried", works: None, said: untried.join(", ") });

@@ -118,6 +118,24 @@ fn every_mistake_is_told_with_its_key() {
             "backend.crm.create.query[0].value",
             "filter",
         ),
+        // Also where no run with stand-ins comes by.
+        (
+            "create = { query = [['a', \"{{ fields.a or fields.b | upper | linez }}\"]] }",
+            "backend.crm.create.query[0].value",
+            "no filter is called linez",
+        ),
+        (
+            "create = { query = [['a', '{{ kept.nwo.id }}']], \
+             before = [{ name = 'now', method = 'GET', path = '/t', keep = { id = '$.id' } }] }",
+            "backend.crm.create",
+            "kept.nwo: no step is called so; there are: [\"now\"]",
+        ),
+        (
+            "create = { query = [['a', '{{ kept.now.idd }}']], \
+             before = [{ name = 'now', method = 'GET', path = '/t', keep = { id = '$.id' } }] }",
+            "backend.crm.create",
+            "kept.now.idd: that step keeps [\"id\"]",
+        ),
         ("create = { query = [['a']] }", "backend.crm.create.query", "length"),
         ("headers = { 'a b' = 'c' }", "backend.crm.headers.a b", "header"),
         ("create = { read = { id = 'id' } }", "backend.crm.create.read.id", "JSONPath"),

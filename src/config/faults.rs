@@ -16,7 +16,14 @@ impl Config {
     pub(super) fn faults(&self, backends: &[Description]) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut wrong = |key: String, what: String| faults.push((key, what));
-        let ids = backend_ids(backends);
+        // Also those whose description is wrong: that was told already.
+        let mut ids = backend_ids(backends);
+        for id in self.backend.iter().filter_map(|table| table.get("id")?.as_str()) {
+            let id = BackendId::new(id);
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
         let names = || ids.iter().map(BackendId::as_str).collect::<Vec<_>>().join(", ");
         let unknown = |name: &str| format!("unknown backend {name:?}; known: {}", names());
         for (n, id) in ids.iter().enumerate() {

@@ -87,7 +87,7 @@ async fn tell(outside: &Outside, alarm: &Alarm) -> Result<Value, StoreError> {
 fn verdict(alarm: &Alarm, ticket: Option<&Ticket>, last: Option<&Request>) -> String {
     let reason = alarm.reason.as_deref().unwrap_or("no reason is known");
     if let Some(request) = last.filter(|request| !request.state.ended()) {
-        let why = request.error.as_ref().map(|error| format!(" ({})", error.reason));
+        let why = request.error.as_ref().map(|error| format!(" ({})", error.in_words()));
         let why = why.unwrap_or_default();
         let what = request.op.as_str();
         let backend = &request.backend;

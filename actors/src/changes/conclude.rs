@@ -182,11 +182,11 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
             (State::Adopted, Some(EventName::Adopted))
         }
         End::Rejected(error) => {
-            story.add_because(now, "the backend said no", &error.reason);
+            story.add_because(now, "the backend said no", error.in_words());
             (State::Rejected, Some(EventName::Rejected))
         }
         End::Failed(error) => {
-            story.add_because(now, "retries are spent", &error.reason);
+            story.add_because(now, "retries are spent", error.in_words());
             (State::Failed, Some(EventName::Failed))
         }
         End::Cancelled(why) => {
@@ -205,13 +205,17 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
             (State::Acknowledged, None)
         }
         End::Wait { ready_at, counted, error } => {
-            story.add_because(now, format!("not done; again at {ready_at}"), &error.reason);
+            story.add_because(now, format!("not done; again at {ready_at}"), error.in_words());
             request.ready_at = *ready_at;
             request.refusals += u32::from(*counted);
             (State::Wait, None)
         }
         End::InDoubt { look_at, error } => {
-            story.add_because(now, format!("in doubt; found out from {look_at} on"), &error.reason);
+            story.add_because(
+                now,
+                format!("in doubt; found out from {look_at} on"),
+                error.in_words(),
+            );
             request.doubted = true;
             request.doubt = Some(Doubt {
                 since: now,
@@ -230,7 +234,7 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
             (State::InDoubt, None)
         }
         End::Undecided(error) => {
-            story.add_because(now, "undecided: a person must say", &error.reason);
+            story.add_because(now, "undecided: a person must say", error.in_words());
             request.doubted = true;
             if !was_in_doubt {
                 request.doubt = Some(Doubt {
@@ -322,7 +326,7 @@ pub(super) fn settle_alarm(alarm: &mut Alarm, request: &Request, version: u64, n
             "{} {}{}",
             request.op.as_str(),
             state.as_str(),
-            request.error.as_ref().map(|e| format!(": {}", e.reason)).unwrap_or_default()
+            request.error.as_ref().map(|e| format!(": {}", e.in_words())).unwrap_or_default()
         ),
     });
 }

@@ -19,6 +19,16 @@ pub struct TicketError {
 }
 
 impl TicketError {
+    /// The reason, with the backend's own code and words where it gave some.
+    pub fn in_words(&self) -> String {
+        let words: Vec<&str> =
+            [&self.code, &self.description].into_iter().flatten().map(String::as_str).collect();
+        if words.is_empty() {
+            return self.reason.clone();
+        }
+        format!("{} ({})", self.reason, words.join(": "))
+    }
+
     /// An error that has only a reason.
     pub fn because(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), ..Self::default() }

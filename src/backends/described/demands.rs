@@ -29,11 +29,54 @@ pub(super) fn check(
             compiler.wrong(operation.name(), problem);
         }
     }
+    kept(compiler, wire, used);
     adds_up(compiler, wire, used);
     // A call that could not be compiled would seem to carry nothing.
     if compiler.is_right() {
         finds_again(compiler, capability, used);
     }
+}
+
+/// A step that is not there, or keeps nothing of that name, would only be missed in the middle of a write.
+fn kept(compiler: &mut Compiler<'_>, wire: &WireDescription, used: &Used) {
+    for (operation, names) in used {
+        let Some(call) = operation.described(wire) else { continue };
+        let steps: BTreeMap<&str, Vec<&str>> = (call.before.iter().chain(&call.after))
+            .filter_map(|step| {
+                let keeps = step.keep.keys().map(String::as_str).collect();
+                Some((step.name.as_deref()?, keeps))
+            })
+            .collect();
+        for name in names.iter().filter_map(|name| name.strip_prefix("kept.")) {
+            let mut parts = name.split('.');
+            let (step, what) = (parts.next().unwrap_or_default(), parts.next());
+            match (steps.get(step), what) {
+                (None, _) => {
+                    let there: Vec<_> = steps.keys().copied().collect();
+                    let problem =
+                        format!("kept.{step}: no step is called so; there are: {there:?}");
+                    compiler.wrong(operation.name(), problem);
+                }
+                (Some(keeps), Some(what)) if !keeps.contains(&what) => {
+                    let problem = format!("kept.{step}.{what}: that step keeps {keeps:?}");
+                    compiler.wrong(operation.name(), problem);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Fields that writes send and no answer is read for: after a lost answer, nobody can tell whether they
+/// arrived.
+pub(super) fn unread(wire: &WireDescription, used: &Used) -> Vec<String> {
+    let Some(get) = &wire.get else { return Vec::new() };
+    let is_read =
+        |name: &str| wire.read.fields.contains_key(name) || get.read.fields.contains_key(name);
+    let writes = [Operation::Update, Operation::Close];
+    let sent = writes.iter().filter_map(|operation| used.get(operation)).flatten();
+    let fields: BTreeSet<&str> = sent.filter_map(|name| name.strip_prefix("fields.")).collect();
+    fields.into_iter().filter(|name| !is_read(name)).map(str::to_owned).collect()
 }
 
 fn adds_up(compiler: &mut Compiler<'_>, wire: &WireDescription, used: &Used) {

@@ -97,6 +97,18 @@ impl DescribedBackend {
         self.0.plan.operations.keys().map(|operation| operation.name()).collect()
     }
 
+    /// Fields that writes send and no answer is read for.
+    pub fn unread(&self) -> &[String] {
+        &self.0.plan.unread
+    }
+
+    /// Does a search ask by our key? Else it reads a feed.
+    pub fn searches_by_key(&self) -> bool {
+        let search = self.0.description.wire.search.as_ref();
+        let by = search.map(|search| &search.finds_by);
+        by.is_some_and(|by| by.is_empty() || by.iter().any(|name| name == "correlation_key"))
+    }
+
     /// Requests a token, where one is needed: until when it is good, or why there is none.
     pub async fn try_sign_in(&self, timeout: Duration) -> Option<Result<Timestamp, String>> {
         let Inner { plan, place, clock, .. } = &*self.0;

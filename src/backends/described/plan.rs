@@ -17,7 +17,7 @@ use super::reading::ReadPlan;
 use super::selectors::Selector;
 use super::soap::{Envelope, fault_selectors};
 use super::templates::{Style, Template, Templates};
-use super::wire::{Means, Method, PagingBy, WireDescription};
+use super::wire::{CallDescription, Means, Method, PagingBy, WireDescription};
 use crate::backends::auth::Credential;
 use crate::backends::description::{Description, DescriptionError};
 use reqwest::header::HeaderName;
@@ -49,6 +49,18 @@ impl Operation {
         }
     }
 
+    /// Its part of a description.
+    pub fn described(self, wire: &WireDescription) -> Option<&CallDescription> {
+        match self {
+            Self::Create => wire.create.as_ref(),
+            Self::Update => wire.update.as_ref(),
+            Self::Close => wire.close.as_ref(),
+            Self::Reopen => wire.reopen.as_ref(),
+            Self::Get => wire.get.as_ref(),
+            Self::Search => wire.search.as_ref(),
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -74,6 +86,8 @@ pub(super) struct Plan {
     pub envelope: Option<Envelope>,
     pub envelope_header: Option<Template>,
     pub operations: BTreeMap<Operation, OperationPlan>,
+    /// Fields that writes send and no answer is read for.
+    pub unread: Vec<String>,
     pub failures: Vec<FailurePlan>,
     pub statuses: BTreeMap<String, TicketStatus>,
     pub error_codes: Vec<Selector>,
@@ -229,6 +243,7 @@ impl Plan {
             envelope: wire.soap.as_ref().map(Envelope::of),
             envelope_header,
             operations,
+            unread: demands::unread(wire, &used),
             failures,
             statuses: wire.statuses.clone(),
             error_codes,

@@ -58,7 +58,7 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (tx::FIRST_OPEN, &["requests_open"]),
         (tx::SNAPSHOT, &["PRIMARY KEY (source=?)"]),
         (tx::MARK_SEEN, &["alarms_occurrence"]),
-        (tx::UNNAMED, &["alarms_source_active", "rowid>?"]),
+        (tx::UNNAMED, &["alarms_source_active (source=? AND active=? AND rowid>?)"]),
         (tx::NTH_NEWEST_TICKET, &["tickets_backend"]),
         (tx::REQUESTS_IN, &["requests_backend_state"]),
         (tx::FORGET, &["PRIMARY KEY (hash=?)", "identities_at"]),

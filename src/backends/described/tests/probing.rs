@@ -28,10 +28,25 @@ async fn a_search_shows_address_sign_in_and_search_and_writes_nothing() {
         assert_eq!((*what, *is), ("search", Some(works)), "{found:?}");
         assert!(said.contains(says), "{found:?}");
         let (what, is, said) = &found[1];
+        assert_eq!((*what, *is), ("not compared", None));
+        assert!(said.contains("object") && !said.contains("summary"), "{said}");
+        let (what, is, said) = &found[2];
         assert_eq!((*what, *is), ("not tried", None));
         assert!(said.contains("create") && !said.contains("search"), "{said}");
     }
     assert_eq!(running.ledger.report_of("osb").unwrap().tickets, 0);
+}
+
+#[tokio::test]
+async fn a_feed_is_read_from_its_beginning() {
+    let running =
+        start(RestSettings { system: System::Tixngo, ..RestSettings::default() }).unwrap();
+    let url = running.url("one");
+    let description = described(&format!(
+        "id = 'one'\npreset = 'tixngo'\nbase_url = '{url}'\nauth = {{ token = 't' }}"
+    ));
+    let found = findings(&description).await;
+    assert_eq!((found[0].0, found[0].1), ("feed", Some(true)), "{found:?}");
 }
 
 #[tokio::test]
