@@ -79,9 +79,9 @@ impl Reloader {
         reason: &str,
     ) -> Result<Vec<Changed>, NotReloaded> {
         let file = self.file.as_deref().ok_or(NotReloaded::NoFile)?;
-        let loaded = config::load(file).map_err(NotReloaded::Wrong)?;
-        // One at a time.
+        // One at a time, from reading on: else an older file could be applied after a newer one.
         let mut effective = self.effective.lock().await;
+        let loaded = config::load(file).map_err(NotReloaded::Wrong)?;
         let changes = difference(&effective, &loaded.effective);
         let dead: Vec<String> =
             changes.iter().map(|it| it.key.clone()).filter(|key| !is_live(key)).collect();

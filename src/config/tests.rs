@@ -49,6 +49,12 @@ fn every_commented_line_of_the_sample_is_right() {
 }
 
 #[test]
+fn the_example_of_a_system_without_a_preset_is_right() {
+    let text = include_str!("../../examples/roundup.toml");
+    assert_eq!(parse("roundup", text, std::iter::empty()).unwrap().backends.len(), 1);
+}
+
+#[test]
 fn every_error_names_file_line_key_and_what_is_allowed() {
     for (text, expected) in [
         ("[policy]\nsearch_fist = true\n", "t.toml:2: policy.search_fist: unknown key; expected"),

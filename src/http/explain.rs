@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, get, web};
 use serde_json::{Value, json};
 use ticketgate_actors::actors::Outside;
 use ticketgate_actors::model::{Alarm, AlarmRef, Request, State, Ticket};
-use ticketgate_actors::ports::{Page, RequestFilter, StoreError};
+use ticketgate_actors::ports::{Page, Pause, RequestFilter, StoreError};
 
 /// Requests of one ticket that are told of.
 const REQUESTS_MAX: u32 = 200;
@@ -71,11 +71,16 @@ async fn tell(outside: &Outside, alarm: &Alarm) -> Result<Value, StoreError> {
             }));
         }
     }
+    let waits = requests.last().filter(|it| matches!(it.state, State::Accepted | State::Wait));
+    let pause = match waits {
+        Some(request) => reads.lane(request.backend.clone()).await?.pause,
+        None => None,
+    };
     // Times are text of one form, so their order is the order of time; equal times keep theirs.
     steps.sort_by(|one, other| one["at"].as_str().cmp(&other["at"].as_str()));
     Ok(json!({
         "alarm": shapes::alarm(alarm),
-        "verdict": verdict(alarm, ticket.as_ref(), requests.last()),
+        "verdict": verdict(alarm, ticket.as_ref(), requests.last(), pause.as_ref()),
         "ticket": ticket.as_ref().map(shapes::ticket),
         "topology": topology::shown(&outside.policy().topology, &alarm.details.object),
         "requests": requests.iter().map(shapes::request).collect::<Vec<_>>(),
@@ -84,13 +89,25 @@ async fn tell(outside: &Outside, alarm: &Alarm) -> Result<Value, StoreError> {
 }
 
 /// One sentence for a person at three in the morning.
-fn verdict(alarm: &Alarm, ticket: Option<&Ticket>, last: Option<&Request>) -> String {
+fn verdict(
+    alarm: &Alarm,
+    ticket: Option<&Ticket>,
+    last: Option<&Request>,
+    pause: Option<&Pause>,
+) -> String {
     let reason = alarm.reason.as_deref().unwrap_or("no reason is known");
     if let Some(request) = last.filter(|request| !request.state.ended()) {
         let why = request.error.as_ref().map(|error| format!(" ({})", error.in_words()));
         let why = why.unwrap_or_default();
         let what = request.op.as_str();
         let backend = &request.backend;
+        if let Some(pause) = pause {
+            return format!(
+                "its {what} waits: the lane to {backend} is paused ({}); a person lets it go on: \
+                 ticketgate lane resume {backend}",
+                pause.reason
+            );
+        }
         return match request.state {
             State::Accepted => format!("its {what} waits for its turn at {backend}"),
             State::Intent => format!("its {what} is being sent to {backend}"),

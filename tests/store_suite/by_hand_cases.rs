@@ -23,7 +23,7 @@ async fn try_decide(world: &World, id: &str, wanted: Wanted) -> Answer {
     world.try_apply(Change::ByHand(Box::new(it))).await
 }
 
-async fn by_hand(world: &World, id: &str, wanted: Wanted) -> Alarm {
+pub async fn by_hand(world: &World, id: &str, wanted: Wanted) -> Alarm {
     match try_decide(world, id, wanted).await.unwrap().pop().unwrap() {
         Applied::ByHand(alarm) => *alarm,
         other => panic!("{other:?}"),

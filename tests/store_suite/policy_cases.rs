@@ -1,10 +1,11 @@
 //! What policy wants, from the event to the journal, by the very flow that the service runs: groups,
 //! storms, flapping, tickets that a person closed (rules T1, T3).
 
+use crate::by_hand_cases::by_hand;
 use crate::past_cases::{retire, send_all};
 use crate::world::{World, found, identity, later, noc};
 use std::time::Duration;
-use ticketgate_actors::changes::{Admission, Applied, Change, Decide, End, TakeIn};
+use ticketgate_actors::changes::{Admission, Applied, Change, Decide, End, TakeIn, Wanted};
 use ticketgate_actors::logic::expression::Expression;
 use ticketgate_actors::logic::flow::{Flow, Next};
 use ticketgate_actors::logic::policy::{
@@ -153,6 +154,44 @@ pub async fn the_ticket_of_a_group_is_closed_after_the_last_of_its_alarms(world:
     assert_ne!(anew.ticket, create.ticket);
     done(world, epoch, &close, "INC1").await;
     assert_eq!(settled(world, &policy).await, []);
+}
+
+pub async fn an_alarm_that_a_person_takes_off_its_groups_ticket_gets_its_own(world: &mut World) {
+    let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    raise(world, &policy, "b").await;
+    let joined = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &joined, "INC1").await;
+    by_hand(world, "b", Wanted::Unlink).await;
+    let own = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(own.op, Op::Create);
+    assert_ne!(own.ticket, create.ticket);
+    let ticket = world.reads.ticket(own.ticket).await.unwrap().unwrap();
+    assert!(matches!(ticket.origin, Origin::Alarm { number: 2, .. }), "{:?}", ticket.origin);
+}
+
+pub async fn an_occurrence_waits_for_the_request_of_the_one_before(world: &mut World) {
+    let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    send(world, &policy, later("a", AlarmState::Updated, 1)).await;
+    let update = settled(world, &policy).await.pop().unwrap();
+    let sent = world.intended(epoch, update.id).await;
+    clear(world, &policy, "a", 2).await;
+    let mut again = later("a", AlarmState::Raised, 3);
+    again.details.raised_at = again.changed_at.unwrap();
+    send(world, &policy, again).await;
+    // It shares the group's ticket, and waits; a flow that is refused would run again at once.
+    assert_eq!(settled(world, &policy).await, []);
+    assert!(world.alarm("a").await.waits);
+    world.concluded(epoch, &sent, End::Done(found("INC1"))).await;
+    let next = settled(world, &policy).await;
+    assert_eq!(next.iter().map(|it| it.op).collect::<Vec<_>>(), [Op::Update]);
+    done(world, epoch, &next[0], "INC1").await;
+    assert_eq!(settled(world, &policy).await, [], "nothing is closed under an active alarm");
 }
 
 pub async fn a_clear_within_a_group_is_told_while_others_go_on(world: &mut World) {

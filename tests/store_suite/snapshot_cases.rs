@@ -66,6 +66,45 @@ pub async fn what_a_snapshot_does_not_name_is_cleared(world: &mut World) {
     assert!(world.alarm("a").await.active);
 }
 
+/// The pages come after the end; what is raised in between is active.
+pub async fn what_is_raised_while_a_snapshot_is_cleared_stays(world: &mut World) {
+    for id in ["old", "newer"] {
+        world.apply(raise(id)).await;
+    }
+    begin(world, "p1").await;
+    assert!(end(world, "p1").await);
+    world.apply(raise("new")).await;
+    world.apply(take_in("news", later("newer", AlarmState::Updated, 5))).await;
+    // A delivery that comes again is no news.
+    world.apply(raise("old")).await;
+    clear(world, 10).await;
+    assert!(world.alarm("new").await.active && world.alarm("newer").await.active);
+    assert!(!world.alarm("old").await.active);
+}
+
+pub async fn an_alarm_that_one_pass_left_out_is_raised_by_the_next_that_names_it(
+    world: &mut World,
+) {
+    world.apply(raise("a")).await;
+    begin(world, "p1").await;
+    end(world, "p1").await;
+    clear(world, 10).await;
+    assert!(!world.alarm("a").await.active);
+    world.apply(raise("a")).await;
+    assert!(!world.alarm("a").await.active, "outside of a pass it is only a repeat");
+    begin(world, "p2").await;
+    // By the very event that raised it.
+    world.apply(raise("a")).await;
+    assert!(end(world, "p2").await);
+    clear(world, 10).await;
+    assert!(world.alarm("a").await.active);
+    // What its source has cleared itself is not raised by an old event.
+    world.apply(take_in("end", later("a", AlarmState::Cleared, 9))).await;
+    begin(world, "p3").await;
+    world.apply(raise("a")).await;
+    assert!(!world.alarm("a").await.active);
+}
+
 pub async fn a_snapshot_is_cleared_page_by_page(world: &mut World) {
     for id in ["a", "b", "c", "d", "e"] {
         world.apply(raise(id)).await;

@@ -81,12 +81,14 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
 /// cleared decides again.
 fn close_behind(tx: &mut dyn Tx, ticket: TicketKey, now: Timestamp) -> Result<(), Halt> {
     let mut rest = tx.alarms_of(ticket)?;
-    if rest.iter().any(|alarm| alarm.active || alarm.request.is_some()) {
+    if rest.iter().any(|alarm| alarm.active) {
         return Ok(());
     }
-    if let Some(last) = rest.last_mut() {
+    // Where one of them has a request, its end makes that one due.
+    let place = rest.iter().position(|alarm| alarm.request.is_some());
+    if let Some(last) = place.or(rest.len().checked_sub(1)).map(|n| &mut rest[n]) {
         last.wanted_version += 1;
-        last.due_at = Some(now);
+        last.due_at = last.request.is_none().then_some(now);
         last.story.add(now, "looked at again: the last active alarm has left its ticket");
         tx.put_alarm(last)?;
     }

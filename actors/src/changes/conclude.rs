@@ -317,7 +317,7 @@ pub(super) fn settle_alarm(alarm: &mut Alarm, request: &Request, version: u64, n
         _ => version,
     };
     alarm.settled_version = alarm.settled_version.max(settled);
-    alarm.due_at = alarm.unsettled().then_some(now);
+    alarm.due_at = alarm.due_after(now);
     alarm.reason = Some(match request.state {
         State::Done | State::Adopted => {
             format!("{} {}", request.op.as_str(), request.state.as_str())
@@ -334,7 +334,7 @@ pub(super) fn settle_alarm(alarm: &mut Alarm, request: &Request, version: u64, n
 /// An alarm that waited for another one's request is looked at now.
 fn wake(tx: &mut dyn Tx, mut alarm: Alarm, now: Timestamp) -> Result<(), Halt> {
     alarm.waits = false;
-    alarm.due_at = alarm.unsettled().then_some(now);
+    alarm.due_at = alarm.due_after(now);
     tx.put_alarm(&alarm)?;
     Ok(())
 }

@@ -165,24 +165,32 @@ fn at_work(
     instead_of_close: bool,
     now: Timestamp,
 ) -> Result<bool, Halt> {
-    let mut at_work = false;
-    for mut other in tx.alarms_of(ticket)? {
-        let waits = other.request.is_none() && !other.active && other.at.alarm == alarm.at.alarm;
-        if instead_of_close && waits && other.unsettled() {
-            other.settled_version = other.wanted_version;
-            other.due_at = None;
-            let why = "raised again before its ticket was to be closed";
-            other.reason = Some(why.to_owned());
-            other.story.add_because(now, "not closed", why);
-            tx.put_alarm(&other)?;
-            continue;
-        }
-        at_work |= other.unsettled() || other.request.is_some();
+    let all = tx.alarms_of(ticket)?;
+    let close_waits = |other: &Alarm| {
+        instead_of_close && !other.active && other.request.is_none() && other.unsettled()
+    };
+    let same = |other: &Alarm| other.at.alarm == alarm.at.alarm;
+    let later = |other: &Alarm| other.due_at.is_some_and(|due| due > now);
+    let busy = |other: &Alarm| {
+        // The close of another alarm that waits for its delay will find this one active.
+        let gives_way = close_waits(other) && (same(other) || later(other));
+        other.request.is_some() || other.unsettled() && !gives_way
+    };
+    if all.iter().any(busy) && !mutant!(SharedTicket) {
+        return Ok(true);
     }
-    Ok(at_work && !mutant!(SharedTicket))
+    for mut other in all.into_iter().filter(|other| close_waits(other) && same(other)) {
+        other.settled_version = other.wanted_version;
+        other.due_at = None;
+        let why = "raised again before its ticket was to be closed";
+        other.reason = Some(why.to_owned());
+        other.story.add_because(now, "not closed", why);
+        tx.put_alarm(&other)?;
+    }
+    Ok(false)
 }
 
-/// Is there an alarm whose request closes that ticket?
+/// Is there a request that closes that ticket: of one of its alarms, or a command's?
 fn is_being_closed(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
     for other in tx.alarms_of(ticket)? {
         if let Some(id) = other.request
@@ -191,7 +199,7 @@ fn is_being_closed(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
             return Ok(true);
         }
     }
-    Ok(false)
+    Ok(tx.first_open_request(ticket)?.is_some_and(|first| first.op == Op::Close))
 }
 
 pub(super) fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
@@ -203,10 +211,10 @@ fn backend_of(alarm: &Alarm) -> BackendId {
     alarm.backend.clone().expect("a flow runs only for a routed alarm")
 }
 
-/// The other alarms of that ticket.
+/// The other alarms of that ticket, and the other occurrences of this one.
 fn others(tx: &mut dyn Tx, ticket: TicketKey, than: &Alarm) -> Result<Vec<Alarm>, Halt> {
     let mut alarms = tx.alarms_of(ticket)?;
-    alarms.retain(|other| other.at.alarm != than.at.alarm);
+    alarms.retain(|other| other.at != than.at);
     Ok(alarms)
 }
 
@@ -255,8 +263,10 @@ impl Journal<'_> {
                 None
             }
             // Its close will be made by the one that was cleared last.
-            Decision::Write { op: Op::Close, .. }
-                if others.iter().any(|o| self.is_due_later(o)) =>
+            Decision::Write { op: Op::Close | Op::Update, .. }
+                if !alarm.active
+                    && others.iter().all(|other| !other.active)
+                    && others.iter().any(|other| self.is_due_later(other)) =>
             {
                 let why = "cleared; its ticket is closed with the last of its alarms";
                 alarm.settled_version = it.version;
@@ -306,6 +316,10 @@ impl Journal<'_> {
         request.n = tx.add_request(&request)?;
         alarm.ticket = Some(request.ticket);
         alarm.request = Some(request.id);
+        if matches!(it.decision, Decision::TakeOver { .. }) && alarm.group.is_some() {
+            // Stale at its intent, and then rendered with all alarms that share the ticket.
+            alarm.wanted_version += 1;
+        }
         alarm.story.add_because(
             self.now,
             format!("{} accepted for {}", request.op.as_str(), request.backend),
@@ -438,7 +452,7 @@ impl Journal<'_> {
         );
         // What the ticket says may differ from the level: an update, or the close, follows.
         alarm.settled_version = self.it.version.saturating_sub(u64::from(!alarm.active));
-        alarm.due_at = alarm.unsettled().then_some(self.now);
+        alarm.due_at = alarm.due_after(self.now);
         tx.put_alarm(alarm)?;
         let linked = tx.alarms_of(ticket.key)?;
         announce(

@@ -91,6 +91,7 @@ fn unheard(it: &Import, now: Timestamp) -> Alarm {
         group: None,
         close_delay_ms: 0,
         after_clear_ms: None,
+        taken_as_cleared: false,
         waits: false,
         due_at: None,
         tickets_made: 0,

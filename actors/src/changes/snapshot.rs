@@ -50,10 +50,13 @@ pub(super) fn mark(
     Ok(Applied::Marked { repeat: false, ended: whole })
 }
 
-/// An event of that source came: its alarm is there.
-pub(super) fn name(tx: &mut dyn Tx, alarm: &Alarm) -> Result<(), Halt> {
-    if let Some(number) = open_number(tx, &alarm.at.alarm.source)? {
-        tx.mark_seen(&alarm.at, number)?;
+/// An event of that source came: its alarm is there. What is news counts also after the end, until all
+/// that was not named is cleared: the source will not say it again.
+pub(super) fn name(tx: &mut dyn Tx, alarm: &Alarm, news: bool) -> Result<(), Halt> {
+    let counts =
+        |it: &Snapshot| it.state == Pass::Open || news && matches!(it.state, Pass::Clearing { .. });
+    if let Some(snapshot) = tx.snapshot(&alarm.at.alarm.source)?.filter(counts) {
+        tx.mark_seen(&alarm.at, snapshot.number)?;
     }
     Ok(())
 }
@@ -121,6 +124,7 @@ fn cleared(alarm: Alarm, snapshot: &Snapshot, now: Timestamp) -> Alarm {
     let routing = Routing { backend: alarm.backend.clone(), reason, ..Routing::default() };
     let (Absorbed::Changed(mut alarm) | Absorbed::Opened(mut alarm) | Absorbed::TooOld(mut alarm)) =
         absorb(Some(alarm), &event, &routing, now);
+    alarm.taken_as_cleared = true;
     alarm.story.add_because(now, "taken as cleared", routing.reason);
     alarm
 }

@@ -3,8 +3,9 @@
 use super::{Halt, snapshot};
 use crate::logic::occurrence::{Absorbed, absorb};
 use crate::logic::policy::Routing;
-use crate::model::{AlarmEvent, BackendId, Identity, Timestamp};
+use crate::model::{AlarmEvent, AlarmState, BackendId, Identity, Timestamp};
 use crate::ports::Tx;
+use std::time::Duration;
 
 /// A checked event and what policy says of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,20 +28,35 @@ pub struct TakenIn {
 }
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<TakenIn, Halt> {
-    if !tx.remember(&it.identity, now)? && !mutant!(RepeatsCount) {
-        // A snapshot may name an alarm with the very event that raised it.
-        if snapshot::open_number(tx, &it.event.alarm.source)?.is_some()
-            && let Some(alarm) = tx.newest_alarm(&it.event.alarm)?
-        {
-            snapshot::name(tx, &alarm)?;
-        }
+    let repeat = !tx.remember(&it.identity, now)? && !mutant!(RepeatsCount);
+    let open = snapshot::open_number(tx, &it.event.alarm.source)?.is_some();
+    if repeat && !open {
         return Ok(TakenIn { repeat: true, due: None });
     }
     let newest = tx.newest_alarm(&it.event.alarm)?;
-    let alarm = match absorb(newest, &it.event, &it.routing, now) {
-        Absorbed::TooOld(alarm) | Absorbed::Changed(alarm) | Absorbed::Opened(alarm) => alarm,
+    // That it had ended was our own conclusion, from a snapshot that did not name it. One that does is
+    // right, and may name it by the very event that raised it.
+    let again = newest.as_ref().filter(|alarm| {
+        open && alarm.taken_as_cleared && !alarm.active && it.event.state != AlarmState::Cleared
+    });
+    if repeat && again.is_none() {
+        if let Some(alarm) = newest {
+            snapshot::name(tx, &alarm, false)?;
+        }
+        return Ok(TakenIn { repeat: true, due: None });
+    }
+    let event = match again {
+        Some(alarm) => {
+            let changed_at = Some(alarm.changed_at.plus(Duration::from_millis(1)));
+            &AlarmEvent { changed_at, ..it.event.clone() }
+        }
+        None => &it.event,
+    };
+    let (alarm, news) = match absorb(newest, event, &it.routing, now) {
+        Absorbed::TooOld(alarm) => (alarm, false),
+        Absorbed::Changed(alarm) | Absorbed::Opened(alarm) => (alarm, true),
     };
     tx.put_alarm(&alarm)?;
-    snapshot::name(tx, &alarm)?;
+    snapshot::name(tx, &alarm, news)?;
     Ok(TakenIn { repeat: false, due: alarm.backend.zip(alarm.due_at) })
 }

@@ -157,6 +157,12 @@ impl Flow<'_> {
             let decided = self.decided(Decision::Write { op, ticket: ticket.key, fields }, why);
             Decided { along: self.others(), ..decided }
         };
+        // An alarm that has come to its group's ticket too late begins the group anew.
+        let never_told = alarm.active && alarm.group.is_some() && alarm.settled_version == 0;
+        let closed = ticket.status.ended() && ticket.backend_id.is_some();
+        if never_told && (closed || ticket.status == TicketStatus::Cancelled) {
+            return self.create(alarm, "its group's ticket was over before it was told of");
+        }
         if ticket.backend_id.is_none() {
             return match (ticket.status, alarm.active) {
                 (TicketStatus::Pending, _) => self.decided(
@@ -168,7 +174,10 @@ impl Flow<'_> {
                 }
                 (_, false) => self.nothing("cleared, and there is no ticket to close"),
                 (_, true) => self.decided(
-                    Decision::CreateAgain { ticket: ticket.key, fields: self.policy.fields(alarm) },
+                    Decision::CreateAgain {
+                        ticket: ticket.key,
+                        fields: self.policy.fields_of(alarm, &self.due.others),
+                    },
                     "its first create was refused; the alarm has changed since: tried again",
                 ),
             };

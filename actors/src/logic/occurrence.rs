@@ -95,6 +95,7 @@ fn open(
         group: routing.group.clone(),
         close_delay_ms: in_millis(routing.close_delay),
         after_clear_ms: before.map(|alarm| in_millis(changed_at.since(alarm.changed_at))),
+        taken_as_cleared: false,
         waits: false,
         due_at,
         tickets_made: 0,
@@ -122,6 +123,7 @@ fn change(
         && alarm.request.is_none()
         && alarm.quiet_until.is_some_and(|end| now < end);
     alarm.active = event.state != AlarmState::Cleared;
+    alarm.taken_as_cleared = false;
     let details = level_after(&alarm.details, event);
     let differs = alarm.active != was_active
         || says_otherwise(&alarm.details, &details, routing.update_on.as_deref());
@@ -137,7 +139,7 @@ fn change(
         alarm.group.clone_from(&routing.group);
     }
     if alarm.active && alarm.backend == routing.backend {
-        if alarm.ticket.is_none() && alarm.request.is_none() {
+        if alarm.ticket.is_none() && alarm.request.is_none() && alarm.tickets_made == 0 {
             alarm.kind = routing.kind;
             alarm.group.clone_from(&routing.group);
         }

@@ -204,6 +204,9 @@ pub struct Alarm {
     /// milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_clear_ms: Option<u64>,
+    /// That it is over was concluded from a snapshot that did not name it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_as_cleared: bool,
     /// It waits for the end of a request that another alarm of its ticket has made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
@@ -238,6 +241,8 @@ impl Alarm {
         self.tickets_made += u32::from(ticket.is_some());
         self.no_ticket = false;
         self.waits = false;
+        // What a person decides is not undone by the rule that had put it among others.
+        self.group = None;
         self.wanted_version += 1;
         self.settled_version = self.wanted_version;
         self.due_at = None;
@@ -255,6 +260,12 @@ impl Alarm {
             },
             _ => Origin::Alarm { at: self.at.clone(), number },
         }
+    }
+
+    /// When work that is left after a request's end is due: a close waits as after any clear.
+    pub fn due_after(&self, end: Timestamp) -> Option<Timestamp> {
+        let due = if self.active { end } else { end.plus(self.close_delay()) };
+        self.unsettled().then_some(due)
     }
 
     /// Is there a difference that makes work?
