@@ -85,8 +85,8 @@ async fn a_locked_account_sees_one_call_and_everything_is_done_after_a_resume() 
     let seen = world.until("all that was accepted waits in the lane", seen).await;
     assert_eq!(seen["held"], format!("paused: {reason}"), "{seen}");
     assert!(shell.says(&["lane", "list"]).contains("credentials were refused"));
-    let waits = world.all("/api/v1/requests?backend=locked&state=accepted").await;
-    let alarm = waits[0]["made_for"].clone();
+    let waits = world.look("/api/v1/requests?backend=locked&state=accepted").await;
+    let alarm = waits["items"][0]["made_for"].clone();
     let (source, id) = (alarm["source"].as_str().unwrap(), alarm["id"].as_str().unwrap());
     let verdict = world.explain(source, id).await["verdict"].to_string();
     assert!(verdict.contains("ticketgate lane resume locked"), "{verdict}");
