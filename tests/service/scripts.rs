@@ -171,9 +171,10 @@ pub fn create(summary: &str) -> Value {
     command("create", json!({ "backend": "crm", "fields": { "summary": summary } }))
 }
 
-/// An acquire of one minute that does not wait.
+/// An acquire of one minute that waits for a moment.
 pub fn acquire(guid: Uuid) -> Value {
-    command("lock.acquire", json!({ "guid": guid, "holder": "a test" }))
+    // A service that has just started may have its first fences a moment later.
+    command("lock.acquire", json!({ "guid": guid, "holder": "a test", "wait_ms": 5_000 }))
 }
 
 /// The same command under a lock, as its acquire told it.
