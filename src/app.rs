@@ -27,7 +27,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use ticketgate_actors::actors::{
-    AnswerInlet, BackendSeat, Backends, Cast, CastSettings, CommandInlet, Notices, OffloadPlan,
+    AnswerInlet, BackendSeat, Backends, Cast, CastSettings, CommandInlet, ConnectorInlet, Notices, OffloadPlan,
     OffloadTo, Outside, ParkedInlet, StoreLeases, Views,
 };
 use ticketgate_actors::model::BackendId;
@@ -123,8 +123,8 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let token = config.http.required_token().map_err(|(key, what)| anyhow!("{key}: {what}"))?;
     let known: Vec<BackendId> = backend_ids(described);
 
-    let [alarms, commands, answers, parked, heartbeats] =
-        [(); 5].map(|()| Arc::new(LateInlet::default()));
+    let [alarms, commands, answers, sync, parked, heartbeats] =
+        [(); 6].map(|()| Arc::new(LateInlet::default()));
     let (mut amqp, mut inproc) = (None, None);
     let bus: Arc<dyn Bus> = match &config.amqp {
         Some(settings) => {
@@ -132,6 +132,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
                 alarms: alarms.clone(),
                 commands: commands.clone(),
                 answers: answers.clone(),
+                sync: sync.clone(),
                 parked: parked.clone(),
                 heartbeats: heartbeats.clone(),
             };
@@ -149,7 +150,9 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         }
     };
     let topology = topology::first(&config.topology).await;
-    let policy = config.policy.policy(topology).map_err(|faults| anyhow!("policy: {faults:?}"))?;
+    let mut policy =
+        config.policy.policy(topology).map_err(|faults| anyhow!("policy: {faults:?}"))?;
+    policy.mastered = Arc::new(config.mastered_by_theirs());
     let watched = Arc::new(Watched::new(store.clone(), clock.clone()));
     let writer: Arc<dyn Store> = watched.clone();
     let reads: Arc<dyn Reads> = store;
@@ -176,6 +179,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         flow_timeout: config.clients.flow_timeout,
         heartbeat: config.heartbeats.settings(&config.node),
         offload: offload_plan(config)?,
+        syncs: config.syncs(described),
     };
     let queues = config.amqp.iter().flat_map(|amqp| amqp.source_queues());
     let of_queue = |(queue, name): (String, &str)| {
@@ -191,6 +195,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let _ = alarms.0.set(Arc::new(cast.intake.clone()));
     let _ = commands.0.set(Arc::new(CommandInlet(cast.commands.clone())));
     let _ = answers.0.set(Arc::new(AnswerInlet(cast.answers.clone())));
+    let _ = sync.0.set(Arc::new(ConnectorInlet(cast.connectors.clone())));
     let _ = parked.0.set(Arc::new(ParkedInlet(cast.intake.clone())));
     let _ = heartbeats.0.set(match &cast.beats {
         Some(beats) => Arc::new(beats.clone()),

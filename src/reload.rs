@@ -96,7 +96,8 @@ impl Reloader {
         let seats = seats.map_err(|error| failed(error.to_string()))?;
         let topology = loaded.config.topology.load().await.map_err(failed)?;
         let policy = loaded.config.policy.policy(topology);
-        let policy = policy.map_err(|faults| failed(format!("policy: {faults:?}")))?;
+        let mut policy = policy.map_err(|faults| failed(format!("policy: {faults:?}")))?;
+        policy.mastered = Arc::new(loaded.config.mastered_by_theirs());
         if dry_run {
             return Ok(changes);
         }

@@ -34,6 +34,8 @@ const MAX_BATCH: usize = 256;
 const MAX_BATCHES: usize = 3;
 /// Parked messages under way: each may have 16 MiB and more.
 const PARKED_PREFETCH: u16 = 4;
+/// Sync messages under way: each may tell of hundreds of tickets.
+const SYNC_PREFETCH: u16 = 8;
 /// Beats under way: they are small, and judged at once.
 const BEATS_PREFETCH: u16 = 64;
 /// Wait before what was not taken is offered again; doubled while nothing is taken.
@@ -83,6 +85,12 @@ pub(super) async fn session(
         inlet: Arc::clone(&inlets.parked),
         arrive: arrival::parked,
     };
+    let sync = Source {
+        queue: topology::named(settings, topology::SYNC_INTAKE).into(),
+        prefetch: SYNC_PREFETCH,
+        inlet: Arc::clone(&inlets.sync),
+        arrive: arrival::intake,
+    };
     let heartbeats = Source {
         queue: topology::beats(settings, broker.node()).into(),
         prefetch: BEATS_PREFETCH,
@@ -95,7 +103,7 @@ pub(super) async fn session(
         inlet: Arc::clone(&inlets.alarms),
         arrive: arrival::intake,
     });
-    let sources = [alarms, commands, answers, parked, heartbeats].into_iter().chain(foreign);
+    let sources = [alarms, commands, answers, sync, parked, heartbeats].into_iter().chain(foreign);
     let opened = sources.map(|source| Intake::open(&connection, source, phase.clone()));
     let opened = try_join_all(opened).await?;
     health.is_up("in");

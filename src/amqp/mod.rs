@@ -44,6 +44,8 @@ pub struct Inlets {
     pub commands: Arc<dyn Inlet>,
     /// Backends' later answers.
     pub answers: Arc<dyn Inlet>,
+    /// Connectors' messages.
+    pub sync: Arc<dyn Inlet>,
     /// Messages that the broker gave up on, with `dead_lettered` set: to be parked as they are.
     pub parked: Arc<dyn Inlet>,
     /// Beats of every origin, our own included.

@@ -30,6 +30,8 @@ const NO_DELIVERY_LIMIT: u32 = 1_000_000_000;
 pub(super) const ALARMS_INTAKE: &str = "alarms.intake";
 pub(super) const COMMANDS_INTAKE: &str = "commands.intake";
 pub(super) const ANSWERS_INTAKE: &str = "answers.intake";
+pub(super) const SYNC_INTAKE: &str = "sync.intake";
+pub(super) const SYNC: &str = "sync";
 pub(super) const PARKED: &str = "parked";
 pub(super) const TICKETS: &str = "tickets";
 pub(super) const OPS: &str = "ops";
@@ -42,6 +44,7 @@ const EXCHANGES: &[(&str, ExchangeKind)] = &[
     (ALARMS, ExchangeKind::Topic),
     (COMMANDS, ExchangeKind::Direct),
     (ANSWERS, ExchangeKind::Direct),
+    (SYNC, ExchangeKind::Topic),
     (TICKETS, ExchangeKind::Topic),
     (OPS, ExchangeKind::Topic),
     (HEARTBEATS, ExchangeKind::Topic),
@@ -61,6 +64,7 @@ const INTAKES: &[Intake] = &[
     Intake { queue: ALARMS_INTAKE, exchange: ALARMS, binding: "alarm.#", parks: true },
     Intake { queue: COMMANDS_INTAKE, exchange: COMMANDS, binding: "command", parks: true },
     Intake { queue: ANSWERS_INTAKE, exchange: ANSWERS, binding: "answer", parks: true },
+    Intake { queue: SYNC_INTAKE, exchange: SYNC, binding: "sync.#", parks: true },
     Intake { queue: PARKED, exchange: PARKED, binding: "", parks: false },
 ];
 

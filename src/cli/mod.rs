@@ -12,6 +12,7 @@ mod places;
 mod reload;
 mod remote;
 mod sign_in;
+mod sync;
 mod ticket;
 
 use crate::demo::DemoArgs;
@@ -123,6 +124,13 @@ enum Command {
         #[command(flatten)]
         at: remote::At,
     },
+    /// With whom tickets are kept in step
+    Sync {
+        #[command(subcommand)]
+        command: sync::SyncCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
     /// Look at messages that could not be read
     Parked {
         #[command(subcommand)]
@@ -197,6 +205,7 @@ pub fn run() -> ExitCode {
         Command::Service { command, at } => on_actix(places::service(at, command)),
         Command::Route { command, at } => on_actix(places::route(at, command)),
         Command::Communication { command, at } => on_actix(places::communication(at, command)),
+        Command::Sync { command, at } => on_actix(sync::run(at, command)),
         Command::Parked { command, at } => on_actix(people::parked(at, command)),
         Command::History { command, at } => on_actix(history::history(at, command)),
         Command::Offload { command, at } => on_actix(history::offload(at, command)),

@@ -135,6 +135,9 @@ impl Config {
                 wrong(format!("policy.rule[{n}].backend"), unknown(name.as_str()));
             }
         }
+        for (key, what) in self.sync_faults(backends) {
+            wrong(key, what);
+        }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             wrong(
                 "log.level".into(),

@@ -13,12 +13,14 @@ mod place;
 mod policy;
 mod sections;
 mod shown;
+mod sync;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use past::{HistorySection, OffloadSection};
 pub use policy::{PolicySection, RuleSection};
 pub use sections::{Clients, Config, Heartbeats, Http, Log, LogFormat, StoreSection, backend_ids};
 pub use shown::{Changed, difference, shown};
+pub use sync::{FieldSection, SyncSection};
 
 use crate::backends::{self, Description};
 use crate::sources::{self, SOURCES_MAX, Source, Sources};

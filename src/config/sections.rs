@@ -2,6 +2,7 @@
 
 use super::past::{DAY, HistorySection, OffloadSection};
 use super::policy::PolicySection;
+use super::sync::SyncSection;
 use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
 use crate::callbacks::CallbackSection;
@@ -52,6 +53,8 @@ pub struct Config {
     pub history: HistorySection,
     /// Those lists as files.
     pub offload: OffloadSection,
+    /// With whom tickets are kept in step.
+    pub sync: Vec<SyncSection>,
     /// Logging.
     pub log: Log,
     /// The ticketing systems: read by [`crate::backends::load`].
@@ -83,6 +86,7 @@ impl Default for Config {
             heartbeats: Heartbeats::default(),
             history: HistorySection::default(),
             offload: OffloadSection::default(),
+            sync: Vec::new(),
             log: Log::default(),
             backend: Vec::new(),
         }

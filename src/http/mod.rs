@@ -23,6 +23,7 @@ mod reload;
 mod routes;
 mod services;
 mod shapes;
+mod sync;
 mod webhooks;
 
 pub use events::Streams;
@@ -144,6 +145,17 @@ fn routes(config: &mut web::ServiceConfig) {
                 .service(commands::renew)
                 .service(commands::release)
                 .service(communication::list)
+                .service(sync::list)
+                .service(sync::held)
+                .service(sync::run)
+                .service(sync::dry_run)
+                .service(sync::replay)
+                .service(sync::skip)
+                .service(sync::unskip)
+                .service(sync::cursor)
+                .service(sync::message)
+                .service(sync::one)
+                .service(sync::changes)
                 .service(services::list)
                 .service(services::export)
                 .service(services::import)

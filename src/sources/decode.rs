@@ -4,7 +4,7 @@ use super::Source;
 use std::collections::HashMap;
 use std::sync::Arc;
 use ticketgate_actors::model::{BackendId, Beat, Command, Identity, Said};
-use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Later, Malformed};
+use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Later, Malformed, SyncSaid};
 use uuid::Uuid;
 
 /// Reads each queue in its own words.
@@ -40,6 +40,10 @@ impl<D: Decode> Decode for ByQueue<D> {
 
     fn later(&self, delivery: &Delivery) -> Result<Later, Malformed> {
         self.ours.later(delivery)
+    }
+
+    fn sync(&self, delivery: &Delivery) -> Result<SyncSaid, Malformed> {
+        self.ours.sync(delivery)
     }
 
     fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed> {

@@ -7,10 +7,10 @@ use super::alarm_in::{self, FIELDS};
 use super::beat;
 use super::codec::{self, Encoding};
 use super::command_in;
-use super::later_in;
+use super::{later_in, sync};
 use ticketgate_actors::logic::correlation;
 use ticketgate_actors::model::{BackendId, Beat, Command, Identity, Said};
-use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Later, Malformed};
+use ticketgate_actors::ports::{BadCommand, Decode, Delivery, Later, Malformed, SyncSaid};
 
 /// Reads what is written in our words; knows which backends an alarm event may ask for.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,10 @@ impl Decode for Decoder {
 
     fn later(&self, delivery: &Delivery) -> Result<Later, Malformed> {
         later_in::from_bus(delivery, &self.known_backends)
+    }
+
+    fn sync(&self, delivery: &Delivery) -> Result<SyncSaid, Malformed> {
+        sync::from_bus(delivery)
     }
 
     fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed> {

@@ -5,7 +5,7 @@
 //! strings, times are UTC with milliseconds, and a routing key fits AMQP's 255 bytes. Where the
 //! bytes go from here is left to the bus.
 
-use super::beat;
+use super::{beat, sync};
 use super::codec::{self, Encoding};
 use serde::Serialize;
 use serde_json::Value;
@@ -30,6 +30,8 @@ pub enum Exchange {
     Theirs(String),
     /// Beats of this node.
     Heartbeats,
+    /// Credit, for connectors.
+    Sync,
 }
 
 /// A message ready to be published.
@@ -65,6 +67,49 @@ pub fn encode(message: &Outgoing, node: &str, encoding: Encoding) -> Encoded {
             let id = (*event_id, *at);
             reply(id, to, correlation_id.as_deref(), answer, node, encoding)
         }
+        Outgoing::SyncAnswer { event_id, at, to, correlation_id, content_type, answer } => {
+            let encoding = match content_type.is_empty() {
+                true => encoding,
+                false => Encoding::of(Some(content_type), b""),
+            };
+            Encoded {
+                exchange: Exchange::Theirs(to.exchange.clone()),
+                routing_key: cut(to.key.clone()),
+                content_type: encoding.content_type(),
+                message_id: event_id.to_string(),
+                correlation_id: correlation_id.clone(),
+                headers: Attributes {
+                    id: *event_id,
+                    kind: "ticketgate.sync.answer".to_owned(),
+                    node,
+                    subject: Some(answer.backend.to_string()),
+                    at: *at,
+                }
+                .headers(),
+                body: codec::bytes(&sync::sync_answer(answer), encoding),
+            }
+        }
+        Outgoing::Credit { event_id, at, backend, credit, waiting } => Encoded {
+            exchange: Exchange::Sync,
+            routing_key: cut(format!("credit.{}", topic::word(backend.as_str()))),
+            content_type: encoding.content_type(),
+            message_id: event_id.to_string(),
+            correlation_id: None,
+            headers: Attributes {
+                id: *event_id,
+                kind: "ticketgate.sync.credit".to_owned(),
+                node,
+                subject: Some(backend.to_string()),
+                at: *at,
+            }
+            .headers(),
+            body: codec::bytes(
+                &serde_json::json!({
+                    "backend": backend.as_str(), "credit": credit, "waiting": waiting,
+                }),
+                encoding,
+            ),
+        },
         Outgoing::Beat(beat) => heartbeat(beat, node, encoding),
         Outgoing::Ops { event_id, key, at, body } => ops(*event_id, key, *at, body, node, encoding),
     }
@@ -78,7 +123,8 @@ struct TicketOut<'a> {
     event: &'a str,
     at: String,
     sequence: u64,
-    request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     correlation_key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     alarm: Option<AlarmOut<'a>>,
@@ -87,6 +133,16 @@ struct TicketOut<'a> {
     ticket: TicketPart<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a TicketError>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conflicts: Vec<ConflictOut<'a>>,
+}
+
+#[derive(Serialize)]
+struct ConflictOut<'a> {
+    field: &'a str,
+    ours: &'a Value,
+    theirs: &'a Value,
+    kept: &'a str,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -149,22 +205,40 @@ pub fn ticket_json(event: &TicketEvent) -> Vec<u8> {
     ticket_body(event, Encoding::Json)
 }
 
+/// A ticket event's body, within an answer.
+pub(super) fn ticket_value(event: &TicketEvent) -> Value {
+    serde_json::to_value(ticket_out(event)).unwrap_or_default()
+}
+
 fn ticket_body(event: &TicketEvent, encoding: Encoding) -> Vec<u8> {
+    codec::bytes(&ticket_out(event), encoding)
+}
+
+fn ticket_out(event: &TicketEvent) -> TicketOut<'_> {
     let view = &event.ticket;
     let alarms: Vec<AlarmOut> = event.alarms.iter().map(AlarmOut::from).collect();
-    let body = TicketOut {
+    TicketOut {
         event_id: event.event_id.to_string(),
         event: event.event.as_str(),
         at: event.at.to_string(),
         sequence: event.sequence,
-        request_id: event.request_id.to_string(),
+        request_id: event.request_id.map(|id| id.to_string()),
         correlation_key: &event.correlation_key.0,
         alarm: alarms.first().copied(),
         alarms,
         ticket: ticket_part(view),
         error: event.error.as_ref(),
-    };
-    codec::bytes(&body, encoding)
+        conflicts: event
+            .conflicts
+            .iter()
+            .map(|it| ConflictOut {
+                field: &it.field,
+                ours: &it.ours,
+                theirs: &it.theirs,
+                kept: it.kept.as_str(),
+            })
+            .collect(),
+    }
 }
 
 fn ticket(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {

@@ -16,6 +16,7 @@ mod decoder;
 mod event_out;
 mod later_in;
 mod reader;
+mod sync;
 mod tree;
 
 pub use alarm_in::{FIELDS as ALARM_FIELDS, said as alarm_from_fields, severity_words};
@@ -26,3 +27,4 @@ pub use command_in::command_from_json;
 pub use decoder::Decoder;
 pub use event_out::{Encoded, Exchange, encode, ticket_json};
 pub use later_in::{later_from_fields, later_from_json};
+pub use sync::{field_name, sync_answer, sync_from_json};

@@ -77,6 +77,15 @@ impl Reader {
         self.fields.get(name).is_some_and(|value| !value.is_null())
     }
 
+    /// True or false.
+    pub fn boolean(&mut self, name: &str) -> Result<Option<bool>, Malformed> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            Some(other) => Err(self.mistyped(name, "true or false", &other)),
+        }
+    }
+
     /// A UUID, as a string.
     pub fn uuid(&mut self, name: &str) -> Result<Option<Uuid>, Malformed> {
         match self.text(name, UUID_CHARACTERS)? {

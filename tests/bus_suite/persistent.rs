@@ -150,6 +150,7 @@ async fn start(settings: AmqpSettings) -> Result<AmqpBus, StartError> {
         alarms: shelf(),
         commands: shelf(),
         answers: shelf(),
+        sync: shelf(),
         parked: shelf(),
         heartbeats: shelf(),
     };

@@ -81,6 +81,7 @@ impl World {
             alarms: Arc::clone(&alarms) as _,
             commands: Arc::new(Shelf::default()),
             answers: Arc::new(Shelf::default()),
+            sync: Arc::new(Shelf::default()),
             parked: Arc::clone(&parked) as _,
             heartbeats: Arc::clone(&heartbeats) as _,
         };

@@ -30,6 +30,7 @@ mod ops;
 mod outbox;
 mod parked_bell;
 mod pool;
+mod sync;
 mod views;
 
 pub use answers::{AnswerInlet, Answers};
@@ -48,12 +49,19 @@ pub use offload::{
 };
 pub use outbox::{CloseOutbox, Outbox, Woken};
 pub use pool::{Acquire, GiveBack, NoClient, Pool, Prove, Release, Renew, Unlock, acquire};
+pub use sync::{
+    ConnectorInlet, Connectors, DryRun, DrySaid, Launch, NoConnector, NotRun, Replay, RunFailed,
+    RunNow, Sync, SyncSettings, told_of_feed,
+};
 pub use views::{BusyWith, ClientView, Desk, DeskPath, LaneView, RESPONSES_MAX, Response, Views};
 
 use crate::logic::lane::LaneSettings;
 use crate::logic::policy::Policy;
 use crate::model::{BackendId, Route};
-use crate::ports::{Backend, Bus, Clock, Decode, Ids, Leases, Reads, Store, Tripwire};
+use crate::changes::{Applied, Change};
+use crate::ports::{
+    Backend, Bus, Clock, Decode, FreshIds, Ids, Leases, Reads, Store, StoreError, Tripwire,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -169,6 +177,8 @@ pub struct CastSettings {
     pub heartbeat: Option<HeartbeatSettings>,
     /// How long what is over stays.
     pub offload: OffloadPlan,
+    /// With whom tickets are kept in step.
+    pub syncs: Vec<SyncSettings>,
 }
 
 impl Default for CastSettings {
@@ -178,6 +188,7 @@ impl Default for CastSettings {
             flow_timeout: Duration::from_secs(120),
             heartbeat: None,
             offload: OffloadPlan::default(),
+            syncs: Vec::new(),
         }
     }
 }
@@ -207,6 +218,10 @@ pub struct Cast {
     pub beats: Option<Arc<BeatInlet>>,
     /// Looks after what is over.
     pub offload: Post<Offload>,
+    /// Each keeps tickets in step with another side.
+    pub syncs: Vec<(SyncSettings, Post<Sync>)>,
+    /// Where connectors' messages come in.
+    pub connectors: Arc<Connectors>,
     heartbeat: Post<Heartbeat>,
     keeper: Keeper,
 }
@@ -250,7 +265,28 @@ impl Cast {
             gateway.clone(),
             decode.clone(),
         ));
-        let answers = Arc::new(Answers::new(outside.clone(), gateway.clone(), decode));
+        let answers = Answers::new(outside.clone(), gateway.clone(), decode.clone());
+        let answers = Arc::new(answers);
+        let connectors = Arc::new(Connectors::new(
+            outside.clone(),
+            gateway.clone(),
+            outbox.clone(),
+            decode,
+            settings.syncs.clone(),
+        ));
+        let syncs = settings.syncs.iter().map(|settings| {
+            let post = Post::default();
+            keeper.keep("sync", &post, {
+                let (outside, settings) = (outside.clone(), settings.clone());
+                let (gateway, outbox) = (gateway.clone(), outbox.clone());
+                move |alive| {
+                    let (gateway, outbox) = (gateway.clone(), outbox.clone());
+                    Sync::new(outside.clone(), settings.clone(), gateway, outbox, alive)
+                }
+            });
+            (settings.clone(), post)
+        });
+        let syncs = syncs.collect();
 
         keeper.keep("outbox", &outbox, {
             let outside = outside.clone();
@@ -303,9 +339,28 @@ impl Cast {
             outbox,
             beats,
             offload,
+            syncs,
+            connectors,
             heartbeat,
             keeper,
         }
+    }
+
+    /// Ids for what one told ticket may need.
+    pub fn fresh_ids(&self) -> FreshIds {
+        sync::fresh(&self.outside)
+    }
+
+    /// Carries out a person's order to a sync.
+    ///
+    /// # Errors
+    /// The store did not take it.
+    pub async fn steer_sync(&self, order: Change) -> Result<(), StoreError> {
+        let applied = self.outside.store.apply(order.into()).await?;
+        if let Some(Applied::Synced(synced)) = applied.first() {
+            sync::hand_on(&self.gateway, &self.outbox, synced);
+        }
+        Ok(())
     }
 
     /// Stops in order: no more intents, calls get their grace, confirms theirs (rule G16). Intake

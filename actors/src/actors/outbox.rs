@@ -141,12 +141,13 @@ async fn reply(outside: &Outside, event: &TicketEvent) -> Result<Option<Outgoing
         }
     };
     let Some(to) = to else { return Ok(None) };
-    let name = || answer.id.map_or(event.request_id.to_string(), |id| id.to_string());
+    let request = event.request_id.map(|id| id.to_string());
+    let name = || answer.id.map(|id| id.to_string()).or(request);
     Ok(Some(Outgoing::Reply {
         event_id: EventId(Uuid::from_u128(event.event_id.0.as_u128() ^ REPLY)),
         at: event.at,
         to,
-        correlation_id: asked.and_then(|it| it.correlation_id.clone()).or_else(|| Some(name())),
+        correlation_id: asked.and_then(|it| it.correlation_id.clone()).or_else(name),
         content_type: asked.map(|it| it.content_type.clone()).unwrap_or_default(),
         answer: Box::new(answer),
     }))

@@ -1,11 +1,12 @@
 //! A lane knows more of a request: outcome, ticket, sequence, events and the alarm's settling in
 //! one transaction (docs/rules.md, "The way of an alarm", 5; rules T3, O1).
 
-use super::{Applied, Halt, Refusal, history, lane, watch};
+use super::{Applied, Halt, Refusal, history, lane, sync, watch};
 use crate::model::{
-    Alarm, AlarmRef, BackendId, Doubt, Epoch, EventId, EventName, Found, MadeBy, Op, Request,
+    Alarm, AlarmRef, BackendId, Conflict, Doubt, Epoch, EventId, EventName, Found, MadeBy, Op, Request,
     RequestId, State, Ticket, TicketError, TicketEvent, TicketStatus, TicketView, Timestamp,
 };
+use crate::logic::sync::view;
 use crate::ports::Tx;
 
 /// What became of an attempt, a look or a wait.
@@ -123,7 +124,12 @@ pub(super) fn conclude_request(
 ) -> Result<Concluded, Halt> {
     let mut ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
     let event = move_request(&mut request, &it.end, now);
+    // Only where another side keeps it in step: the others pay nothing for it.
+    let before = ticket.synced.then(|| view(&ticket));
     move_ticket(&mut ticket, &request, &it.end, now);
+    if let Some(before) = before.filter(|_| request.state.ended()) {
+        sync::concluded(tx, &mut ticket, &before, &request, now)?;
+    }
 
     let mut due = None;
     if request.state.ended()
@@ -285,6 +291,10 @@ fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, now: Timestamp
                 Op::Update => found.status.or_else(|| said(request)).unwrap_or(ticket.status),
             };
             ticket.changed_at = now;
+            // What a sync writes was edited when the other side says.
+            if !matches!(request.made_by, MadeBy::Sync { .. }) {
+                ticket.edited_at = now;
+            }
         }
         End::Rejected(_) | End::Failed(_) if request.op == Op::Create => {
             ticket.status = TicketStatus::Rejected;
@@ -364,6 +374,40 @@ pub(super) fn announce_of_ticket(
     linked: &[Alarm],
     now: Timestamp,
 ) -> Result<(), Halt> {
+    let event = TicketEvent {
+        request_id: Some(request.id),
+        error,
+        command: match &request.made_by {
+            MadeBy::Command { id, reply } => Some((*id, reply.clone())),
+            MadeBy::Level { .. } | MadeBy::Sync { .. } => None,
+        },
+        ..next_event(ticket, (event, event_id), linked, now)
+    };
+    tx.add_event(&event)?;
+    Ok(())
+}
+
+/// Stores an event that no request made, but what another side of the ticket said.
+pub(super) fn announce_of_sync(
+    tx: &mut dyn Tx,
+    ticket: &mut Ticket,
+    event: (EventName, EventId),
+    conflicts: Vec<Conflict>,
+    linked: &[Alarm],
+    now: Timestamp,
+) -> Result<(), Halt> {
+    let event = TicketEvent { conflicts, ..next_event(ticket, event, linked, now) };
+    tx.add_event(&event)?;
+    Ok(())
+}
+
+/// An event of a ticket as it is now, with the next sequence number.
+fn next_event(
+    ticket: &mut Ticket,
+    (event, event_id): (EventName, EventId),
+    linked: &[Alarm],
+    now: Timestamp,
+) -> TicketEvent {
     ticket.sequence += 1;
     let mut alarms: Vec<AlarmRef> = Vec::with_capacity(linked.len());
     for alarm in linked {
@@ -371,21 +415,18 @@ pub(super) fn announce_of_ticket(
             alarms.push(alarm.at.alarm.clone());
         }
     }
-    tx.add_event(&TicketEvent {
+    TicketEvent {
         n: 0,
         event_id,
         event,
         at: now,
         sequence: ticket.sequence,
-        request_id: request.id,
+        request_id: None,
         correlation_key: ticket.correlation_key.clone(),
         alarms,
         ticket: TicketView::from(&*ticket),
-        error,
-        command: match &request.made_by {
-            MadeBy::Command { id, reply } => Some((*id, reply.clone())),
-            MadeBy::Level { .. } => None,
-        },
-    })?;
-    Ok(())
+        error: None,
+        command: None,
+        conflicts: Vec::new(),
+    }
 }

@@ -20,6 +20,7 @@ mod routes;
 mod services;
 mod settle;
 mod snapshot;
+mod sync;
 mod take_in;
 mod watch;
 
@@ -38,6 +39,9 @@ pub use retire::{Retire, Retired, Walk};
 pub use routes::SetRoute;
 pub use services::{ImportServices, SelectService};
 pub use settle::{PersonSays, Settle};
+pub use sync::{
+    Answered, Message, Page, PersonSync, PlanRef, Record, Steer, Sweep, SweepDone, Synced, Where,
+};
 pub use take_in::{TakeIn, TakenIn};
 pub use watch::Swept;
 
@@ -136,6 +140,30 @@ pub enum Change {
     Past(Past),
     /// What has been over for long goes.
     Retire(Retire),
+    /// Tickets that another side told of are merged.
+    SyncPage(Box<Page>),
+    /// A connector's message is merged and answered.
+    SyncMessage(Box<Message>),
+    /// Tickets that a sync did not hear of.
+    SyncSweep(Box<Sweep>),
+    /// A person steers a sync.
+    SyncSteer(Box<PersonSync>),
+    /// A run of a sync stopped early.
+    SyncFailed {
+        /// Which sync.
+        name: String,
+        /// Why.
+        reason: String,
+        /// The source knows its place no more: the next run begins anew (rule S3).
+        lost: bool,
+    },
+    /// Answers to connectors go that were given before that time.
+    ForgetSyncAnswers {
+        /// Kept since this time.
+        before: Timestamp,
+        /// At most so many in one go.
+        limit: u32,
+    },
 }
 
 /// Changes that are applied together or not at all.
@@ -210,6 +238,12 @@ pub enum Applied {
     },
     /// Of [`Change::Retire`].
     Retired(Retired),
+    /// Of [`Change::SyncPage`] and [`Change::SyncSteer`].
+    Synced(Box<Synced>),
+    /// Of [`Change::SyncMessage`].
+    SyncAnswered(Box<Answered>),
+    /// Of [`Change::SyncSweep`].
+    SyncSwept(SweepDone),
     /// Of the others.
     Done,
 }
@@ -358,5 +392,22 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         }
         Change::Past(it) => history::perform(tx, it),
         Change::Retire(it) => retire::perform(tx, it),
+        Change::SyncPage(it) => sync::page(tx, it, context),
+        Change::SyncMessage(it) => sync::answer(tx, it, context),
+        Change::SyncSweep(it) => sync::sweep(tx, it, context),
+        Change::SyncSteer(it) => sync::steer(tx, it, context),
+        Change::SyncFailed { name, reason, lost } => {
+            let mut row = tx.sync(name)?;
+            row.last.ended_at = Some(now);
+            row.last.error = Some(reason.clone());
+            if *lost {
+                row.place = crate::model::Place::default();
+            }
+            tx.put_sync(&row)?;
+            Ok(Applied::Done)
+        }
+        Change::ForgetSyncAnswers { before, limit } => {
+            Ok(Applied::Count(tx.forget_sync_answers(*before, *limit)?))
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! bounded, whatever goes.
 
 use super::decide::group_of;
-use super::{Applied, Halt};
+use super::{Applied, Halt, sync};
 use crate::model::{Alarm, MadeBy, Request, Ticket, TicketStatus, Timestamp};
 use crate::ports::Tx;
 
@@ -118,6 +118,9 @@ fn tickets(tx: &mut dyn Tx, it: &Retire) -> Result<Retired, Halt> {
             }
             tx.drop_alarm(&alarm.at)?;
         }
+        if ticket.synced {
+            sync::forget(tx, ticket.key)?;
+        }
         tx.drop_ticket(ticket.key)?;
         retired.gone += 1;
     }
@@ -129,9 +132,15 @@ fn ticket_is_over(tx: &mut dyn Tx, ticket: &Ticket, before: Timestamp) -> Result
     let never_made = ticket.status == TicketStatus::Pending && ticket.backend_id.is_none();
     Ok((ticket.status.ended() || never_made || mutant!(OldIsOver))
         && ticket.changed_at < before
+        && !is_kept_in_step(tx, ticket)?
         && !tx.has_requests(ticket.key)?
         && tx.watched(ticket.key)?.is_none()
         && !tx.has_unsent(ticket.key)?)
+}
+
+/// Does another side still have it? It would be taken for a new one, should that name it again.
+fn is_kept_in_step(tx: &mut dyn Tx, ticket: &Ticket) -> Result<bool, Halt> {
+    Ok(ticket.synced && tx.twins_of(ticket.key)?.iter().any(|twin| !twin.gone))
 }
 
 fn alarms(tx: &mut dyn Tx, it: &Retire) -> Result<Retired, Halt> {

@@ -9,6 +9,7 @@ use crate::model::{
 /// The answer that goes with an event; none where the event says nothing about the command. Also
 /// for work that an alarm made: its answer has no id and goes to the backend's route.
 pub fn of_event(event: &TicketEvent) -> Option<CommandAnswer> {
+    let request = event.request_id?;
     let (stage, said) = match event.event {
         EventName::Created | EventName::Adopted => (
             Stage::Final,
@@ -25,11 +26,15 @@ pub fn of_event(event: &TicketEvent) -> Option<CommandAnswer> {
         EventName::Cancelled => (Stage::Final, failed(Code::Cancelled, event.error.as_ref())),
         EventName::InDoubt => (Stage::Accepted, failed(Code::InDoubt, event.error.as_ref())),
         EventName::Undecided => (Stage::Accepted, failed(Code::Undecided, event.error.as_ref())),
-        EventName::DuplicateDetected => return None,
+        EventName::DuplicateDetected
+        | EventName::Verified
+        | EventName::Merged
+        | EventName::Conflict
+        | EventName::Deleted => return None,
     };
     Some(CommandAnswer {
         id: event.command.as_ref().map(|(id, _)| *id),
-        about: Some((event.request_id, event.ticket.key)),
+        about: Some((request, event.ticket.key)),
         stage,
         said,
     })
@@ -82,7 +87,7 @@ fn waiting(request: &Request, front: Option<(RequestId, State)>) -> Result<Given
 fn id_of(request: &Request) -> Option<CommandId> {
     match &request.made_by {
         MadeBy::Command { id, .. } => Some(*id),
-        MadeBy::Level { .. } => None,
+        MadeBy::Level { .. } | MadeBy::Sync { .. } => None,
     }
 }
 
@@ -132,12 +137,13 @@ mod tests {
             event: name,
             at: at(0),
             sequence: 1,
-            request_id: RequestId(Uuid::from_u128(2)),
+            request_id: Some(RequestId(Uuid::from_u128(2))),
             correlation_key: ticket().correlation_key,
             alarms: Vec::new(),
             ticket: TicketView::from(&ticket()),
             error: Some(TicketError::because("why")),
             command: Some((CommandId(Uuid::from_u128(3)), Reply::default())),
+            conflicts: Vec::new(),
         }
     }
 

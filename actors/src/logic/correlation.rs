@@ -41,6 +41,11 @@ pub fn correlation_key(
             part(&mut hash, &first.occurrence.to_be_bytes());
             part(&mut hash, &number.to_be_bytes());
         }
+        Origin::Sync { sync, id } => {
+            part(&mut hash, b"sync");
+            part(&mut hash, sync.as_bytes());
+            part(&mut hash, id.as_bytes());
+        }
         Origin::Command { id } => {
             part(&mut hash, b"command");
             part(&mut hash, id.as_bytes());

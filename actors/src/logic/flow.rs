@@ -136,7 +136,7 @@ impl Flow<'_> {
             decision: Decision::TakeOver {
                 op,
                 ticket: before.key,
-                fields: self.policy.fields(alarm),
+                fields: self.policy.fields_for(op, alarm, &[]),
                 or_at: self.now.plus(LOOK_AGAIN),
                 instead_of_close: flaps,
             },
@@ -153,7 +153,7 @@ impl Flow<'_> {
 
     fn decide_with_ticket(&self, alarm: &Alarm, ticket: &Ticket) -> Decided {
         let write = |op: Op, why: &str| {
-            let fields = self.policy.fields_of(alarm, &self.due.others);
+            let fields = self.policy.fields_for(op, alarm, &self.due.others);
             let decided = self.decided(Decision::Write { op, ticket: ticket.key, fields }, why);
             Decided { along: self.others(), ..decided }
         };
@@ -211,7 +211,7 @@ impl Flow<'_> {
                 Decision::Write {
                     op: Op::Reopen,
                     ticket: ticket.key,
-                    fields: self.policy.fields_of(alarm, &self.due.others),
+                    fields: self.policy.fields_for(Op::Reopen, alarm, &self.due.others),
                 },
                 "its ticket was closed while it goes on: opened again (person_closed)",
             ),

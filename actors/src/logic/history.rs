@@ -31,7 +31,7 @@ pub fn rows(request: &Request, ticket: &Ticket, linked: &[Alarm]) -> Vec<History
 fn alarm_of<'a>(request: &Request, linked: &'a [Alarm]) -> Option<&'a Alarm> {
     match &request.made_by {
         MadeBy::Level { at, .. } => linked.iter().find(|alarm| alarm.at == *at),
-        MadeBy::Command { .. } => linked.first(),
+        MadeBy::Command { .. } | MadeBy::Sync { .. } => linked.first(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod outbox;
 pub mod policy;
 pub mod progress;
 pub mod pulse;
+pub mod sync;
 pub mod topic;
 pub mod topology;
 pub mod turns;

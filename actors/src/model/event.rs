@@ -32,6 +32,14 @@ pub enum EventName {
     Cancelled,
     /// More than one ticket carries the correlation key.
     DuplicateDetected,
+    /// Both sides of a sync are equal.
+    Verified,
+    /// The two sides of a sync differed, and were merged.
+    Merged,
+    /// Both sides had changed a field of which neither is the master; what was kept is said.
+    Conflict,
+    /// The other side of a sync has it no more.
+    Deleted,
 }
 
 impl EventName {
@@ -49,12 +57,19 @@ impl EventName {
             Self::Undecided => "undecided",
             Self::Cancelled => "cancelled",
             Self::DuplicateDetected => "duplicate_detected",
+            Self::Verified => "verified",
+            Self::Merged => "merged",
+            Self::Conflict => "conflict",
+            Self::Deleted => "deleted",
         }
     }
     /// Does the alarm's own system need to hear of it? A write-back carries the ticket's id, link
     /// and state; a doubt is none of the alarm console's business until it ends.
     pub fn written_back(self) -> bool {
-        !matches!(self, Self::InDoubt | Self::DuplicateDetected)
+        !matches!(
+            self,
+            Self::InDoubt | Self::DuplicateDetected | Self::Verified | Self::Conflict
+        )
     }
 }
 
@@ -111,8 +126,9 @@ pub struct TicketEvent {
     pub at: Timestamp,
     /// Per ticket, from 1.
     pub sequence: u64,
-    /// Which request.
-    pub request_id: RequestId,
+    /// Which request; none: it comes from a sync.
+    #[serde(default)]
+    pub request_id: Option<RequestId>,
     /// Our key at the backend.
     pub correlation_key: CorrelationKey,
     /// All linked alarms; the first is the one that the ticket was made for.
@@ -125,6 +141,22 @@ pub struct TicketEvent {
     /// The command that made it, and how its sender is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<(CommandId, Reply)>,
+    /// Of a conflict: the fields that both sides had changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A field that both sides of a sync had changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Which.
+    pub field: String,
+    /// What it was here.
+    pub ours: serde_json::Value,
+    /// What it was there.
+    pub theirs: serde_json::Value,
+    /// Whose value was kept.
+    pub kept: super::Side,
 }
 
 /// What an alarm's own system hears of its ticket.

@@ -16,6 +16,7 @@ mod request;
 mod service;
 mod snapshot;
 mod story;
+mod sync;
 mod ticket;
 mod time;
 mod watched;
@@ -29,7 +30,7 @@ pub use command::{
     KeptLock, LockName, Order, Reply, Route, Stage, TicketName,
 };
 pub use error::TicketError;
-pub use event::{EventName, TicketEvent, TicketView, WriteBack};
+pub use event::{Conflict, EventName, TicketEvent, TicketView, WriteBack};
 pub use history::{HistoryList, HistoryRow};
 pub use id::{
     BackendId, ClientNumber, CommandId, CorrelationKey, Epoch, EventId, Fence, RequestId, TicketKey,
@@ -39,6 +40,10 @@ pub use request::{Doubt, MadeBy, Op, Request, State};
 pub use service::{Service, ServiceTable};
 pub use snapshot::{Mark, Pass, Said, Snapshot};
 pub use story::{Step, Story};
+pub use sync::{
+    Held, HeldBecause, LastRun, Out, Place, STATUS, Side, SyncAnswer, SyncRow, Tally, TicketChange,
+    Told, Turned, Twin,
+};
 pub use ticket::{Found, Kind, Origin, Ticket, TicketStatus};
 pub use time::{BadTime, MONO_BEGINS, Moment, Mono, Timestamp};
 pub use watched::Watched;

@@ -51,6 +51,11 @@ pub enum MadeBy {
         #[serde(default)]
         reply: Reply,
     },
+    /// A sync: what the other side has, or must have; freezes at its intent.
+    Sync {
+        /// Which.
+        name: String,
+    },
 }
 
 /// How far a request is. The picture is in docs/rules.md, "States of a request".
@@ -240,7 +245,7 @@ impl Request {
     pub fn alarm(&self) -> Option<&AlarmRef> {
         match &self.made_by {
             MadeBy::Level { at, .. } => Some(&at.alarm),
-            MadeBy::Command { .. } => None,
+            MadeBy::Command { .. } | MadeBy::Sync { .. } => None,
         }
     }
 }

@@ -65,6 +65,21 @@ impl TicketStatus {
             Self::Resolved => "resolved",
         }
     }
+    /// The status by its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [
+            Self::Acknowledged,
+            Self::Rejected,
+            Self::Pending,
+            Self::Held,
+            Self::InProgress,
+            Self::Cancelled,
+            Self::Closed,
+            Self::Resolved,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == word)
+    }
     /// Will nobody work on it any more?
     pub fn ended(self) -> bool {
         matches!(self, Self::Rejected | Self::Cancelled | Self::Closed | Self::Resolved)
@@ -96,6 +111,13 @@ pub enum Origin {
     /// A command, by its sender's id.
     Command {
         /// The command's id.
+        id: String,
+    },
+    /// A sync: the other side had it first.
+    Sync {
+        /// Which sync.
+        sync: String,
+        /// The ticket, by their id.
         id: String,
     },
 }
@@ -131,6 +153,15 @@ pub struct Ticket {
     /// may mean that one.
     #[serde(default)]
     pub answers_astray: bool,
+    /// A sync keeps it in step with another side.
+    #[serde(default)]
+    pub synced: bool,
+    /// When its fields last changed, on whichever side: the more recent side of a merge wins.
+    #[serde(default)]
+    pub edited_at: Timestamp,
+    /// Grows with each change that its history tells of.
+    #[serde(default)]
+    pub version: u64,
     /// When its first request was accepted.
     pub accepted_at: Timestamp,
     /// When it last changed here.
@@ -142,6 +173,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// When its fields last changed, as far as is known.
+    pub fn edited(&self) -> Timestamp {
+        if self.edited_at == Timestamp::default() { self.changed_at } else { self.edited_at }
+    }
+
     /// A ticket that is to be made, and is not known to its backend yet.
     pub fn pending(
         key: TicketKey,
@@ -165,6 +201,9 @@ impl Ticket {
             sequence: 0,
             adopted: false,
             answers_astray: false,
+            synced: false,
+            edited_at: now,
+            version: 0,
             accepted_at: now,
             changed_at: now,
             home_node: home_node.to_owned(),
@@ -188,4 +227,10 @@ pub struct Found {
     pub backend_status: Option<String>,
     /// Fields, by the names that we use.
     pub fields: Fields,
+    /// When it last changed, on the backend's clock, where the answer says it.
+    #[serde(default)]
+    pub changed_at: Option<Timestamp>,
+    /// The answer says that it is not there any more.
+    #[serde(default)]
+    pub deleted: bool,
 }

@@ -7,7 +7,7 @@ use super::Soon;
 use crate::changes::{Asked, Outcome};
 use crate::model::{
     BackendId, Beat, Command, CommandAnswer, CommandError, CommandId, EventId, Identity, Reply,
-    Route, Said, TicketEvent, Timestamp, WriteBack,
+    Route, Said, SyncAnswer, TicketEvent, Timestamp, Told, WriteBack,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -58,6 +58,30 @@ pub struct Later {
     pub outcome: Outcome,
 }
 
+/// A connector's message (CONTRACT 1.7).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyncSaid {
+    /// Its sender's name of it: a repeat gets the same answer.
+    pub id: String,
+    /// Whose tickets.
+    pub backend: BackendId,
+    /// Which connector.
+    pub element: Option<String>,
+    /// When it polled, by its own clock.
+    pub polled_at: Option<Timestamp>,
+    /// What it can take at once; none: as before.
+    pub credit: Option<u32>,
+    /// Up to here it has taken what it was sent.
+    pub cursor: Option<u64>,
+    /// The pass that the page belongs to.
+    pub pass: Option<String>,
+    /// The pass ends here, and named every ticket.
+    pub complete: bool,
+    /// What it tells, `said_at` and `changed_at` both by its clock; else a ticket's id and what is
+    /// wrong with it.
+    pub tickets: Vec<Result<Told, (String, String)>>,
+}
+
 /// Reads a delivery. The wire's formats live in one module of the root package.
 pub trait Decode: Send + Sync {
     /// What it says, each with its identity; or what is wrong with one. A foreign source may say
@@ -69,6 +93,8 @@ pub trait Decode: Send + Sync {
     fn command(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>>;
     /// The later answer in it; or what is wrong with it.
     fn later(&self, delivery: &Delivery) -> Result<Later, Malformed>;
+    /// The connector's message in it; or what is wrong with it.
+    fn sync(&self, delivery: &Delivery) -> Result<SyncSaid, Malformed>;
     /// The beat in it; or what is wrong with it.
     fn decode_beat(&self, delivery: &Delivery) -> Result<Beat, Malformed>;
 }
@@ -121,6 +147,34 @@ pub enum Outgoing {
         content_type: String,
         /// The answer.
         answer: Box<CommandAnswer>,
+    },
+    /// An answer to a connector.
+    SyncAnswer {
+        /// Names the message.
+        event_id: EventId,
+        /// When.
+        at: Timestamp,
+        /// Where to.
+        to: Route,
+        /// Given back to the sender.
+        correlation_id: Option<String>,
+        /// The encoding of its message; empty: the configured one.
+        content_type: String,
+        /// The answer.
+        answer: Box<SyncAnswer>,
+    },
+    /// `credit.<backend>` on the sync exchange.
+    Credit {
+        /// Names the message.
+        event_id: EventId,
+        /// When.
+        at: Timestamp,
+        /// Whose connector.
+        backend: BackendId,
+        /// Changes that we take at once.
+        credit: u32,
+        /// Changes that wait for it.
+        waiting: u64,
     },
     /// `heartbeat.<origin>` on the heartbeats exchange.
     Beat(Arc<Beat>),

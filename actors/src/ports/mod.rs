@@ -8,12 +8,16 @@ mod clock;
 mod leases;
 mod past;
 mod store;
+mod sync;
 mod tripwire;
 
 pub use archive::{Archive, ArchiveError};
-pub use backend::{Answer, Backend, Call, Heard, Reading, SearchBy, TicketTarget, Via, Work};
+pub use backend::{
+    Answer, Backend, Call, ChangesBy, ChangesPage, Heard, Reading, SearchBy, TicketTarget, Via, Work,
+};
 pub use bus::{
-    BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, Verdict,
+    BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, SyncSaid,
+    Verdict,
 };
 pub use clock::{Clock, Ids};
 pub use leases::{LeaseLost, Leases};
@@ -22,6 +26,7 @@ pub use store::{
     AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads,
     RequestFilter, Store, StoreError, StoreFigures, TicketFilter, Tx, TxError,
 };
+pub use sync::{FreshIds, SyncReads, SyncTx};
 pub use tripwire::{MessageHash, Tripwire};
 
 /// A boxed future that may move between threads.

@@ -5,7 +5,7 @@
 //! holds the same rules, and the in-memory one of the simulator exercises the very code that runs
 //! on SQLite.
 
-use super::{PastReads, PastTx, Soon};
+use super::{PastReads, PastTx, Soon, SyncReads, SyncTx};
 use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Epoch,
@@ -49,7 +49,7 @@ pub struct LaneRow {
 /// Row access inside one atomic transaction.
 ///
 /// Reads see the transaction's own writes. `put_*` inserts or replaces the row with that identity.
-pub trait Tx: PastTx {
+pub trait Tx: PastTx + SyncTx {
     /// Keeps an identity. False: it was known, and nothing changed.
     fn remember(&mut self, identity: &Identity, at: Timestamp) -> Result<bool, TxError>;
     /// Forgets identities kept before that time, at most `limit`; says how many.
@@ -292,7 +292,7 @@ pub struct StoreFigures {
 pub type Answered<T> = Soon<Result<T, StoreError>>;
 
 /// Committed rows, read beside the writer.
-pub trait Reads: PastReads + Send + Sync {
+pub trait Reads: PastReads + SyncReads + Send + Sync {
     /// Alarms of a backend that are due, the longest due first. `only_new`: only those that have no
     /// ticket.
     fn due_alarms(

@@ -3,6 +3,7 @@
 mod clock;
 mod memory;
 pub mod mutants;
+pub mod pair;
 pub mod world;
 
 pub use clock::{CountedIds, ManualClock};

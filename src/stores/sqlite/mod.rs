@@ -12,6 +12,7 @@ mod reader;
 mod reads;
 mod rows;
 mod schema;
+mod sync;
 #[cfg(test)]
 mod schema_tests;
 mod tx;

@@ -221,8 +221,48 @@ CREATE TABLE routes (backend TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHO
 CREATE TABLE services (backend TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+const STEP_7: &str = "
+-- Two-way sync: what is stored of each, and what it remembers of each ticket.
+CREATE TABLE syncs (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE twins (
+    n      INTEGER PRIMARY KEY,
+    sync   TEXT    NOT NULL,
+    ticket BLOB    NOT NULL,
+    out    INTEGER,
+    body   TEXT    NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX twins_ticket ON twins (ticket, sync);
+CREATE INDEX twins_sync ON twins (sync);
+-- What waits for a connector, in the order of its line.
+CREATE INDEX twins_out ON twins (sync, out) WHERE out IS NOT NULL;
+-- What was told and not merged.
+CREATE TABLE sync_held (
+    sync  TEXT    NOT NULL,
+    id    TEXT    NOT NULL,
+    waits INTEGER NOT NULL,
+    body  TEXT    NOT NULL,
+    PRIMARY KEY (sync, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sync_held_waits ON sync_held (sync, id) WHERE waits = 1;
+CREATE TABLE ticket_changes (
+    n      INTEGER PRIMARY KEY,
+    ticket BLOB    NOT NULL,
+    body   TEXT    NOT NULL
+) STRICT;
+CREATE INDEX ticket_changes_ticket ON ticket_changes (ticket);
+-- A connector's message that comes again gets the same answer.
+CREATE TABLE sync_answers (
+    sync TEXT    NOT NULL,
+    id   TEXT    NOT NULL,
+    at   INTEGER NOT NULL,
+    body TEXT    NOT NULL,
+    PRIMARY KEY (sync, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sync_answers_at ON sync_answers (at);
+";
+
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 6] = [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6];
+const STEPS: [&str; 7] = [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7];
 
 /// The newest schema that this version knows.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;

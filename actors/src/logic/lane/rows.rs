@@ -206,7 +206,7 @@ impl Lane {
             None => {
                 let why = match &request.made_by {
                     MadeBy::Level { version, .. } => format!("version {version} is out of date"),
-                    MadeBy::Command { .. } => "out of date".to_owned(),
+                    MadeBy::Command { .. } | MadeBy::Sync { .. } => "out of date".to_owned(),
                 };
                 self.conclude(&request, End::Superseded(why), dice)
             }

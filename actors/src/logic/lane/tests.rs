@@ -216,7 +216,7 @@ fn found(keys: &[&str]) -> Answer {
         correlation_key: Some((*key).to_owned()),
         ..Found::default()
     });
-    Answer::Read(Reading { tickets: tickets.collect(), more: false })
+    Answer::Read(Reading { tickets: tickets.collect(), ..Reading::default() })
 }
 const SETTLE: Duration = Duration::from_secs(22);
 
@@ -443,7 +443,7 @@ fn a_lost_update_is_read_back_and_sent_again_only_if_it_is_not_there() {
         bench.pass(SETTLE);
         let mut shown = Found { backend_id: "INC1".into(), ..Found::default() };
         shown.fields.insert("summary".into(), summary.into());
-        bench.answer(Answer::Read(Reading { tickets: vec![shown], more: false }));
+        bench.answer(Answer::Read(Reading { tickets: vec![shown], ..Reading::default() }));
         assert_eq!((bench.state(1), bench.calls.len()), (state, calls), "{summary}");
     }
 }

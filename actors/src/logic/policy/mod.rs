@@ -14,6 +14,7 @@ use super::topology::Topology;
 use crate::changes::Level;
 use crate::model::{Alarm, AlarmEvent, BackendId, Fields, Kind, Op, Timestamp};
 use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub struct Policy {
     pub storm: Option<Storm>,
     /// Where managed objects lie.
     pub topology: Arc<Topology>,
+    /// Fields of which the other side of a sync is master: written when a ticket is made, and then never
+    /// by an alarm.
+    pub mastered: Arc<HashMap<BackendId, HashSet<String>>>,
 }
 
 /// What policy says of one event.
@@ -143,13 +147,23 @@ impl Policy {
             Op::Reopen => alarm.active,
             Op::Close => !alarm.active,
         };
-        let fields = || self.fields_of(alarm, others);
+        let fields = || self.fields_for(op, alarm, others);
         still_wanted.then(|| Level { version: alarm.wanted_version, fields: fields() })
     }
 
     /// The business fields of an alarm's ticket: the whole level.
     pub fn fields(&self, alarm: &Alarm) -> Fields {
         self.fields_of(alarm, &[])
+    }
+
+    /// What this operation may write of them.
+    pub fn fields_for(&self, op: Op, alarm: &Alarm, others: &[Alarm]) -> Fields {
+        let mut fields = self.fields_of(alarm, others);
+        let theirs = alarm.backend.as_ref().and_then(|backend| self.mastered.get(backend));
+        if let Some(theirs) = theirs.filter(|_| op != Op::Create) {
+            fields.retain(|name, _| !theirs.contains(name));
+        }
+        fields
     }
 
     /// The business fields of a ticket that this alarm shares with others.

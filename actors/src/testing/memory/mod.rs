@@ -9,6 +9,7 @@
 mod past;
 mod reads;
 mod rows;
+mod sync;
 mod tx;
 
 pub use rows::Rows;

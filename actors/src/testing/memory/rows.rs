@@ -3,6 +3,7 @@
 //! Every write goes through one `set_*` a table, which keeps the indexes and puts what was there
 //! before into the log. A refused set is undone to where it began, a crash to the last sync.
 
+use super::sync::{SyncTables, SyncUndo};
 use crate::changes::{Applied, ChangeSet, Context, Halt, perform};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, EventId,
@@ -38,6 +39,7 @@ enum Undo {
     Seen(OccurrenceRef, Option<u64>),
     Services(BackendId, Option<ServiceTable>),
     Route(BackendId, Option<Route>),
+    Sync(SyncUndo),
     Parked,
     Audit,
 }
@@ -86,6 +88,7 @@ pub struct Rows {
     pub(super) groups: BTreeMap<[u8; 16], TicketKey>,
     pub(super) services: BTreeMap<BackendId, ServiceTable>,
     pub(super) routes: BTreeMap<BackendId, Route>,
+    pub(super) sync: SyncTables,
     pub(super) parked: Vec<Parked>,
     pub(super) audit: Vec<AuditRow>,
     undo: Vec<Undo>,
@@ -127,6 +130,10 @@ impl Rows {
         &self.audit
     }
 
+    pub(super) fn log_sync(&mut self, step: SyncUndo) {
+        self.undo.push(Undo::Sync(step));
+    }
+
     fn undo_to(&mut self, length: usize) {
         while self.undo.len() > length {
             let Some(step) = self.undo.pop() else { break };
@@ -151,6 +158,7 @@ impl Rows {
                 Undo::Seen(at, before) => self.set_seen(at, before),
                 Undo::Services(backend, before) => self.set_services(backend, before),
                 Undo::Route(backend, before) => self.set_route(backend, before),
+                Undo::Sync(step) => self.sync.undo(step),
                 Undo::Parked => drop(self.parked.pop()),
                 Undo::Audit => drop(self.audit.pop()),
             }

@@ -1,0 +1,172 @@
+//! A connector's message: what it told is merged, what it has taken is done with, and it is answered with
+//! what waits for it, within its credit (CONTRACT 1.7).
+
+use super::{PlanRef, Record, Synced, record};
+use crate::changes::{Applied, Context, Halt};
+use crate::logic::sync::{Plan, view};
+use crate::model::{
+    Fields, LastRun, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Twin,
+};
+use crate::ports::{Tx, TxError};
+
+/// What waits for a connector is counted up to so many.
+const WAITING_COUNTED_MAX: u32 = 10_000;
+
+/// A message of a connector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// How that sync works.
+    pub plan: PlanRef,
+    /// Its sender's name of it: a repeat gets the same answer.
+    pub id: String,
+    /// What it told.
+    pub records: Vec<Record>,
+    /// What its sender can take at once; none: as before.
+    pub credit: Option<u32>,
+    /// Up to here it has taken what it was sent; none: as before.
+    pub cursor: Option<u64>,
+    /// The pass that the page belongs to.
+    pub pass: Option<String>,
+    /// The pass ends here, and named every ticket.
+    pub complete: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// The answer.
+    pub answer: SyncAnswer,
+    /// What its tickets did.
+    pub synced: Synced,
+    /// It was answered before; nothing was written.
+    pub repeat: bool,
+}
+
+pub(in crate::changes) fn perform(
+    tx: &mut dyn Tx,
+    it: &Message,
+    context: Context<'_>,
+) -> Result<Applied, Halt> {
+    let plan = &*it.plan;
+    if let Some(answer) = tx.sync_answer(&plan.name, &it.id)? {
+        let answered = Answered { answer, synced: Synced::default(), repeat: true };
+        return Ok(Applied::SyncAnswered(Box::new(answered)));
+    }
+    let mut row = tx.sync(&plan.name)?;
+    // Whoever comes with a new message has taken the answer to the one before: it would repeat that else.
+    let cursor = it.cursor.unwrap_or(row.sent);
+    taken(tx, plan, &mut row, cursor)?;
+    if it.pass.is_some() && it.pass != row.pass_name {
+        row.pass += 1;
+        row.pass_name.clone_from(&it.pass);
+    }
+    row.credit = it.credit.or(row.credit);
+    let mut synced = Synced::default();
+    for record in &it.records {
+        record::take(tx, plan, &mut row, record, context, &mut synced)?;
+    }
+    if it.complete {
+        row.sweeping = Some(0);
+        row.pass_name = None;
+    }
+    let now = context.now.wall;
+    row.total += synced.tally;
+    row.last =
+        LastRun { begun_at: Some(now), ended_at: Some(now), tally: synced.tally, error: None };
+    let answer = answer(tx, plan, &mut row, &it.id, context)?;
+    tx.put_sync(&row)?;
+    tx.put_sync_answer(&plan.name, now, &answer)?;
+    Ok(Applied::SyncAnswered(Box::new(Answered { answer, synced, repeat: false })))
+}
+
+/// What a connector has taken is what it has now.
+fn taken(tx: &mut dyn Tx, plan: &Plan, row: &mut SyncRow, cursor: u64) -> Result<(), TxError> {
+    // A cursor that was never given says nothing.
+    let cursor = cursor.min(row.out);
+    while row.taken < cursor {
+        let page = tx.outgoing(&plan.name, row.taken, cursor, plan.credit)?;
+        let Some(last) = page.last().and_then(|twin| twin.out).map(|out| out.n) else { break };
+        for mut twin in page {
+            twin.out = None;
+            let sent = twin.sent.clone();
+            twin.agreed.extend(sent);
+            tx.put_twin(&twin)?;
+        }
+        row.taken = last;
+    }
+    row.taken = row.taken.max(cursor);
+    Ok(())
+}
+
+fn answer(
+    tx: &mut dyn Tx,
+    plan: &Plan,
+    row: &mut SyncRow,
+    id: &str,
+    context: Context<'_>,
+) -> Result<SyncAnswer, Halt> {
+    let credit = row.credit.unwrap_or(plan.credit).min(plan.credit);
+    let mut events = Vec::new();
+    let mut cursor = row.taken;
+    if credit > 0 {
+        for mut twin in tx.outgoing(&plan.name, row.taken, row.out, credit)? {
+            let Some(ticket) = tx.ticket(twin.ticket)? else { continue };
+            let Some(event) = event(tx, plan, &ticket, &twin, context)? else { continue };
+            cursor = twin.out.map_or(cursor, |out| out.n);
+            twin.sent = view(&ticket);
+            tx.put_twin(&twin)?;
+            events.push(event);
+        }
+    }
+    row.sent = row.sent.max(cursor);
+    let waiting = tx.outgoing_count(&plan.name, WAITING_COUNTED_MAX)?;
+    Ok(SyncAnswer {
+        id: id.to_owned(),
+        backend: plan.source.clone(),
+        credit: plan.credit,
+        waiting,
+        more: waiting > events.len() as u64,
+        events,
+        cursor: cursor.to_string(),
+    })
+}
+
+/// What waits, as a ticket event with the ticket as it is now, by their names.
+fn event(
+    tx: &mut dyn Tx,
+    plan: &Plan,
+    ticket: &Ticket,
+    twin: &Twin,
+    context: Context<'_>,
+) -> Result<Option<TicketEvent>, TxError> {
+    let Some(out) = twin.out else { return Ok(None) };
+    let mut alarms = Vec::new();
+    for alarm in tx.alarms_of(ticket.key)? {
+        if !alarms.contains(&alarm.at.alarm) {
+            alarms.push(alarm.at.alarm);
+        }
+    }
+    let mut shown = TicketView::from(ticket);
+    shown.fields = covered(plan, &ticket.fields);
+    Ok(Some(TicketEvent {
+        n: 0,
+        event_id: out.event_id,
+        event: out.event,
+        at: context.now.wall,
+        sequence: ticket.sequence,
+        request_id: None,
+        correlation_key: ticket.correlation_key.clone(),
+        alarms,
+        ticket: shown,
+        error: None,
+        command: None,
+        conflicts: Vec::new(),
+    }))
+}
+
+fn covered(plan: &Plan, ours: &Fields) -> Fields {
+    let mut fields = plan.rules.to_theirs(ours);
+    fields.remove(STATUS);
+    fields
+}
+

@@ -1,0 +1,129 @@
+//! A page of a feed, or a file of one, is merged, and the feed's place moves with it (rule S1).
+
+use super::{PlanRef, record};
+use crate::changes::{Applied, Context, Halt, Refusal};
+use crate::model::{HeldBecause, Place, Request, Tally, Told};
+use crate::ports::{FreshIds, Tx};
+
+/// One told ticket, or why it cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// What was told, by their names; else its id and what is wrong.
+    pub told: Result<Told, (String, String)>,
+    /// For what it may need.
+    pub ids: FreshIds,
+}
+
+/// Where what was told comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Where {
+    /// A page of the feed: it began here, and goes on there. A page that does not begin where the
+    /// stored place is changes nothing.
+    Feed {
+        /// Its beginning.
+        from: Place,
+        /// Where the next one begins.
+        to: Place,
+        /// It is the first of a run.
+        begins: bool,
+        /// It is the last of a run.
+        ends: bool,
+        /// The run named every ticket: absence counts.
+        complete: bool,
+    },
+    /// A file that is replayed: the place stays.
+    File,
+    /// What was held while a request was under way: by ids from after this one, so many.
+    Held {
+        /// The last id that was tried.
+        after: String,
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// A page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// How that sync works.
+    pub plan: PlanRef,
+    /// What was told.
+    pub records: Vec<Record>,
+    /// Where it comes from.
+    pub at: Where,
+}
+
+/// What a page did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Synced {
+    /// For the books.
+    pub tally: Tally,
+    /// Requests that may go to their lanes.
+    pub submit: Vec<Request>,
+    /// Events were stored.
+    pub events: bool,
+    /// Other syncs whose connectors have something waiting.
+    pub waiting: Vec<String>,
+    /// Of held ones: the last id that was tried; none: all were.
+    pub after: Option<String>,
+}
+
+pub(in crate::changes) fn perform(
+    tx: &mut dyn Tx,
+    it: &Page,
+    context: Context<'_>,
+) -> Result<Applied, Halt> {
+    let mut row = tx.sync(&it.plan.name)?;
+    let mut synced = Synced::default();
+    let now = context.now.wall;
+    match &it.at {
+        Where::Feed { from, begins, complete, .. } => {
+            if row.place != *from {
+                return Err(Refusal::StaleVersion.into());
+            }
+            if *begins {
+                row.last = crate::model::LastRun { begun_at: Some(now), ..Default::default() };
+                if *complete && row.sweeping.is_none() {
+                    row.pass += 1;
+                }
+            }
+        }
+        Where::File | Where::Held { .. } => {}
+    }
+    let held = match &it.at {
+        Where::Held { after, limit } => {
+            let held = tx.held_under_way(&it.plan.name, after, *limit)?;
+            synced.after = held.last().map(|held| held.id.clone()).filter(|_| held.len() == *limit as usize);
+            held
+        }
+        _ => Vec::new(),
+    };
+    for (held, fresh) in held.into_iter().zip(&it.records) {
+        debug_assert_eq!(held.because, HeldBecause::UnderWay, "no others were asked for");
+        let Some(told) = held.told else { continue };
+        let record = Record { told: Ok(told), ids: fresh.ids };
+        record::take(tx, &it.plan, &mut row, &record, context, &mut synced)?;
+    }
+    if !matches!(it.at, Where::Held { .. }) {
+        for record in &it.records {
+            record::take(tx, &it.plan, &mut row, record, context, &mut synced)?;
+        }
+    } else {
+        // They were counted as read when they came.
+        synced.tally.read = 0;
+    }
+    row.total += synced.tally;
+    row.last.tally += synced.tally;
+    if let Where::Feed { to, ends, complete, .. } = &it.at {
+        row.place = to.clone();
+        if *ends {
+            row.last.ended_at = Some(now);
+            row.last.error = None;
+            if *complete {
+                row.sweeping = Some(0);
+            }
+        }
+    }
+    tx.put_sync(&row)?;
+    Ok(Applied::Synced(Box::new(synced)))
+}

@@ -1,0 +1,162 @@
+//! A change of a ticket reaches every side that keeps it in step, and its history.
+
+use crate::changes::Halt;
+use crate::logic::sync::view;
+use crate::model::{
+    EventId, EventName, Fields, MadeBy, Op, Out, Request, State, SyncRow, Tally, Ticket, TicketChange,
+    TicketKey, Timestamp, Turned, Twin,
+};
+use crate::ports::{Tx, TxError};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Writes lines into a ticket's history, under one new version of it.
+pub(super) fn note(
+    tx: &mut dyn Tx,
+    ticket: &mut Ticket,
+    user: &str,
+    changes: &[(String, Value, Turned)],
+    now: Timestamp,
+) -> Result<(), TxError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    ticket.version += 1;
+    for (field, value, how) in changes {
+        tx.add_ticket_change(&TicketChange {
+            ticket: ticket.key,
+            version: ticket.version,
+            at: now,
+            user: user.to_owned(),
+            field: field.clone(),
+            value: value.clone(),
+            how: *how,
+        })?;
+    }
+    Ok(())
+}
+
+/// Every other sync whose connector takes our changes is to send this one.
+pub(super) fn spread(
+    tx: &mut dyn Tx,
+    ticket: &mut Ticket,
+    but: Option<&str>,
+    waiting: &mut Vec<String>,
+) -> Result<(), TxError> {
+    for mut twin in tx.twins_of(ticket.key)? {
+        if Some(twin.sync.as_str()) == but || !is_sent(&twin) {
+            continue;
+        }
+        let mut row = tx.sync(&twin.sync)?;
+        let event_id = stable(&twin, row.out + 1);
+        twin.verified_at = None;
+        line_up(&mut row, &mut twin, EventName::Merged, event_id);
+        if !waiting.contains(&twin.sync) {
+            waiting.push(twin.sync.clone());
+        }
+        tx.put_sync(&row)?;
+        tx.put_twin(&twin)?;
+    }
+    Ok(())
+}
+
+/// A twin waits for its connector. One that waits already keeps its place, or those behind it would
+/// never have their turn; unless it has been sent with that place, which the connector may yet confirm.
+pub(super) fn line_up(row: &mut SyncRow, twin: &mut Twin, event: EventName, event_id: EventId) {
+    let n = match twin.out {
+        Some(out) if out.n > row.sent => out.n,
+        _ => {
+            row.out += 1;
+            row.out
+        }
+    };
+    twin.out = Some(Out { n, event, event_id });
+}
+
+/// Is there a connector behind it? One that has taken or waits for something has been given a place in
+/// its line; a feed's twin never is.
+fn is_sent(twin: &Twin) -> bool {
+    twin.out.is_some() || !twin.sent.is_empty()
+}
+
+/// The id of what is sent for a change that another side made: it follows from ticket and place, so
+/// that it needs no chance inside a transaction.
+fn stable(twin: &Twin, n: u64) -> EventId {
+    EventId(Uuid::from_u128(twin.ticket.0.as_u128() ^ u128::from(n).rotate_left(64)))
+}
+
+/// A request has ended: what it did to its ticket reaches history and the other sides, and the sync
+/// that wanted it learns what became of it.
+pub(in crate::changes) fn concluded(
+    tx: &mut dyn Tx,
+    ticket: &mut Ticket,
+    before: &Fields,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(), Halt> {
+    if let MadeBy::Sync { name } = &request.made_by {
+        learn(tx, ticket, name, request)?;
+    }
+    let good = matches!(request.state, State::Done | State::Adopted);
+    if !good {
+        return Ok(());
+    }
+    let after = view(ticket);
+    let mut changes = Vec::new();
+    for (name, value) in &after {
+        match before.get(name) {
+            Some(had) if had == value => {}
+            Some(_) => changes.push((name.clone(), value.clone(), Turned::Changed)),
+            None => changes.push((name.clone(), value.clone(), Turned::Added)),
+        }
+    }
+    if changes.is_empty() && request.op != Op::Create {
+        return Ok(());
+    }
+    let user = match &request.made_by {
+        MadeBy::Level { at, .. } => format!("alarm {}/{}", at.alarm.source, at.alarm.id),
+        MadeBy::Command { id, .. } => format!("command {id}"),
+        MadeBy::Sync { name } => format!("sync {name}"),
+    };
+    note(tx, ticket, &user, &changes, now)?;
+    let by = match &request.made_by {
+        MadeBy::Sync { name } => Some(name.as_str()),
+        _ => None,
+    };
+    let mut waiting = Vec::new();
+    spread(tx, ticket, by, &mut waiting)?;
+    Ok(())
+}
+
+/// What a sync wrote is what the other side has now; or it was refused.
+fn learn(
+    tx: &mut dyn Tx,
+    ticket: &Ticket,
+    name: &str,
+    request: &Request,
+) -> Result<(), TxError> {
+    let mut row = tx.sync(name)?;
+    match request.state {
+        State::Done | State::Adopted => {
+            row.total += Tally { written: 1, ..Tally::default() };
+            if ticket.key == request.ticket
+                && let Some(mut twin) = tx.twin(name, ticket.key)?
+                && twin.said_at.is_some()
+            {
+                for (field, value) in &request.fields {
+                    twin.agreed.insert(field.clone(), value.clone());
+                }
+                tx.put_twin(&twin)?;
+            }
+        }
+        State::Rejected | State::Failed => row.total += Tally { failed: 1, ..Tally::default() },
+        _ => {}
+    }
+    tx.put_sync(&row)
+}
+
+/// A ticket goes for good: so does what syncs remember of it.
+pub(in crate::changes) fn forget(tx: &mut dyn Tx, ticket: TicketKey) -> Result<(), TxError> {
+    tx.drop_twins(ticket)?;
+    tx.drop_ticket_changes(ticket)
+}

@@ -1,0 +1,362 @@
+//! What is done about one ticket that the other side told of.
+//!
+//! Rows in, rows out; who calls this stores them in one transaction. Always: what was said before is
+//! merged once; a state that is older than the last one is passed over; nothing is written to a side for
+//! a value that was written there before and that it has not changed since (rule S5).
+
+use super::{From, Merged, Plan, Sides, merge};
+use crate::logic::correlation::correlation_key;
+use crate::model::{
+    Conflict, EventName, Fields, Op, Origin, STATUS, Tally, Ticket, TicketKey, TicketStatus, Told,
+    Turned, Twin, Timestamp,
+};
+use serde_json::Value;
+
+/// What is known of the ticket.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// It itself.
+    pub ticket: Option<Ticket>,
+    /// What this sync remembers of it.
+    pub twin: Option<Twin>,
+    /// A request of it is under way, or nobody knows what became of it.
+    pub busy: bool,
+}
+
+/// A write to the home backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// Update, close or reopen.
+    pub op: Op,
+    /// The fields that change.
+    pub fields: Fields,
+}
+
+/// What is to be stored, said and written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The ticket as it is then.
+    pub ticket: Ticket,
+    /// What is remembered of it then.
+    pub twin: Twin,
+    /// What the ticket's connector is told.
+    pub event: EventName,
+    /// Subscribers are told too.
+    pub news: bool,
+    /// Fields of ours that change: name, value since (null: none), how.
+    pub changes: Vec<(String, Value, Turned)>,
+    /// What the home backend is to be written.
+    pub write: Option<Write>,
+    /// Fields that both sides had changed.
+    pub conflicts: Vec<Conflict>,
+    /// For the books.
+    pub tally: Tally,
+}
+
+/// A ticket's fields with its status among them.
+pub fn view(ticket: &Ticket) -> Fields {
+    let mut fields = ticket.fields.clone();
+    fields.retain(|_, value| !value.is_null());
+    fields.insert(STATUS.into(), ticket.status.as_str().into());
+    fields
+}
+
+/// Decides. None: not now, a request of the ticket is under way and they differ; hold what was told.
+pub fn decide(
+    plan: &Plan,
+    told: &Told,
+    known: Known,
+    new_key: TicketKey,
+    node: &str,
+    now: Timestamp,
+) -> Option<Outcome> {
+    let busy = known.busy && plan.is_home();
+    // Made by us, and its create is still being found out.
+    if busy && known.ticket.as_ref().is_some_and(|ticket| ticket.backend_id.is_none()) {
+        return None;
+    }
+    let new = known.ticket.is_none();
+    let ticket = known.ticket.unwrap_or_else(|| unknown(plan, told, new_key, node, now));
+    let twin = known.twin.unwrap_or_else(|| Twin::new(&plan.name, ticket.key));
+    let mut step = Step { plan, told, now, out: unchanged(ticket, twin) };
+    step.out.tally.read = 1;
+    if told.deleted {
+        step.delete(new);
+    } else if new {
+        step.create();
+    } else if !step.is_old() {
+        step.merge(busy)?;
+    }
+    let out = &mut step.out;
+    out.ticket.synced = true;
+    if !out.changes.is_empty() {
+        out.ticket.changed_at = now;
+    }
+    if out.tally == (Tally { read: 1, ..Tally::default() }) && out.write.is_none() {
+        out.tally.unchanged = 1;
+    }
+    Some(step.out)
+}
+
+/// A whole pass of the other side has ended and did not name this ticket (rule S8). A connector is sent
+/// it, verified; what a scan of a ticketing system does not find is gone there.
+pub fn absent(plan: &Plan, ticket: Ticket, twin: Twin, now: Timestamp) -> Outcome {
+    let told = Told {
+        backend_id: ticket.backend_id.clone(),
+        key: Some(ticket.key),
+        correlation_key: None,
+        kind: ticket.kind,
+        fields: Fields::new(),
+        backend_status: None,
+        url: None,
+        said_at: twin.said_at.unwrap_or_default(),
+        changed_at: now,
+        deleted: true,
+    };
+    let mut step = Step { plan, told: &told, now, out: unchanged(ticket, twin) };
+    match plan.from {
+        From::Connector => {
+            step.out.event = EventName::Verified;
+            step.out.news = step.out.twin.verified_at.is_none();
+            step.out.twin.verified_at = Some(now);
+        }
+        From::Feed(..) => step.delete(false),
+    }
+    step.out
+}
+
+fn unchanged(ticket: Ticket, twin: Twin) -> Outcome {
+    Outcome {
+        ticket,
+        twin,
+        event: EventName::Verified,
+        news: false,
+        changes: Vec::new(),
+        write: None,
+        conflicts: Vec::new(),
+        tally: Tally::default(),
+    }
+}
+
+/// A ticket that they had first.
+fn unknown(plan: &Plan, told: &Told, key: TicketKey, node: &str, now: Timestamp) -> Ticket {
+    let origin = Origin::Sync { sync: plan.name.clone(), id: told.id() };
+    let correlation = correlation_key(&plan.instance, &plan.home, told.kind, &origin);
+    let place = (plan.home.clone(), told.kind);
+    let mut ticket = Ticket::pending(key, place, correlation, origin, node, now);
+    ticket.backend_id.clone_from(&told.backend_id);
+    ticket.status = TicketStatus::Acknowledged;
+    ticket.adopted = true;
+    ticket
+}
+
+struct Step<'a> {
+    plan: &'a Plan,
+    told: &'a Told,
+    now: Timestamp,
+    out: Outcome,
+}
+
+impl Step<'_> {
+    /// Said before they said what we know already.
+    fn is_old(&self) -> bool {
+        self.out.twin.said_at.is_some_and(|at| self.told.said_at < at)
+    }
+
+    fn delete(&mut self, new: bool) {
+        if new || self.out.twin.gone {
+            return;
+        }
+        self.out.twin.gone = true;
+        self.out.twin.verified_at = None;
+        self.out.event = EventName::Deleted;
+        self.out.news = true;
+        self.out.tally.deleted = 1;
+        if !self.out.ticket.status.ended() {
+            let status = TicketStatus::Cancelled;
+            let value = status.as_str().into();
+            self.out.changes.push((STATUS.into(), value, Turned::Changed));
+            self.out.ticket.status = status;
+        }
+        let story = &mut self.out.ticket.story;
+        story.add_because(self.now, "is gone at the other side", format!("sync {}", self.plan.name));
+    }
+
+    fn create(&mut self) {
+        let empty = Fields::new();
+        let fields = self.told.fields.clone();
+        self.take_over(&empty, &fields);
+        self.out.ticket.edited_at = self.told.changed_at;
+        self.out.event = EventName::Created;
+        self.out.news = true;
+        self.out.tally.created = 1;
+        self.remember(&fields, &fields);
+        self.out.twin.verified_at = Some(self.now);
+        let story = &mut self.out.ticket.story;
+        story.add(self.now, format!("taken over by sync {} as {}", self.plan.name, self.told.id()));
+        if !self.plan.is_home() {
+            self.write_home(&TicketStatus::Acknowledged, fields);
+        }
+    }
+
+    fn merge(&mut self, busy: bool) -> Option<()> {
+        let ours = view(&self.out.ticket);
+        let mut theirs = self.told.fields.clone();
+        if let (None, Some(status)) = (theirs.get(STATUS), ours.get(STATUS)) {
+            theirs.insert(STATUS.into(), status.clone());
+        }
+        let twin = &self.out.twin;
+        let same = twin.said_at == Some(self.told.said_at) && twin.theirs == self.told.fields;
+        let again = same && !twin.gone;
+        let merged = merge(
+            &self.plan.rules,
+            Sides {
+                ours: &ours,
+                ours_at: self.out.ticket.edited(),
+                theirs: &theirs,
+                theirs_at: self.told.changed_at,
+                agreed: twin.said_at.map(|_| &twin.agreed),
+            },
+        );
+        if merged.is_equal() {
+            self.equal(&merged, &theirs);
+        } else if again {
+            // Merged before: what came of it is on its way, or was refused.
+            self.out.event = EventName::Merged;
+        } else if busy {
+            return None;
+        } else {
+            self.differ(&ours, &theirs, merged);
+        }
+        self.facts();
+        Some(())
+    }
+
+    fn equal(&mut self, merged: &Merged, theirs: &Fields) {
+        let verified = self.out.twin.verified_at;
+        self.remember(&merged.fields, theirs);
+        self.out.news = verified.is_none();
+        self.out.twin.verified_at = Some(self.now);
+    }
+
+    fn differ(&mut self, ours: &Fields, theirs: &Fields, merged: Merged) {
+        let before = self.out.ticket.status;
+        let known = std::mem::take(&mut self.out.twin.theirs);
+        let mut tally = Tally::default();
+        if !merged.from_theirs.is_empty() {
+            self.take_over(ours, &merged.fields);
+            let edited = self.out.ticket.edited();
+            self.out.ticket.edited_at = edited.max(self.told.changed_at);
+            tally.merged = 1;
+        }
+        self.remember(&merged.fields, theirs);
+        let differing = |names: &[String]| -> Fields {
+            let value = |name: &String| merged.fields.get(name).cloned().unwrap_or_default();
+            names.iter().map(|name| (name.clone(), value(name))).collect()
+        };
+        let to_write = if self.plan.is_home() {
+            let mut ours_stay = differing(&merged.from_ours);
+            // What they refuse to take, or write otherwise, is not written for ever.
+            ours_stay.retain(|name, value| {
+                self.out.twin.written.get(name) != Some(value) || known.get(name) != self.told.fields.get(name)
+            });
+            if self.plan.writes_back { ours_stay } else { Fields::new() }
+        } else {
+            differing(&merged.from_theirs)
+        };
+        let at_backend = if self.plan.is_home() { status_in(theirs) } else { Some(before) };
+        self.write_home(&at_backend.unwrap_or(before), to_write);
+        self.out.twin.verified_at = None;
+        self.out.event = EventName::Merged;
+        self.out.news = tally.merged > 0 || self.out.write.is_some();
+        tally.conflicts = merged.conflicts.len() as u64;
+        tally.read = 1;
+        if !merged.from_theirs.is_empty() {
+            let what = format!("merged with the other side: {}", merged.from_theirs.join(", "));
+            let why = format!("sync {}", self.plan.name);
+            self.out.ticket.story.add_because(self.now, what, why);
+        }
+        self.out.tally = tally;
+        self.out.conflicts = merged.conflicts;
+    }
+
+    /// Our fields become these.
+    fn take_over(&mut self, before: &Fields, after: &Fields) {
+        let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        for name in names {
+            let how = match (before.get(name), after.get(name)) {
+                (None, Some(_)) => Turned::Added,
+                (Some(_), None) => Turned::Deleted,
+                (Some(one), Some(other)) if one != other => Turned::Changed,
+                _ => continue,
+            };
+            let value = after.get(name).cloned().unwrap_or_default();
+            self.out.changes.push((name.clone(), value, how));
+        }
+        let ticket = &mut self.out.ticket;
+        ticket.fields.clone_from(after);
+        ticket.fields.remove(STATUS);
+        ticket.status = status_in(after).unwrap_or(ticket.status);
+    }
+
+    /// What both have in common now is the base of the next merge.
+    fn remember(&mut self, merged: &Fields, theirs: &Fields) {
+        let twin = &mut self.out.twin;
+        let names: Vec<_> = twin.agreed.keys().chain(merged.keys()).cloned().collect();
+        for name in names {
+            match (merged.get(&name), theirs.get(&name)) {
+                (Some(one), Some(other)) if one == other => {
+                    twin.agreed.insert(name, one.clone());
+                }
+                (None, None) => {
+                    twin.agreed.remove(&name);
+                }
+                _ => {}
+            }
+        }
+        twin.theirs.clone_from(&self.told.fields);
+        twin.said_at = Some(self.told.said_at);
+        twin.gone = false;
+    }
+
+    /// Facts that are theirs alone.
+    fn facts(&mut self) {
+        let (ticket, told) = (&mut self.out.ticket, self.told);
+        if self.plan.is_home() {
+            if ticket.backend_id.is_none() {
+                ticket.backend_id.clone_from(&told.backend_id);
+            }
+            if told.url.is_some() {
+                ticket.url.clone_from(&told.url);
+            }
+            if told.backend_status.is_some() {
+                ticket.backend_status.clone_from(&told.backend_status);
+            }
+        }
+    }
+
+    /// The home backend is to have these; which stood so there.
+    fn write_home(&mut self, there: &TicketStatus, mut fields: Fields) {
+        if !self.plan.home_writes || fields.is_empty() {
+            return;
+        }
+        self.out.twin.written.extend(fields.clone());
+        let wanted = fields.get(STATUS).and_then(|it| it.as_str()).and_then(TicketStatus::parse);
+        let op = match wanted {
+            Some(wanted) if wanted.ended() && !there.ended() => Op::Close,
+            Some(wanted) if !wanted.ended() && there.ended() => Op::Reopen,
+            _ => Op::Update,
+        };
+        if op != Op::Update {
+            fields.remove(STATUS);
+        }
+        if self.plan.contacts && fields.contains_key(&self.plan.contact_field) {
+            self.out.tally.contacts = 1;
+        }
+        self.out.write = Some(Write { op, fields });
+    }
+}
+
+fn status_in(fields: &Fields) -> Option<TicketStatus> {
+    TicketStatus::parse(fields.get(STATUS)?.as_str()?)
+}

@@ -1,0 +1,303 @@
+//! Two-way sync: what another side says of a ticket, and what is remembered of it (docs/sync.md).
+
+use super::{BackendId, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Under this name a ticket's status stands among its fields while two sides are merged.
+pub const STATUS: &str = "status";
+
+/// One side of a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// Our store.
+    Ours,
+    /// The other system.
+    Theirs,
+}
+
+impl Side {
+    /// The word in config and on faces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+        }
+    }
+}
+
+/// What the other side says of one ticket, by our names of the fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Theirs; a connector's ticket that was made here may have none yet.
+    pub backend_id: Option<String>,
+    /// Ours, where they know it.
+    pub key: Option<TicketKey>,
+    /// What we wrote into it to find it again; empty: it carries none; none: they did not say.
+    #[serde(default)]
+    pub correlation_key: Option<String>,
+    /// Incident, change or problem.
+    pub kind: Kind,
+    /// All that they say, the status among it ([`STATUS`]).
+    pub fields: Fields,
+    /// Their own word for the status.
+    pub backend_status: Option<String>,
+    /// Where people look at it.
+    pub url: Option<String>,
+    /// When it changed there, by their clock: orders what one side says.
+    pub said_at: Timestamp,
+    /// The same by our clock, as far as theirs is known: compares the two sides.
+    pub changed_at: Timestamp,
+    /// It is there no more.
+    pub deleted: bool,
+}
+
+impl Told {
+    /// What it is listed under: theirs, else ours.
+    pub fn id(&self) -> String {
+        let ours = || self.key.map(|key| key.to_string());
+        self.backend_id.clone().or_else(ours).unwrap_or_default()
+    }
+}
+
+/// What goes to a connector with its next answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Out {
+    /// Its place in the line of that sync.
+    pub n: u64,
+    /// What it is told.
+    pub event: EventName,
+    /// Stable while it waits.
+    pub event_id: EventId,
+}
+
+/// One ticket as one sync knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Twin {
+    /// Its row's number, given by the store; 0 before.
+    #[serde(skip)]
+    pub n: u64,
+    /// Which sync.
+    pub sync: String,
+    /// Which ticket.
+    pub ticket: TicketKey,
+    /// What they said last.
+    pub theirs: Fields,
+    /// When that changed, by their clock; none: they never said anything.
+    pub said_at: Option<Timestamp>,
+    /// What both sides had in common last: the base of a three-way merge.
+    pub agreed: Fields,
+    /// What we last wrote there: it is not written again while they do not change it (rule S5).
+    pub written: Fields,
+    /// Both sides were equal then, and neither has changed since.
+    pub verified_at: Option<Timestamp>,
+    /// It is there no more.
+    pub gone: bool,
+    /// The last pass that named it.
+    pub seen: u64,
+    /// The last request that this sync made for it.
+    pub request: Option<RequestId>,
+    /// Waits for its connector.
+    pub out: Option<Out>,
+    /// What its connector was sent with that.
+    pub sent: Fields,
+}
+
+impl Twin {
+    /// One of which the other side has said nothing yet.
+    pub fn new(sync: &str, ticket: TicketKey) -> Self {
+        Self {
+            n: 0,
+            sync: sync.to_owned(),
+            ticket,
+            theirs: Fields::new(),
+            said_at: None,
+            agreed: Fields::new(),
+            written: Fields::new(),
+            verified_at: None,
+            gone: false,
+            seen: 0,
+            request: None,
+            out: None,
+            sent: Fields::new(),
+        }
+    }
+}
+
+/// Where a feed goes on. Moves with what was read, in one transaction (rule S1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The source's own, opaque to us.
+    pub cursor: Option<String>,
+    /// Everything that changed before it was read, by the source's clock.
+    pub watermark: Option<Timestamp>,
+    /// Within a pass: changed at or after this time.
+    pub since: Option<Timestamp>,
+    /// Within a pass: rows of that answer that were read.
+    pub offset: u32,
+    /// Within a pass: the newest change that was read.
+    pub newest: Option<Timestamp>,
+}
+
+/// What a sync has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Tickets that the other side told of.
+    pub read: u64,
+    /// Tickets written to a backend, done.
+    pub written: u64,
+    /// Tickets that needed nothing.
+    pub unchanged: u64,
+    /// Tickets on the skip list.
+    pub skipped: u64,
+    /// Tickets that could not be read, and writes that a backend refused.
+    pub failed: u64,
+    /// Contacts that were asked for.
+    pub contacts: u64,
+    /// Tickets changed here.
+    pub merged: u64,
+    /// Tickets not known here before.
+    pub created: u64,
+    /// Tickets gone there.
+    pub deleted: u64,
+    /// Fields that both sides had changed.
+    pub conflicts: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.read += more.read;
+        self.written += more.written;
+        self.unchanged += more.unchanged;
+        self.skipped += more.skipped;
+        self.failed += more.failed;
+        self.contacts += more.contacts;
+        self.merged += more.merged;
+        self.created += more.created;
+        self.deleted += more.deleted;
+        self.conflicts += more.conflicts;
+    }
+}
+
+/// The last run over a feed, or the last message of a connector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// When it began.
+    pub begun_at: Option<Timestamp>,
+    /// When it ended; none: it is under way, or was torn.
+    pub ended_at: Option<Timestamp>,
+    /// What it did.
+    pub tally: Tally,
+    /// Why it stopped early.
+    pub error: Option<String>,
+}
+
+/// What is stored of a sync.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRow {
+    /// Its name.
+    pub name: String,
+    /// Where its feed goes on.
+    pub place: Place,
+    /// The number of its passes; twins remember the last one that named them.
+    pub pass: u64,
+    /// What a connector calls the pass that is open.
+    pub pass_name: Option<String>,
+    /// Absence counts for the pass that has ended: twins up to this row are done.
+    pub sweeping: Option<u64>,
+    /// Tickets of its backend up to this row have their twin.
+    pub walked: u64,
+    /// The last place given in the line to its connector.
+    pub out: u64,
+    /// Up to here its connector has been sent everything.
+    pub sent: u64,
+    /// Up to here it has taken that.
+    pub taken: u64,
+    /// How much its connector can take at once, as it said.
+    pub credit: Option<u32>,
+    /// Ids that people want left alone.
+    pub skip: Vec<String>,
+    /// Since it exists.
+    pub total: Tally,
+    /// The last one.
+    pub last: LastRun,
+}
+
+/// Why something that was told waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldBecause {
+    /// Its id is on the skip list.
+    Skipped,
+    /// A request of its ticket is under way: what was read may be older than that.
+    UnderWay,
+    /// It cannot be taken as it is.
+    Unreadable,
+}
+
+/// Something that was told and not merged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// Which sync.
+    pub sync: String,
+    /// The ticket, as [`Told::id`] lists it.
+    pub id: String,
+    /// Why.
+    pub because: HeldBecause,
+    /// For people.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// What was said last; none: it could not be read.
+    pub told: Option<Told>,
+}
+
+/// What became of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Turned {
+    /// It was not there before.
+    Added,
+    /// It had another value.
+    Changed,
+    /// It is not there any more.
+    Deleted,
+}
+
+/// One line of a ticket's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TicketChange {
+    /// Which ticket.
+    pub ticket: TicketKey,
+    /// Grows with each change of that ticket.
+    pub version: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Who: a sync, a command, an alarm.
+    pub user: String,
+    /// Which field.
+    pub field: String,
+    /// Its value since.
+    pub value: serde_json::Value,
+    /// What became of it.
+    pub how: Turned,
+}
+
+/// What a connector is answered (CONTRACT 1.7).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SyncAnswer {
+    /// Of the message that is answered.
+    pub id: String,
+    /// Whose tickets.
+    pub backend: BackendId,
+    /// How many changes we can take at once.
+    pub credit: u32,
+    /// What waits for it, these included.
+    pub waiting: u64,
+    /// What it is sent now, in the order of the line.
+    pub events: Vec<TicketEvent>,
+    /// There is more: asked for by an empty message with this cursor.
+    pub more: bool,
+    /// Up to here it has been sent everything.
+    pub cursor: String,
+}

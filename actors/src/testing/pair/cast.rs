@@ -1,0 +1,621 @@
+//! Who plays: the feed's reader, the lane, the connector, people on every side; and the store between.
+
+use super::sides::{BY, Copy, Element, System, at_rest};
+use super::{Broken, Met};
+use crate::changes::{
+    Admission, Applied, Change, ChangeSet, Conclude, Context, End, Guard, Intend, Message, Page,
+    Record, Sweep, TakeCommand, TakeLane, Where, Write,
+};
+use crate::logic::correlation::correlation_key;
+use crate::logic::sync::{From, Pair, Plan, Rules, next_place, wanted};
+use crate::model::{
+    BackendId, CommandId, Epoch, EventId, Fields, Found, Kind, Moment, Mono, Op,
+    Origin, Reply, Request, RequestId, STATUS, Side, State, SyncAnswer, TicketKey, TicketName,
+    TicketStatus, Timestamp, Told,
+};
+use crate::ports::{FreshIds, StoreError, SyncTx, Tx};
+use crate::testing::Rows;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Rows of a page: small, so that there are many.
+const PAGE: u32 = 4;
+/// How long the feed is read again.
+pub(super) const OVERLAP: Duration = Duration::from_secs(600);
+/// The longest late commit.
+const LATE_MAX_MS: u64 = 500_000;
+/// Rounds within which everybody must have come to rest.
+const ROUNDS_MAX: u32 = 40;
+const FIELDS: [&str; 4] = ["a", "b", "c", "d"];
+const WORDS: [&str; 5] = ["red", "green", "blue", "black", "white"];
+const STATES: [TicketStatus; 3] =
+    [TicketStatus::Acknowledged, TicketStatus::InProgress, TicketStatus::Closed];
+
+/// A person's edit, for the checks.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Edit {
+    pub by: &'static str,
+    pub value: Value,
+}
+
+pub(super) struct Cast {
+    pub rows: Rows,
+    dice: fastrand::Rng,
+    now_ms: i64,
+    ids: u128,
+    epoch: Epoch,
+    pub feed: Arc<Plan>,
+    pub line: Arc<Plan>,
+    pub system: System,
+    pub element: Element,
+    /// A message under way that will come again, or late.
+    astray: Vec<Message>,
+    next_id: u32,
+    pub met: Met,
+    pub told: Option<Vec<String>>,
+    /// What people last did to a field of a ticket, by their id of it.
+    pub edits: BTreeMap<(String, String), Vec<Edit>>,
+}
+
+fn home() -> BackendId {
+    BackendId::new("desk")
+}
+
+impl Cast {
+    pub fn new(seed: u64) -> Self {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let three_way = dice.bool();
+        let pair = |name: &str, master| Pair { ours: name.into(), theirs: name.into(), master };
+        let pairs = |b| {
+            vec![
+                pair("a", Some(Side::Ours)),
+                pair("b", Some(b)),
+                pair("c", None),
+                pair("d", None),
+                pair(STATUS, None),
+            ]
+        };
+        let plan = |name: &str, from, b, whole| Plan {
+            name: name.into(),
+            source: home(),
+            organizer: String::new(),
+            home: home(),
+            from,
+            rules: Rules { pairs: pairs(b), three_way, whole, ..Rules::default() },
+            takes_over: true,
+            home_writes: true,
+            writes_back: from != From::Connector,
+            contact_field: "owner_email".into(),
+            contacts: false,
+            credit: 3,
+            overlap: OVERLAP,
+            admission: Admission::default(),
+            instance: "pair".into(),
+        };
+        // The system is master of `b`; towards the connector that makes it ours.
+        let feed = plan("feed", From::Feed(BY, PAGE), Side::Theirs, false);
+        let line = plan("line", From::Connector, Side::Ours, true);
+        let skew = |dice: &mut fastrand::Rng| dice.i64(-600_000..=600_000);
+        let mut cast = Self {
+            rows: Rows::default(),
+            now_ms: 1_800_000_000_000,
+            ids: 1,
+            epoch: Epoch(0),
+            feed: Arc::new(feed),
+            line: Arc::new(line),
+            system: System {
+                ahead_ms: skew(&mut dice),
+                shouts: dice.u8(..4) == 0,
+                ..System::default()
+            },
+            element: Element {
+                ahead_ms: skew(&mut dice),
+                credit: dice.u32(1..6),
+                ..Element::default()
+            },
+            astray: Vec::new(),
+            next_id: 1,
+            met: Met::default(),
+            told: None,
+            edits: BTreeMap::new(),
+            dice,
+        };
+        cast.take_lane();
+        cast
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_ms)
+    }
+
+    fn tell(&mut self, what: impl FnOnce() -> String) {
+        let now = self.now();
+        if let Some(told) = &mut self.told {
+            told.push(format!("{now} {}", what()));
+        }
+    }
+
+    fn uuid(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(self.ids)
+    }
+
+    fn fresh(&mut self) -> FreshIds {
+        FreshIds {
+            ticket: TicketKey(self.uuid()),
+            request: RequestId(self.uuid()),
+            events: [EventId(self.uuid()), EventId(self.uuid())],
+        }
+    }
+
+    /// One transaction; a crash takes it back.
+    fn apply(&mut self, change: Change, may_crash: bool) -> Option<Result<Applied, StoreError>> {
+        let now = Moment { wall: self.now(), mono: Mono(u64::try_from(self.now_ms).unwrap_or(0)) };
+        let applied = self.rows.apply_now(&ChangeSet(vec![change]), Context { now, node: "n1" });
+        if may_crash && self.dice.u8(..24) == 0 {
+            self.rows.crash();
+            self.met.crashes += 1;
+            self.tell(|| "crash: the last transaction is lost".into());
+            return None;
+        }
+        self.rows.sync();
+        Some(applied.map(|mut applied| applied.remove(0)))
+    }
+
+    fn take_lane(&mut self) {
+        let take = TakeLane {
+            backend: home(),
+            settle: Duration::from_secs(1),
+            event_id: EventId(self.uuid()),
+        };
+        if let Some(Ok(Applied::LaneTaken(epoch, _))) = self.apply(Change::TakeLane(take), false) {
+            self.epoch = epoch;
+        }
+    }
+
+    pub fn step(&mut self) -> Result<(), Broken> {
+        self.now_ms += self.dice.i64(0..30_000);
+        match self.dice.u8(..20) {
+            0..=3 => self.edit_there(),
+            4..=5 => self.edit_here(),
+            6..=7 => self.edit_at_the_connector(),
+            8..=11 => drop(self.read_page(true)),
+            12..=14 => drop(self.lane(true)),
+            15..=17 => self.message(true),
+            18 => self.held(),
+            _ => self.sweep(),
+        }
+        Ok(())
+    }
+
+    fn some_fields(&mut self, with_status: bool) -> Fields {
+        let mut fields = Fields::new();
+        for _ in 0..self.dice.u32(1..3) {
+            let name = FIELDS[self.dice.usize(..FIELDS.len())];
+            fields.insert(name.into(), WORDS[self.dice.usize(..WORDS.len())].into());
+        }
+        if with_status && self.dice.u8(..4) == 0 {
+            let status = STATES[self.dice.usize(..STATES.len())];
+            fields.insert(STATUS.into(), status.as_str().into());
+        }
+        fields
+    }
+
+    fn note(&mut self, id: &str, by: &'static str, fields: &Fields) {
+        self.met.edits += 1;
+        for (name, value) in fields {
+            let edit = Edit { by, value: value.clone() };
+            self.edits.entry((id.to_owned(), name.clone())).or_default().push(edit);
+        }
+    }
+
+    fn edit_there(&mut self) {
+        let known: Vec<String> = self.system.rows.keys().cloned().collect();
+        let new = known.is_empty() || known.len() < 6 && self.dice.u8(..4) == 0;
+        let id = if new {
+            self.next_id += 1;
+            format!("T{}", self.next_id)
+        } else {
+            known[self.dice.usize(..known.len())].clone()
+        };
+        if self.system.rows.get(&id).is_some_and(|row| row.deleted) {
+            return;
+        }
+        let mut fields = self.some_fields(true);
+        if new {
+            fields.insert(STATUS.into(), TicketStatus::Acknowledged.as_str().into());
+        }
+        let late = match self.dice.u8(..3) {
+            0 => Duration::from_millis(self.dice.u64(..LATE_MAX_MS)),
+            _ => Duration::ZERO,
+        };
+        let now = self.now();
+        self.tell(|| format!("there: {id} {fields:?}, seen {late:?} later"));
+        self.system.edit(&id, &fields, now, late);
+        self.note(&id, "there", &fields);
+    }
+
+    /// A command of ours: an update of a ticket, or a create.
+    fn edit_here(&mut self) {
+        let tickets = self.rows.tickets_of_after(&home(), 0, 100).unwrap_or_default();
+        let create = tickets.is_empty() || self.dice.u8(..6) == 0 && tickets.len() < 8;
+        let id = CommandId(self.uuid());
+        let fields = self.some_fields(false);
+        let write = if create {
+            Write::Create { backend: home(), kind: Kind::Incident, alarm: None }
+        } else {
+            let (_, ticket) = &tickets[self.dice.usize(..tickets.len())];
+            Write::Change(Op::Update, TicketName::Key(ticket.key))
+        };
+        let ticket = TicketKey(self.uuid());
+        let origin = Origin::Command { id: id.to_string() };
+        let take = TakeCommand {
+            id,
+            body_hash: [0; 16],
+            write,
+            fields: fields.clone(),
+            guard: Guard::None,
+            reply: Reply::default(),
+            request: RequestId(self.uuid()),
+            ticket,
+            correlation_key: correlation_key("pair", &home(), Kind::Incident, &origin),
+            admission: Admission::default(),
+        };
+        let taken = self.apply(Change::Command(Box::new(take)), false);
+        if let Some(Ok(Applied::Command(taken))) = taken {
+            let name = taken.ticket.backend_id.clone();
+            self.tell(|| format!("here: {} {name:?} {fields:?}", taken.ticket.key));
+            // A create's edits are of the ticket that the system will name.
+            let id = name.unwrap_or_else(|| taken.ticket.correlation_key.0.clone());
+            self.note(&id, "here", &fields);
+        }
+    }
+
+    fn edit_at_the_connector(&mut self) {
+        let known: Vec<String> = self.element.table.keys().cloned().collect();
+        if known.is_empty() {
+            return;
+        }
+        let id = known[self.dice.usize(..known.len())].clone();
+        let fields = self.some_fields(true);
+        let at = self.element.clock(self.now());
+        self.tell(|| format!("connector: {id} {fields:?}"));
+        self.note(&id, "connector", &fields);
+        if let Some(copy) = self.element.table.get_mut(&id) {
+            copy.fields.extend(fields);
+            copy.changed_at = at;
+            copy.changed = true;
+        }
+    }
+
+    /// Reads one page of the feed. What is lost on the way is read again.
+    fn read_page(&mut self, faults: bool) -> bool {
+        let Ok(row) = SyncTx::sync(&mut self.rows, "feed") else { return true };
+        let work = wanted(BY, &row.place, OVERLAP, PAGE);
+        let now = self.now();
+        let page = self.system.page(&work, now);
+        let clock = self.system.clock(now);
+        if faults && self.dice.u8(..10) == 0 {
+            self.tell(|| "a page is lost".into());
+            return true;
+        }
+        let turn = next_place(BY, &row.place, &page, (OVERLAP, clock));
+        let mut records = Vec::new();
+        for found in page.tickets {
+            let told = crate::actors::told_of_feed(found, now, clock);
+            records.push(Record { told, ids: self.fresh() });
+        }
+        self.tell(|| format!("page {work:?}: {:?}", brief(&records)));
+        let at = Where::Feed {
+            begins: at_rest(&row.place),
+            from: row.place,
+            to: turn.place,
+            ends: !turn.more,
+            complete: false,
+        };
+        let page = Page { plan: self.feed.clone(), records, at };
+        self.met.pages += 1;
+        self.apply(Change::SyncPage(Box::new(page)), faults);
+        turn.more
+    }
+
+    /// The lane makes the call of the first request that waits, and knows what became of it; or the
+    /// process dies in between, and the next one finds out.
+    fn lane(&mut self, faults: bool) -> bool {
+        if let Some(request) = self.in_state(State::InDoubt) {
+            let found = self.found(&request);
+            self.conclude(&request, End::Done(found));
+            return true;
+        }
+        let Some(request) = self.in_state(State::Accepted) else { return false };
+        let front = self.rows.first_open_request(request.ticket).ok().flatten();
+        let request = front.unwrap_or(request);
+        if request.state != State::Accepted {
+            return true;
+        }
+        let intend = Intend {
+            backend: home(),
+            epoch: self.epoch,
+            request: request.id,
+            attempts: request.attempts,
+            level: None,
+        };
+        let Some(Ok(Applied::Intended(request, ticket))) =
+            self.apply(Change::Intend(Box::new(intend)), false)
+        else {
+            return true;
+        };
+        self.now_ms += self.dice.i64(1..2_000);
+        let id = match request.op {
+            Op::Create => {
+                self.next_id += 1;
+                format!("T{}", self.next_id)
+            }
+            _ => ticket.backend_id.clone().unwrap_or_default(),
+        };
+        let mut fields = request.fields.clone();
+        match request.op {
+            Op::Create => {
+                let open = TicketStatus::Acknowledged.as_str();
+                fields.insert(STATUS.into(), open.into());
+            }
+            Op::Close => {
+                fields.insert(STATUS.into(), TicketStatus::Closed.as_str().into());
+            }
+            Op::Reopen => {
+                fields.insert(STATUS.into(), TicketStatus::Acknowledged.as_str().into());
+            }
+            Op::Update => {}
+        }
+        let now = self.now();
+        self.tell(|| format!("lane: {} {id} {fields:?}", request.op.as_str()));
+        self.system.edit(&id, &fields, now, Duration::ZERO);
+        self.system.written += 1;
+        if request.op == Op::Create {
+            if let Some(row) = self.system.rows.get_mut(&id) {
+                row.key.clone_from(&ticket.correlation_key.0);
+            }
+            let key = ticket.correlation_key.0.clone();
+            self.rename_edits(&key, &id);
+        }
+        if faults && self.dice.u8(..6) == 0 {
+            self.met.crashes += 1;
+            self.tell(|| "crash: the answer is lost".into());
+            self.take_lane();
+            return true;
+        }
+        let mut found = self.found(&request);
+        found.backend_id = id;
+        self.conclude(&request, End::Done(found));
+        true
+    }
+
+    fn rename_edits(&mut self, from: &str, to: &str) {
+        let of: Vec<_> = self.edits.keys().filter(|(id, _)| id == from).cloned().collect();
+        for key in of {
+            if let Some(mut edits) = self.edits.remove(&key) {
+                let place = self.edits.entry((to.to_owned(), key.1)).or_default();
+                edits.append(place);
+                *place = edits;
+            }
+        }
+    }
+
+    /// What the system answers, or a look shows.
+    fn found(&mut self, request: &Request) -> Found {
+        let ticket = self.rows.ticket(request.ticket).ok().flatten();
+        let key = ticket.as_ref().map(|ticket| ticket.correlation_key.0.clone());
+        let ours = |row: &super::sides::Row| Some(&row.key) == key.as_ref();
+        let by_key = self.system.rows.iter().find(|(_, row)| ours(row)).map(|(id, _)| id.clone());
+        let id = ticket.and_then(|ticket| ticket.backend_id).or(by_key).unwrap_or_default();
+        let status = self.system.rows.get(&id).and_then(|row| row.fields.get(STATUS).cloned());
+        let status = status.as_ref().and_then(|it| it.as_str()).and_then(TicketStatus::parse);
+        Found { backend_id: id, status, ..Found::default() }
+    }
+
+    fn conclude(&mut self, request: &Request, end: End) {
+        let conclude = Conclude {
+            backend: home(),
+            epoch: self.epoch,
+            request: request.id,
+            attempt: request.attempts,
+            end,
+            event_ids: [EventId(self.uuid()), EventId(self.uuid())],
+            by_later_answer: false,
+            watch_looks: 0,
+        };
+        self.apply(Change::Conclude(Box::new(conclude)), false);
+    }
+
+    pub fn in_state(&mut self, state: State) -> Option<Request> {
+        self.rows.requests_in(&home(), state).ok()?.into_iter().next()
+    }
+
+    /// The connector tells what changed in its table, and takes its answer.
+    fn message(&mut self, faults: bool) {
+        if faults && !self.astray.is_empty() && self.dice.u8(..2) == 0 {
+            // One that came before, or is late.
+            let at = self.dice.usize(..self.astray.len());
+            let message = self.astray.remove(at);
+            self.met.astray += 1;
+            self.tell(|| format!("message {} comes astray", message.id));
+            self.apply(Change::SyncMessage(Box::new(message)), true);
+            return;
+        }
+        let complete = self.dice.u8(..5) == 0 || !faults;
+        let message = self.compose(complete);
+        self.tell(|| {
+            let what = brief(&message.records);
+            format!("message {}{}: {what:?}", message.id, if complete { ", complete" } else { "" })
+        });
+        if faults {
+            match self.dice.u8(..10) {
+                // Delivered twice.
+                0 => self.astray.push(message.clone()),
+                // Overtaken by those after it.
+                1 => {
+                    self.astray.push(message);
+                    return;
+                }
+                _ => {}
+            }
+        }
+        loop {
+            self.met.messages += 1;
+            match self.apply(Change::SyncMessage(Box::new(message.clone())), faults) {
+                Some(Ok(Applied::SyncAnswered(answered))) => {
+                    if faults && self.dice.u8(..6) == 0 {
+                        self.tell(|| "its answer is lost: it comes again".into());
+                        continue;
+                    }
+                    self.take_answer(&answered.answer);
+                    let mut answer = answered.answer;
+                    while answer.more && (!faults || self.dice.u8(..4) > 0) {
+                        match self.ask_on(&answer.cursor) {
+                            Some(next) => answer = next,
+                            None => break,
+                        }
+                    }
+                    return;
+                }
+                Some(other) => {
+                    self.tell(|| format!("{other:?}"));
+                    return;
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn compose(&mut self, complete: bool) -> Message {
+        let (now, clock) = (self.now(), self.element.clock(self.now()));
+        self.element.messages += 1;
+        let mut records = Vec::new();
+        let ids: Vec<String> = self.element.table.keys().cloned().collect();
+        for id in ids {
+            let Some(copy) = self.element.table.get_mut(&id) else { continue };
+            if !copy.changed && !complete {
+                continue;
+            }
+            copy.changed = false;
+            let told = Told {
+                backend_id: Some(id),
+                key: None,
+                correlation_key: Some(String::new()),
+                kind: Kind::Incident,
+                fields: copy.fields.clone(),
+                backend_status: None,
+                url: None,
+                said_at: copy.changed_at,
+                changed_at: by_ours(copy.changed_at, now, clock),
+                deleted: false,
+            };
+            records.push(Record { told: Ok(told), ids: self.fresh() });
+        }
+        Message {
+            plan: self.line.clone(),
+            id: format!("m{}", self.element.messages),
+            records,
+            credit: Some(self.element.credit),
+            cursor: None,
+            pass: complete.then(|| format!("p{}", self.element.messages)),
+            complete,
+        }
+    }
+
+    fn ask_on(&mut self, cursor: &str) -> Option<SyncAnswer> {
+        self.element.messages += 1;
+        let message = Message {
+            plan: self.line.clone(),
+            id: format!("m{}", self.element.messages),
+            records: Vec::new(),
+            credit: Some(self.element.credit),
+            cursor: cursor.parse().ok(),
+            pass: None,
+            complete: false,
+        };
+        let answered = self.apply(Change::SyncMessage(Box::new(message)), false);
+        let Some(Ok(Applied::SyncAnswered(answered))) = answered else { return None };
+        self.take_answer(&answered.answer);
+        Some(answered.answer)
+    }
+
+    /// What it is sent is what it has; an edit that it has not told yet stays, and is told next.
+    fn take_answer(&mut self, answer: &SyncAnswer) {
+        let clock = self.element.clock(self.now());
+        for event in &answer.events {
+            let Some(id) = event.ticket.backend_id.clone() else { continue };
+            let mut fields = event.ticket.fields.clone();
+            fields.insert(STATUS.into(), event.ticket.status.as_str().into());
+            self.tell(|| format!("connector takes {} {id} {fields:?}", event.event.as_str()));
+            let known = self.element.table.get(&id);
+            if known.is_some_and(|copy| copy.changed) {
+                continue;
+            }
+            let same = known.is_some_and(|copy| copy.fields == fields);
+            let changed_at = known.filter(|_| same).map_or(clock, |copy| copy.changed_at);
+            self.element.table.insert(id, Copy { fields, changed_at, changed: false });
+        }
+    }
+
+    fn held(&mut self) {
+        let records = (0..16).map(|_| Record {
+            told: Err((String::new(), String::new())),
+            ids: self.fresh(),
+        });
+        let records = records.collect();
+        let at = Where::Held { after: String::new(), limit: 16 };
+        let page = Page { plan: self.feed.clone(), records, at };
+        self.apply(Change::SyncPage(Box::new(page)), false);
+    }
+
+    fn sweep(&mut self) {
+        for plan in [self.feed.clone(), self.line.clone()] {
+            let ids = (0..32).map(|_| self.fresh()).collect();
+            self.apply(Change::SyncSweep(Box::new(Sweep { plan, ids })), false);
+        }
+    }
+
+    /// Nobody edits any more: everything is carried to its end.
+    pub fn quiet(&mut self) -> Result<(), Broken> {
+        self.tell(|| "quiet".into());
+        self.astray.clear();
+        let mut at_rest_for = 0;
+        for _ in 0..ROUNDS_MAX {
+            let before = (self.system.written, self.element.table.clone(), self.system.rows.clone());
+            self.now_ms += 700_000;
+            while self.read_page(false) {}
+            while self.lane(false) {}
+            self.held();
+            while self.lane(false) {}
+            self.sweep();
+            self.message(false);
+            self.message(false);
+            let after = (self.system.written, self.element.table.clone(), self.system.rows.clone());
+            at_rest_for = if before == after { at_rest_for + 1 } else { 0 };
+            if at_rest_for == 4 {
+                return Ok(());
+            }
+        }
+        Err(Broken { rule: "S5", what: format!("not at rest after {ROUNDS_MAX} quiet rounds") })
+    }
+}
+
+fn by_ours(at: Timestamp, now: Timestamp, clock: Timestamp) -> Timestamp {
+    match clock > now {
+        true => at.minus(clock.since(now)),
+        false => at.plus(now.since(clock)),
+    }
+    .min(now)
+}
+
+fn brief(records: &[Record]) -> Vec<String> {
+    let one = |record: &Record| match &record.told {
+        Ok(told) => format!("{} {:?} at {}", told.id(), told.fields, told.said_at),
+        Err((id, why)) => format!("{id}: {why}"),
+    };
+    records.iter().map(one).collect()
+}
