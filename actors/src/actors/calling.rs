@@ -65,6 +65,7 @@ pub(super) fn word(call: &Call) -> &'static str {
         Work::Get { .. } | Work::Search { .. } if call.ticket.is_some() => "look",
         Work::Get { .. } => "get",
         Work::Search { .. } => "search",
+        Work::Changes { .. } => "changes",
     }
 }
 

@@ -370,7 +370,7 @@ impl Run {
             ReadsFrom::Lane => {
                 let ask = Ask { backend: backend.clone(), work, deadline };
                 let gone = || Answer::NotSent("the gateway is being replaced".to_owned());
-                gateway.ask(ask).await.unwrap_or_else(gone)
+                gateway.ask(ask).await.map_or_else(gone, |heard| heard.answer)
             }
         }
     }

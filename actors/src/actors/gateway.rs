@@ -13,7 +13,7 @@ use crate::logic::topic;
 use crate::model::{
     Alarm, BackendId, EventId, Fields, Moment, Mono, Request, State, Ticket, Timestamp,
 };
-use crate::ports::{Answer, Call, Ids, LeaseLost, Reads, StoreError, Work};
+use crate::ports::{Answer, Call, Heard, Ids, LeaseLost, Reads, StoreError, Work};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
     WrapFuture,
@@ -32,9 +32,9 @@ const LEASE_RETRY: Duration = Duration::from_secs(1);
 #[rtype(result = "()")]
 pub struct Submit(pub Box<Request>);
 
-/// A flow's search, to pass the lane.
+/// A read, to pass the lane: a flow's search, a script's, or the sync's of what changed.
 #[derive(Message)]
-#[rtype(result = "Answer")]
+#[rtype(result = "Heard")]
 pub struct Ask {
     /// Whose lane.
     pub backend: BackendId,
@@ -87,7 +87,7 @@ pub struct Gateway {
     dispatcher: Post<Dispatcher>,
     outbox: Post<Outbox>,
     seats: HashMap<BackendId, Seat>,
-    reads: HashMap<u64, oneshot::Sender<Answer>>,
+    reads: HashMap<u64, oneshot::Sender<Heard>>,
     next_read: u64,
     drained: Vec<oneshot::Sender<()>>,
     _alive: Alive,
@@ -162,10 +162,10 @@ impl Gateway {
                 let level = self.render(&request, &alarm, &others);
                 return Some(Input::Rendered(turn, level));
             }
-            Effect::AnswerRead(id, answer) => {
+            Effect::AnswerRead(id, heard) => {
                 if let Some(asker) = self.reads.remove(&id) {
                     // An asker that went away needs no answer.
-                    let _ = asker.send(answer);
+                    let _ = asker.send(heard);
                 }
             }
             Effect::WakeFlows => self.dispatcher.tell(Wake(backend.clone())),
@@ -408,7 +408,7 @@ impl Handler<Submit> for Gateway {
 }
 
 impl Handler<Ask> for Gateway {
-    type Result = ResponseFuture<Answer>;
+    type Result = ResponseFuture<Heard>;
 
     fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) -> Self::Result {
         let Ask { backend, work, deadline } = ask;
@@ -417,7 +417,8 @@ impl Handler<Ask> for Gateway {
         self.reads.insert(self.next_read, answered);
         self.feed(&backend, Input::Asked(Read { id: self.next_read, work, deadline }), ctx);
         Box::pin(async move {
-            answer.await.unwrap_or_else(|_| Answer::NotSent("the lane went away".to_owned()))
+            let gone = || Answer::NotSent("the lane went away".to_owned()).into();
+            answer.await.unwrap_or_else(|_| gone())
         })
     }
 }

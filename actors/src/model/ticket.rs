@@ -188,4 +188,10 @@ pub struct Found {
     pub backend_status: Option<String>,
     /// Fields, by the names that we use.
     pub fields: Fields,
+    /// When it last changed, on the backend's clock, where the answer says it.
+    #[serde(default)]
+    pub changed_at: Option<Timestamp>,
+    /// The answer says that it is not there any more.
+    #[serde(default)]
+    pub deleted: bool,
 }

@@ -3,8 +3,10 @@
 
 use super::Soon;
 use crate::model::{
-    AlarmRef, CorrelationKey, Fields, Found, Kind, Mono, RequestId, Service, TicketError, TicketKey,
+    AlarmRef, CorrelationKey, Fields, Found, Kind, Mono, RequestId, Service, TicketError,
+    TicketKey, Timestamp,
 };
+use serde::Deserialize;
 use std::time::Duration;
 
 /// The ticket that a call is about.
@@ -76,6 +78,20 @@ pub enum Work {
         /// At most so many.
         limit: u32,
     },
+    /// One page of what changed at the backend, oldest change first. A row that does not say which
+    /// ticket it is comes with an empty `backend_id`, so that one bad row neither stops the feed nor is
+    /// lost without a word.
+    Changes {
+        /// The source's own place, opaque to us; none: from its beginning.
+        cursor: Option<String>,
+        /// Changed at or after this time, on the backend's clock; none: everything.
+        since: Option<Timestamp>,
+        /// Rows of that answer to leave out at its beginning.
+        offset: u32,
+        /// At most so many. Only a source by cursor that does not heed it gives more: what lies before
+        /// its next cursor would else be lost.
+        limit: u32,
+    },
 }
 
 impl Work {
@@ -86,7 +102,7 @@ impl Work {
             | Self::Update { ticket, .. }
             | Self::Close { ticket, .. }
             | Self::Reopen { ticket, .. } => Some(ticket.key),
-            Self::Get { .. } | Self::Search { .. } => None,
+            Self::Get { .. } | Self::Search { .. } | Self::Changes { .. } => None,
         }
     }
 }
@@ -126,12 +142,14 @@ pub struct Call {
 }
 
 /// What came of a read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// The tickets found.
+    /// The tickets found; of changes the rows in their order, a ticket as often as it is in them.
     pub tickets: Vec<Found>,
     /// There are more than were asked for.
     pub more: bool,
+    /// Where the next page begins, in the source's own words; only of changes, and only by cursor.
+    pub cursor: Option<String>,
 }
 
 /// What came of a call.
@@ -179,12 +197,35 @@ pub struct Heard {
     pub quiet: Option<Duration>,
     /// The HTTP status of the last answer, where there was one.
     pub http_status: Option<u16>,
+    /// The backend's clock as its last answer told it (HTTP `Date`, whole seconds).
+    pub clock: Option<Timestamp>,
 }
 
 impl From<Answer> for Heard {
     fn from(answer: Answer) -> Self {
-        Self { answer, quiet: None, http_status: None }
+        Self { answer, quiet: None, http_status: None, clock: None }
     }
+}
+
+/// How a backend tells what changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangesBy {
+    /// By a cursor of its own: [`Work::Changes`] gives the last one back.
+    Cursor,
+    /// By time: `since`, and `offset` for all pages but the first.
+    Time,
+    /// Only by all of its tickets, page by page by `offset`: what changed shows by comparing.
+    Scan,
+}
+
+/// How a backend is asked what changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangesPage {
+    /// How it tells.
+    pub by: ChangesBy,
+    /// The most rows of one page: a greater `limit` gets no more.
+    pub size: u32,
 }
 
 /// A ticketing system.
@@ -200,5 +241,10 @@ pub trait Backend: Send + Sync {
     fn check_service(&self, service: &Service) -> Result<(), (&'static str, String)> {
         let _ = service;
         Ok(())
+    }
+
+    /// Can it be asked what changed, and how? None: [`Work::Changes`] is refused.
+    fn changes(&self) -> Option<ChangesPage> {
+        None
     }
 }

@@ -79,12 +79,13 @@ impl Lane {
         // As it was when the call was made: a probe that fails counts against nobody.
         let probe = self.gate.is_open();
         self.learn(&heard, now, dice, effects);
-        let answer = heard.answer;
         match flight {
-            InFlight::Read(id) => effects.push(Effect::AnswerRead(id, answer)),
-            InFlight::Sweep(of) => self.swept(&of.1, answer, now, dice, effects),
-            InFlight::Write(request) => self.wrote(&request, answer, probe, now, dice, effects),
-            InFlight::Look(doubt) => self.looked(doubt, answer, probe, now, dice, effects),
+            InFlight::Read(id, _) => effects.push(Effect::AnswerRead(id, heard)),
+            InFlight::Sweep(of) => self.swept(&of.1, heard.answer, now, dice, effects),
+            InFlight::Write(request) => {
+                self.wrote(&request, heard.answer, probe, now, dice, effects);
+            }
+            InFlight::Look(doubt) => self.looked(doubt, heard.answer, probe, now, dice, effects),
         }
     }
 

@@ -2,14 +2,14 @@
 
 use crate::changes::{Applied, ChangeSet, Level};
 use crate::model::{Alarm, Epoch, Mono, Op, Request, RequestId, Ticket, Watched};
-use crate::ports::{Answer, Call, Heard, Pause, StoreError, Work};
+use crate::ports::{Call, Heard, Pause, StoreError, Work};
 use std::time::Duration;
 
 /// Names one asynchronous step of the lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Turn(pub u64);
 
-/// A flow's search, waiting for its place in the lane.
+/// A flow's search, or the sync's read of what changed, waiting for its place in the lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
     /// The asker's own number for it.
@@ -36,7 +36,7 @@ pub enum Input {
     },
     /// A request was journaled and is first in line of its ticket.
     Submitted(Box<Request>),
-    /// A flow wants to search.
+    /// A flow wants to search, or the sync to read what changed.
     Asked(Read),
     /// Rows of one class.
     Loaded {
@@ -80,8 +80,8 @@ pub enum Effect {
     Call(Turn, Box<Call>),
     /// Render the level of the alarm, and of those that share its ticket, for this request, then say [`Input::Rendered`].
     Render(Turn, Box<Request>, Box<Alarm>, Vec<Alarm>),
-    /// The answer to a flow's search.
-    AnswerRead(u64, Answer),
+    /// The answer to a read, with what came along with it.
+    AnswerRead(u64, Heard),
     /// Alarms of this lane's backend have become due.
     WakeFlows,
     /// Events were stored.

@@ -266,7 +266,7 @@ pub(super) fn seen(
 ) -> Seen {
     match answer {
         Answer::InDoubt(_) | Answer::Retryable { .. } if mutant!(FailedLookIsAbsent) => {
-            let nothing = Reading { tickets: Vec::new(), more: false };
+            let nothing = Reading::default();
             seen_create(settings, request, ticket, nothing, now)
         }
         Answer::Read(reading) if request.op == Op::Create => {

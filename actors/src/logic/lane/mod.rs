@@ -29,7 +29,7 @@ pub use unconfirmed::UNCONFIRMED_MAX;
 
 use crate::changes::{Change, ChangeSet, End};
 use crate::model::{BackendId, Epoch, EventId, Moment, Mono, Request, RequestId, Ticket, Watched};
-use crate::ports::{Answer, Call, Pause, Via};
+use crate::ports::{Answer, Call, Heard, Pause, Via, Work};
 use gate::Gate;
 use heads::Heads;
 use std::collections::VecDeque;
@@ -39,7 +39,7 @@ use unconfirmed::Unconfirmed;
 
 /// What has waited longer than this goes before everything else (rule G17).
 pub const AGED_AFTER: Duration = Duration::from_secs(60);
-/// Searches of flows that wait in one lane; more are answered as not sent.
+/// Searches of flows, and the sync's reads, that wait in one lane; more are answered as not sent.
 pub const READS_MAX: usize = 256;
 /// The pause before a change set that the store could not take is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -80,7 +80,8 @@ enum Doing {
 enum InFlight {
     Write(Box<Request>),
     Look(DoubtHead),
-    Read(u64),
+    /// Whose, and what it is called.
+    Read(u64, &'static str),
     Sweep(Box<(Watched, Ticket)>),
 }
 
@@ -192,7 +193,7 @@ impl Lane {
                     Some(format!("{} {}", request.op.as_str(), request.id))
                 }
                 Doing::Calling(InFlight::Look(doubt)) => Some(format!("look {}", doubt.request.id)),
-                Doing::Calling(InFlight::Read(_)) => Some("search".to_owned()),
+                Doing::Calling(InFlight::Read(_, what)) => Some((*what).to_owned()),
                 Doing::Calling(InFlight::Sweep(of)) => Some(format!("sweep {}", of.0.ticket)),
                 _ => None,
             },
@@ -264,9 +265,9 @@ impl Lane {
                 self.doubts.retain(|doubt| doubt.request.id != id);
             }
             Input::Submitted(request) => self.heads.put(request, now),
-            Input::Asked(read) if self.reads.len() >= READS_MAX => effects.push(
-                Effect::AnswerRead(read.id, Answer::NotSent("the lane's searches are full".into())),
-            ),
+            Input::Asked(read) if self.reads.len() >= READS_MAX => {
+                effects.push(Effect::AnswerRead(read.id, not_sent("the lane's searches are full")))
+            }
             Input::Asked(read) => self.reads.push_back((read, now.mono)),
             Input::Loaded { class, requests: Some(requests), all, next_ready } => {
                 self.heads.loaded(class, requests, all, now);
@@ -341,8 +342,8 @@ impl Lane {
         }
         while let Some(late) = self.reads.iter().position(|(read, _)| read.deadline <= now.mono) {
             if let Some((read, _)) = self.reads.remove(late) {
-                let reason = "its time was over before its turn in the lane".to_owned();
-                effects.push(Effect::AnswerRead(read.id, Answer::NotSent(reason)));
+                let why = "its time was over before its turn in the lane";
+                effects.push(Effect::AnswerRead(read.id, not_sent(why)));
             }
         }
     }
@@ -381,8 +382,12 @@ impl Lane {
             Some(Choice::Look(at)) => self.begin_look(at, now, dice, effects),
             Some(Choice::Read) => {
                 if let Some((read, _)) = self.reads.pop_front() {
+                    let what = match &read.work {
+                        Work::Changes { .. } => "changes",
+                        _ => "search",
+                    };
                     let call = self.call(None, read.work, now);
-                    self.begin_call(InFlight::Read(read.id), call, now, effects);
+                    self.begin_call(InFlight::Read(read.id, what), call, now, effects);
                 }
             }
         }
@@ -450,6 +455,10 @@ impl Lane {
             .min()
             .map(later)
     }
+}
+
+fn not_sent(why: &str) -> Heard {
+    Answer::NotSent(why.to_owned()).into()
 }
 
 fn earliest(one: Option<Mono>, other: Option<Mono>) -> Option<Mono> {

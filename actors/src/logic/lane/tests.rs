@@ -216,7 +216,7 @@ fn found(keys: &[&str]) -> Answer {
         correlation_key: Some((*key).to_owned()),
         ..Found::default()
     });
-    Answer::Read(Reading { tickets: tickets.collect(), more: false })
+    Answer::Read(Reading { tickets: tickets.collect(), ..Reading::default() })
 }
 const SETTLE: Duration = Duration::from_secs(22);
 
@@ -443,7 +443,7 @@ fn a_lost_update_is_read_back_and_sent_again_only_if_it_is_not_there() {
         bench.pass(SETTLE);
         let mut shown = Found { backend_id: "INC1".into(), ..Found::default() };
         shown.fields.insert("summary".into(), summary.into());
-        bench.answer(Answer::Read(Reading { tickets: vec![shown], more: false }));
+        bench.answer(Answer::Read(Reading { tickets: vec![shown], ..Reading::default() }));
         assert_eq!((bench.state(1), bench.calls.len()), (state, calls), "{summary}");
     }
 }
@@ -597,6 +597,25 @@ fn searches_go_last_are_bounded_and_give_up_at_their_time() {
     assert_eq!(bench.state(2), State::Intent, "the create goes before 256 searches");
     bench.pass(Duration::from_secs(30));
     assert_eq!(answered(&bench), 1 + READS_MAX);
+}
+
+#[test]
+fn what_changed_is_read_in_the_lane_like_a_search_and_its_clock_comes_along() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    let work = Work::Changes { cursor: Some("c-1".into()), since: None, offset: 0, limit: 9 };
+    let deadline = bench.now.mono.plus(Duration::from_secs(300));
+    bench.feed(Input::Asked(Read { id: 7, work: work.clone(), deadline }));
+    assert_eq!(bench.calls.len(), 1, "one call at a time");
+    bench.answer(done("INC1"));
+    let (turn, call) = bench.calls.pop().unwrap();
+    assert_eq!((&call.work, call.ticket, call.request), (&work, None, None));
+    assert_eq!(bench.lane.glance(bench.now).in_flight.as_deref(), Some("changes"));
+    let refused = Answer::Refused(TicketError::because("no such cursor"));
+    let heard = Heard { clock: Some(at(5)), ..refused.into() };
+    bench.feed(Input::Answered(turn, heard.clone()));
+    assert!(bench.others.contains(&Effect::AnswerRead(7, heard)), "{:?}", bench.others);
+    assert!(bench.lane.quiet());
 }
 
 #[test]

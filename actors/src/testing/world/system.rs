@@ -105,7 +105,7 @@ impl System {
             return heard(20, Answer::Unauthorised(error("401")));
         }
         let request = call.request;
-        let is_read = matches!(call.work, Work::Get { .. } | Work::Search { .. });
+        let is_read = written(&call.work).is_none();
         let done_after = chance.ms(5, slow.max(6));
         let has = |fault: Fault| faults.contains(&fault);
         if self.settings.answers_later && !is_read && !chance.one_in(4) {
@@ -216,7 +216,7 @@ impl System {
     fn lie(&self, call: &Call, chance: &mut Chance) -> Answer {
         match &call.work {
             Work::Search { .. } => match chance.rng.u8(..3) {
-                0 => Answer::Read(Reading { tickets: vec![], more: true }),
+                0 => Answer::Read(Reading { more: true, ..Reading::default() }),
                 1 => Answer::Refused(error("no such filter")),
                 _ => Answer::Read(Reading {
                     tickets: vec![Found {
@@ -224,7 +224,7 @@ impl System {
                         correlation_key: Some("tgstranger".into()),
                         ..Found::default()
                     }],
-                    more: false,
+                    ..Reading::default()
                 }),
             },
             Work::Get { .. } => Answer::InDoubt(error("500")),
@@ -242,7 +242,7 @@ impl System {
             Work::Get { backend_id, .. } => {
                 let found = self.tickets.iter().filter(|made| made.id == *backend_id);
                 let tickets = found.map(|made| self.show(made)).collect();
-                Answer::Read(Reading { tickets, more: false })
+                Answer::Read(Reading { tickets, ..Reading::default() })
             }
             Work::Search { by: SearchBy::CorrelationKey(key), limit, .. } => {
                 let shown = |made: &&Made| made.correlation == key.0 && made.shown_at <= now;
@@ -250,9 +250,10 @@ impl System {
                     self.tickets.iter().filter(shown).map(|made| self.show(made)).collect();
                 let more = tickets.len() > *limit as usize;
                 tickets.truncate(*limit as usize);
-                Answer::Read(Reading { tickets, more })
+                Answer::Read(Reading { tickets, more, ..Reading::default() })
             }
             Work::Search { .. } => Answer::Refused(error("only by our key")),
+            Work::Changes { .. } => Answer::Refused(error("it does not tell what changed")),
         }
     }
 
@@ -317,13 +318,12 @@ impl System {
         Found {
             backend_id: made.id.clone(),
             correlation_key: Some(made.correlation.clone()),
-            url: None,
             status: Some(match made.open {
                 true => TicketStatus::Acknowledged,
                 false => TicketStatus::Closed,
             }),
-            backend_status: None,
             fields: made.fields.clone(),
+            ..Found::default()
         }
     }
 }
@@ -335,6 +335,6 @@ pub(super) fn written(work: &Work) -> Option<&TicketTarget> {
         | Work::Update { ticket, .. }
         | Work::Close { ticket, .. }
         | Work::Reopen { ticket, .. } => Some(ticket),
-        Work::Get { .. } | Work::Search { .. } => None,
+        Work::Get { .. } | Work::Search { .. } | Work::Changes { .. } => None,
     }
 }

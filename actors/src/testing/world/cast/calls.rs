@@ -90,7 +90,7 @@ impl World {
             self.watch_quiet(&backend, span);
             span
         });
-        self.feed(&backend, Input::Answered(turn, Heard { answer, quiet, http_status: None }));
+        self.feed(&backend, Input::Answered(turn, Heard { quiet, ..answer.into() }));
     }
 }
 

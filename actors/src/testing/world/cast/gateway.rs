@@ -93,10 +93,10 @@ impl World {
                 let level = self.policy.level(request.op, &alarm, &others);
                 return Some(Input::Rendered(turn, level));
             }
-            Effect::AnswerRead(id, answer) => {
+            Effect::AnswerRead(id, heard) => {
                 if let Some(asker) = self.service.searches.remove(&id) {
                     let after = self.chance.ms(0, 3);
-                    self.inside(after, move |w| asker(w, answer));
+                    self.inside(after, move |w| asker(w, heard.answer));
                 }
             }
             Effect::WakeFlows => {
