@@ -5,8 +5,8 @@
 use super::described::DescribedBackend;
 use super::description::{Description, DescriptionError};
 use std::sync::Arc;
-use ticketgate_actors::model::{CorrelationKey, Fields, Kind};
-use ticketgate_actors::ports::{Answer, Backend, Call, Clock, SearchBy, Via, Work};
+use ticketgate_actors::model::{CorrelationKey, Kind};
+use ticketgate_actors::ports::{Answer, Backend, Call, ChangesBy, Clock, SearchBy, Via, Work};
 
 /// A key that no ticket has: an answer without tickets shows address, sign-in and search.
 const NOBODYS_KEY: &str = "tgcheckcheckcheckcheckcheck";
@@ -39,23 +39,18 @@ pub async fn probe(
             Err(reason) => finding("sign-in", false, reason),
         });
     }
-    if operations.contains(&"search") && !backend.searches_by_key() {
-        let first = Fields::from_iter([("cursor".to_owned(), "".into())]);
-        let work = Work::Search { by: SearchBy::Fields(first), kind: Kind::Incident, limit: 1 };
-        let answer = backend.call(call(work, description, &*clock)).await;
-        findings.push(match answer.answer {
-            Answer::Read(reading) => {
-                let n = reading.tickets.len();
-                finding("feed", true, format!("reached and read from its beginning: {n} tickets"))
-            }
-            other => Finding { what: "feed", ..search(other) },
-        });
-    } else if operations.contains(&"search") {
+    let searches = operations.contains(&"search") && backend.searches_by_key();
+    if searches {
         let by = SearchBy::CorrelationKey(CorrelationKey(NOBODYS_KEY.to_owned()));
         let work = Work::Search { by, kind: Kind::Incident, limit: 1 };
         let answer = backend.call(call(work, description, &*clock)).await;
         findings.push(search(answer.answer));
-    } else {
+    }
+    if let Some(page) = backend.changes() {
+        let work = Work::Changes { cursor: None, since: None, offset: 0, limit: page.size };
+        let answer = backend.call(call(work, description, &*clock)).await;
+        findings.push(changes(answer.answer, page.by));
+    } else if !searches {
         findings.push(match backend.reach(description.lane.timeout).await {
             Ok(said) => finding("address", true, said),
             Err(reason) => finding("address", false, reason),
@@ -67,7 +62,8 @@ pub async fn probe(
             format!("{}: sent, and not in [read.fields]: {what}", backend.unread().join(", "));
         findings.push(Finding { what: "not compared", works: None, said });
     }
-    let untried: Vec<_> = operations.into_iter().filter(|name| *name != "search").collect();
+    let tried = |name: &str| name == "changes" || name == "search" && searches;
+    let untried: Vec<_> = operations.into_iter().filter(|name| !tried(name)).collect();
     findings.push(Finding { what: "not tried", works: None, said: untried.join(", ") });
     Ok(findings)
 }
@@ -89,6 +85,32 @@ fn call(work: Work, description: &Description, clock: &dyn Clock) -> Call {
         work,
         send_by,
         timeout: lane.timeout,
+    }
+}
+
+/// One page of what changed, from the beginning.
+fn changes(answer: Answer, by: ChangesBy) -> Finding {
+    let Answer::Read(reading) = answer else {
+        return Finding { what: "changes", ..search(answer) };
+    };
+    let rows = &reading.tickets;
+    let nameless = rows.iter().filter(|row| row.backend_id.is_empty()).count();
+    let timeless = rows.iter().filter(|row| row.changed_at.is_none()).count();
+    let more = if reading.more { ", and there are more" } else { "" };
+    let rows = rows.len();
+    match (nameless, timeless) {
+        // What is found by comparing needs no time.
+        (0, missing) if missing == 0 || by == ChangesBy::Scan => {
+            finding("changes", true, format!("read from the beginning: {rows} rows{more}"))
+        }
+        (0, _) => {
+            let said = format!("{timeless} of {rows} rows do not say when they changed{more}");
+            Finding { what: "changes", works: None, said }
+        }
+        _ => {
+            let said = format!("{nameless} of {rows} rows do not say which ticket they are{more}");
+            finding("changes", false, said)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::faults::{self, CallbackFate, Dice, Fate, Faults, Plan, plan};
 use super::report::{Calls, Report};
-use super::tickets::{Fields, Found, Refusal, Tickets};
+use super::tickets::{Changed, Fields, Found, Refusal, Tickets};
 
 /// The kinds of ticket calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +35,15 @@ pub(super) struct Books {
     writes_taken: u64,
     callbacks_taken: u64,
     callbacks_refused: u64,
+    /// The wall clock at the start, in milliseconds since 1970.
+    began_ms: i64,
 }
 
 impl Books {
-    pub fn new(tickets: Tickets, faults: Faults, dice: Dice) -> Self {
+    pub fn new(mut tickets: Tickets, faults: Faults, dice: Dice, began_ms: i64) -> Self {
+        tickets.set_clock(began_ms.saturating_add(faults.clock_offset_ms));
         Self {
+            began_ms,
             tickets,
             faults,
             callback_dice: dice.others(),
@@ -60,6 +64,7 @@ impl Books {
 
     /// Replaces the faults; `at_most` counts anew from here. The dice go on.
     pub fn set_faults(&mut self, faults: Faults) {
+        self.tickets.set_clock(self.began_ms.saturating_add(faults.clock_offset_ms));
         self.faults = faults;
         self.faults_since_set = 0;
     }
@@ -141,9 +146,47 @@ impl Books {
         self.tickets.update(id, changes, now_ms)
     }
 
-    /// How many tickets there are.
-    pub fn count(&self) -> u64 {
-        self.tickets.count()
+    /// How many tickets were made.
+    pub fn made(&self) -> u64 {
+        self.tickets.made()
+    }
+
+    /// Removes a ticket; see `Tickets::delete`.
+    pub fn delete(&mut self, id: &str, now_ms: u64) -> Result<(), Refusal> {
+        self.tickets.delete(id, now_ms)
+    }
+
+    /// What the backend's clock says, where it is wrong; in milliseconds since 1970.
+    pub fn wrong_clock(&self, now_ms: u64) -> Option<i64> {
+        (self.faults.clock_offset_ms != 0).then(|| self.tickets.clock_at(now_ms))
+    }
+
+    /// What changed, by its number; see `Tickets::changed_after`. None: it takes no cursor now.
+    pub fn changed_after(
+        &mut self,
+        number: Option<u64>,
+        limit: usize,
+        now_ms: u64,
+    ) -> Option<(Vec<Changed>, bool)> {
+        if number.is_some() && self.faults.cursor_refused {
+            self.count_fault("cursor_refused", 1);
+            return None;
+        }
+        let lag_ms = self.faults.index_lag_ms;
+        Some(self.tickets.changed_after(number.unwrap_or(0), limit, now_ms, lag_ms))
+    }
+
+    /// What changed, by time; see `Tickets::changed_since`.
+    pub fn changed_since(
+        &self,
+        at_ms: Option<i64>,
+        page: (usize, usize),
+        now_ms: u64,
+        is_asked: impl Fn(&Fields, bool) -> bool,
+    ) -> (Vec<Changed>, usize) {
+        let from = at_ms.unwrap_or(i64::MIN);
+        let seen = (now_ms, self.faults.index_lag_ms);
+        self.tickets.changed_since(from, page, seen, is_asked)
     }
 
     /// A ticket by its id.
@@ -193,7 +236,7 @@ mod tests {
     use super::*;
 
     fn books(faults: Faults) -> Books {
-        Books::new(Tickets::new("a", "http://sim"), faults, Dice::of_backend(1, "a"))
+        Books::new(Tickets::new("a", "http://sim"), faults, Dice::of_backend(1, "a"), 0)
     }
 
     #[test]

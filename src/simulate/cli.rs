@@ -118,6 +118,12 @@ pub struct FaultArgs {
     /// What is taken is refused after all
     #[arg(long, default_value_t = 0.0, value_name = "RATE")]
     pub nack_callback_rate: f64,
+    /// The clock goes wrong by so much, such as 10m, or -10m for one that is behind
+    #[arg(long, value_parser = offset_in_words, default_value = "0s", value_name = "DURATION", allow_hyphen_values = true)]
+    pub clock_offset: jiff::SignedDuration,
+    /// A feed takes none of its cursors back
+    #[arg(long)]
+    pub cursor_refused: bool,
     /// At most so many faults by rate, for each backend
     #[arg(long, value_name = "COUNT")]
     pub at_most: Option<u64>,
@@ -173,9 +179,15 @@ impl FaultArgs {
             no_callback_rate: self.no_callback_rate,
             double_callback_rate: self.double_callback_rate,
             nack_callback_rate: self.nack_callback_rate,
+            clock_offset_ms: i64::try_from(self.clock_offset.as_millis()).unwrap_or(i64::MAX),
+            cursor_refused: self.cursor_refused,
             at_most: self.at_most,
         }
     }
+}
+
+fn offset_in_words(text: &str) -> Result<jiff::SignedDuration, String> {
+    text.parse().map_err(|error| format!("{error}; write it like 10m or -10m"))
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -80,10 +80,14 @@ pub(super) async fn carry_out(
     say: fn(Wrong) -> Reply,
     work: impl FnOnce(&mut Books, u64) -> Reply + 'static,
 ) -> HttpResponse {
-    let plan = match desk.ledger.in_books(backend, |books, _| books.arrive(kind, authorised)) {
-        Ok(plan) => plan,
+    let arrived = desk.ledger.in_books(backend, |books, now_ms| {
+        (books.arrive(kind, authorised), books.wrong_clock(now_ms))
+    });
+    let (plan, clock_ms) = match arrived {
+        Ok(arrived) => arrived,
         Err(unknown) => return ledger_error(&unknown),
     };
+    let say = |wrong| dated(say(wrong), clock_ms);
     let then = match plan.fate {
         Fate::Down => return hang_up(request).await,
         Fate::Done(then) => then,
@@ -102,7 +106,7 @@ pub(super) async fn carry_out(
     let done = work.await;
     match then {
         Then::Answer => match done {
-            Ok(Ok(reply)) => reply.response(),
+            Ok(Ok(reply)) => dated(reply, clock_ms).response(),
             Ok(Err(unknown)) => ledger_error(&unknown),
             // Only while the server is being stopped.
             Err(_) => say(Wrong::Error(500)).response(),
@@ -120,7 +124,15 @@ async fn wait_for(delay: Duration) {
     }
 }
 
-fn without_work(fate: Fate, say: fn(Wrong) -> Reply) -> HttpResponse {
+/// With the date that a wrong clock says; a right one's is the server's own.
+fn dated(mut reply: Reply, clock_ms: Option<i64>) -> Reply {
+    let date = clock_ms.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    let date = date.map(|at| at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    reply.headers.extend(date.map(|date| ("Date", date)));
+    reply
+}
+
+fn without_work(fate: Fate, say: impl Fn(Wrong) -> Reply) -> HttpResponse {
     let wait = |wrong| {
         let mut response = say(wrong).response();
         let seconds = actix_web::http::header::HeaderValue::from_static(RETRY_AFTER_SECONDS);

@@ -36,7 +36,8 @@ pub struct Faults {
     pub late_apply_rate: f64,
     /// See `late_apply_rate`.
     pub late_apply_ms: u64,
-    /// A search finds a ticket only this long after it was made.
+    /// A search finds a ticket only this long after it was made, and a feed a change only this long after
+    /// it happened.
     pub index_lag_ms: u64,
     /// Every connection that calls this backend is closed at once without an answer.
     pub down: bool,
@@ -58,6 +59,11 @@ pub struct Faults {
     pub double_callback_rate: f64,
     /// It does nothing of what it took, and calls back that it was refused.
     pub nack_callback_rate: f64,
+    /// Its clock goes wrong by so much, forwards or (below 0) back: in `Date` and in the times of what
+    /// changes from then on.
+    pub clock_offset_ms: i64,
+    /// A feed takes none of its own cursors back: only from the beginning can it be read.
+    pub cursor_refused: bool,
     /// At most this many faults by rate, counted from when the faults were set. With a rate of 1
     /// that is "the next call": a test then needs no luck.
     pub at_most: Option<u64>,

@@ -15,9 +15,10 @@ use tokio::sync::mpsc;
 
 use super::books::{Books, CallKind};
 use super::callbacks::CallBack;
+use super::changes;
 use super::fate::{self, Reply, Wrong};
 use super::ledger::{Ledger, LedgerError};
-use super::tickets::{Fields, Refusal};
+use super::tickets::{Changed, Fields, Refusal};
 
 /// What a search gives when no limit is asked for.
 const DEFAULT_LIMIT: usize = 100;
@@ -104,6 +105,57 @@ pub(super) async fn search(
         (StatusCode::OK, json!({ "tickets": found.tickets, "more": found.more }))
     };
     carry_out(&request, &desk, &backend, CallKind::Search, work).await
+}
+
+/// `GET /{backend}/tickets/changes?since=TIME&offset=N&limit=N`: what changed at or after that time, oldest
+/// first; of a ticket that is gone, that it is.
+pub(super) async fn changes(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    backend: web::Path<String>,
+    query: web::Query<Vec<(String, String)>>,
+) -> HttpResponse {
+    let work = move |books: &mut Books, now_ms| {
+        let one = |name: &str| {
+            let pair = query.iter().find(|(key, _)| key == name);
+            pair.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        };
+        let since = match one("since").map(changes::read) {
+            None => None,
+            Some(Some(at_ms)) => Some(at_ms),
+            Some(None) => return bad_request("since must be a time as 2026-11-21T10:00:00Z"),
+        };
+        let limit = one("limit").map_or(Ok(DEFAULT_LIMIT), str::parse);
+        let (Ok(limit @ 1..=MAX_LIMIT), Ok(offset)) =
+            (limit, one("offset").map_or(Ok(0), str::parse::<usize>))
+        else {
+            return bad_request(&format!("limit must be from 1 to {MAX_LIMIT}, offset a number"));
+        };
+        let (page, total) = books.changed_since(since, (offset, limit), now_ms, |_, _| true);
+        let more = total > offset + page.len();
+        let row = |changed: Changed| {
+            let mut ticket = changed.fields;
+            ticket.insert("deleted".to_owned(), changed.deleted.into());
+            ticket
+        };
+        let tickets: Vec<_> = page.into_iter().map(row).collect();
+        (StatusCode::OK, json!({ "tickets": tickets, "more": more }))
+    };
+    carry_out(&request, &desk, &backend, CallKind::Search, work).await
+}
+
+/// `DELETE /{backend}/tickets/{id}`
+pub(super) async fn delete(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
+    let (backend, id) = path.into_inner();
+    let work = move |books: &mut Books, now_ms| match books.delete(&id, now_ms) {
+        Ok(()) => (StatusCode::OK, json!({ "id": id, "deleted": true })),
+        Err(refusal) => refused(&refusal),
+    };
+    carry_out(&request, &desk, &backend, CallKind::Update, work).await
 }
 
 /// As `fate::carry_out`, in this system's words.

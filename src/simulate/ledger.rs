@@ -4,7 +4,8 @@
 //! across a wait, so that a report is one moment's truth over all backends.
 //!
 //! What it leaves to others: the books themselves (`books`, `traffic`), when a call begins
-//! and ends (`calls`). It is the one place of the simulator that reads a clock, a monotonic one.
+//! and ends (`calls`). It is the one place of the simulator that reads a clock: a monotonic one, and at the
+//! start the wall clock.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -48,6 +49,8 @@ pub struct Ledger(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     started: Instant,
+    /// The wall clock then, in milliseconds since 1970.
+    began_ms: i64,
     base_url: String,
     seed: u64,
     first_number: u64,
@@ -75,6 +78,7 @@ impl Ledger {
         };
         let ledger = Self(Arc::new(Inner {
             started: Instant::now(),
+            began_ms: wall_clock(),
             base_url,
             seed: *seed,
             first_number: *first_number,
@@ -220,12 +224,17 @@ impl Ledger {
             }
             let tickets = Tickets::new(name, &format!("{}/{name}/tickets", self.0.base_url))
                 .numbered_from(self.0.first_number);
+            let tickets = {
+                let (precision_ms, always_changes) = systems::changes_of(self.0.system);
+                tickets.with_times_of(precision_ms, always_changes)
+            };
             let tickets = match systems::id_of(self.0.system) {
                 Some(id_of) => tickets.with_ids(id_of),
                 None => tickets,
             };
             let dice = Dice::of_backend(self.0.seed, name);
-            let books = Books::new(tickets, state.new_backends_begin_with.clone(), dice);
+            let faults = state.new_backends_begin_with.clone();
+            let books = Books::new(tickets, faults, dice, self.0.began_ms);
             state.books.insert(name.to_owned(), books);
         }
         Ok(state.books.get_mut(name).expect("it was there, or was inserted just now"))
@@ -239,6 +248,11 @@ impl Ledger {
         // A u64 of milliseconds lasts for half a billion years.
         self.0.started.elapsed().as_millis() as u64
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a system outside has a clock of its own")]
+fn wall_clock() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }
 
 /// Whether a name can be a backend's: letters, digits, `-` and `_`, and none of the words that

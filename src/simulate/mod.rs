@@ -19,6 +19,7 @@ pub mod settings;
 
 mod books;
 mod calls;
+mod changes;
 mod fate;
 mod handlers;
 mod order;

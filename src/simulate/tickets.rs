@@ -2,7 +2,7 @@
 //!
 //! What always holds: it believes whatever it is told, as ticketing systems do. Two tickets with
 //! one key are made when asked for, and an older revision is applied over a newer one; both are
-//! only written down (`order`). A ticket is never deleted.
+//! only written down (`order`). A ticket that is deleted keeps its number and its place in the feed.
 //!
 //! What it leaves to others: faults (`books`), HTTP (`handlers`), and reading a clock: moments are
 //! arguments, in milliseconds since the start.
@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
+use super::changes::{Change, Changes, written};
 use super::order::{Applied, OrderFaults};
 use super::report::{OrderFault, StatusSince, TicketEntry};
 
@@ -45,6 +46,7 @@ struct Ticket {
     fields: Fields,
     revision: Option<i64>,
     made_ms: u64,
+    deleted: bool,
     history: Vec<StatusSince>,
 }
 
@@ -72,8 +74,22 @@ pub(super) struct Tickets {
     by_key: HashMap<String, Vec<usize>>,
     by_idempotency_key: HashMap<String, usize>,
     order_faults: OrderFaults,
+    changes: Changes,
+    /// An update that changes nothing is a change as well.
+    always_changes: bool,
     id_of: IdOf,
 }
+
+/// A ticket as it stands in a feed.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub fields: Fields,
+    pub deleted: bool,
+    pub change: Change,
+}
+
+/// The fields that a system writes itself.
+const OWN_FIELDS: [&str; 4] = ["id", "url", "created_at", "modified_at"];
 
 /// How ids are made: of the backend's name in capitals, the ticket's number, and its fields.
 pub(super) type IdOf = fn(&str, u64, &Fields) -> String;
@@ -94,6 +110,8 @@ impl Tickets {
             by_key: HashMap::new(),
             by_idempotency_key: HashMap::new(),
             order_faults: OrderFaults::default(),
+            changes: Changes::default(),
+            always_changes: false,
             id_of: plain_id,
         }
     }
@@ -101,6 +119,12 @@ impl Tickets {
     /// The same, with ids made in another way.
     pub fn with_ids(self, id_of: IdOf) -> Self {
         Self { id_of, ..self }
+    }
+
+    /// The same, with times that are written no finer than this, and with updates that always change them.
+    pub fn with_times_of(mut self, precision_ms: i64, always_changes: bool) -> Self {
+        self.changes.be_as_coarse_as(precision_ms);
+        Self { always_changes, ..self }
     }
 
     /// The same, with another first number in its ids.
@@ -131,9 +155,14 @@ impl Tickets {
         fields.insert("url".to_owned(), format!("{}/{id}", self.url_prefix).into());
         fields.insert("id".to_owned(), id.clone().into());
         fields.entry("status").or_insert_with(|| OPEN.into());
+        let change = self.changes.note(index, now_ms);
+        for time in ["created_at", "modified_at"] {
+            fields.insert(time.to_owned(), written(change.at_ms).into());
+        }
 
         let revision = revision_of(&fields);
-        let mut ticket = Ticket { fields, revision, made_ms: now_ms, history: Vec::new() };
+        let history = Vec::new();
+        let mut ticket = Ticket { fields, revision, made_ms: now_ms, deleted: false, history };
         ticket.note_status(now_ms);
         self.by_key.entry(ticket.text("correlation_key").to_owned()).or_default().push(index);
         if let Some(key) = idempotency_key {
@@ -145,7 +174,8 @@ impl Tickets {
         Ok((answer, true))
     }
 
-    /// Merges fields into a ticket; a null takes a field away, `id` and `url` stay as they are.
+    /// Merges fields into a ticket; a null takes a field away, what the system writes itself stays as it
+    /// is. In most systems only what changes a field is a change.
     pub fn update(
         &mut self,
         id: &str,
@@ -154,10 +184,14 @@ impl Tickets {
     ) -> Result<Fields, Refusal> {
         let index = self.index(id)?;
         check_texts(&changes)?;
-        changes.remove("id");
-        changes.remove("url");
+        for own in OWN_FIELDS {
+            changes.remove(own);
+        }
 
-        self.note_order(index, &changes, now_ms);
+        if self.note_order(index, &changes, now_ms) || self.always_changes {
+            let change = self.changes.note(index, now_ms);
+            changes.insert("modified_at".to_owned(), written(change.at_ms).into());
+        }
         let ticket = &mut self.all[index];
         ticket.revision = revision_of(&changes).or(ticket.revision);
         let old_key = ticket.text("correlation_key").to_owned();
@@ -176,6 +210,72 @@ impl Tickets {
             self.by_key.entry(new_key).or_default().push(index);
         }
         Ok(answer)
+    }
+
+    /// Removes a ticket: nobody finds it any more, and only a feed that tells of the dead tells of it.
+    pub fn delete(&mut self, id: &str, now_ms: u64) -> Result<(), Refusal> {
+        let index = self.index(id)?;
+        let change = self.changes.note(index, now_ms);
+        let ticket = &mut self.all[index];
+        ticket.deleted = true;
+        ticket.fields.insert("modified_at".to_owned(), written(change.at_ms).into());
+        let key = ticket.text("correlation_key").to_owned();
+        self.by_key.entry(key).or_default().retain(|other| *other != index);
+        Ok(())
+    }
+
+    /// The backend's clock says this at the start; what has changed keeps its time.
+    pub fn set_clock(&mut self, clock_ms: i64) {
+        self.changes.set_clock(clock_ms);
+    }
+
+    /// What the backend's clock says, in milliseconds since 1970.
+    pub fn clock_at(&self, now_ms: u64) -> i64 {
+        self.changes.clock_at(now_ms)
+    }
+
+    /// What changed after the change of this number, oldest first, the dead included, and whether there is
+    /// more. It ends before what the index does not have yet: a cursor must not pass it.
+    pub fn changed_after(
+        &self,
+        number: u64,
+        limit: usize,
+        now_ms: u64,
+        lag_ms: u64,
+    ) -> (Vec<Changed>, bool) {
+        let mut tickets =
+            self.changes.after(number).take_while(|ticket| self.is_seen(*ticket, now_ms, lag_ms));
+        let page = tickets.by_ref().take(limit).map(|ticket| self.changed(ticket)).collect();
+        (page, tickets.next().is_some())
+    }
+
+    /// What changed at or after this time, oldest first, of what `is_asked` for by its fields and whether it
+    /// is deleted, and how many there are in all. What the index does not have yet is not among them, and
+    /// comes later with its old time.
+    pub fn changed_since(
+        &self,
+        at_ms: i64,
+        (offset, limit): (usize, usize),
+        (now_ms, lag_ms): (u64, u64),
+        is_asked: impl Fn(&Fields, bool) -> bool,
+    ) -> (Vec<Changed>, usize) {
+        let tickets = self.changes.since(at_ms).filter(|ticket| {
+            let Ticket { fields, deleted, .. } = &self.all[*ticket];
+            self.is_seen(*ticket, now_ms, lag_ms) && is_asked(fields, *deleted)
+        });
+        let tickets: Vec<usize> = tickets.collect();
+        let page = tickets.iter().skip(offset).take(limit).map(|ticket| self.changed(*ticket));
+        (page.collect(), tickets.len())
+    }
+
+    fn is_seen(&self, ticket: usize, now_ms: u64, lag_ms: u64) -> bool {
+        now_ms >= self.changes.of(ticket).seen_ms.saturating_add(lag_ms)
+    }
+
+    fn changed(&self, ticket: usize) -> Changed {
+        let of = &self.all[ticket];
+        let change = self.changes.of(ticket);
+        Changed { fields: of.fields.clone(), deleted: of.deleted, change }
     }
 
     /// A ticket by its id.
@@ -201,6 +301,9 @@ impl Tickets {
 
         let mut found = Found::default();
         for ticket in candidates.into_iter().map(|index| &self.all[index]) {
+            if ticket.deleted {
+                continue;
+            }
             if !filters.iter().all(|(field, wanted)| equals(ticket.fields.get(field), wanted)) {
                 continue;
             }
@@ -223,15 +326,24 @@ impl Tickets {
         changed.or_else(|| kept().ok()).unwrap_or_default()
     }
 
+    /// How many tickets were made.
+    pub fn made(&self) -> u64 {
+        self.all.len() as u64
+    }
+
     /// How many tickets there are.
     pub fn count(&self) -> u64 {
-        self.all.len() as u64
+        self.there().count() as u64
+    }
+
+    fn there(&self) -> impl Iterator<Item = &Ticket> {
+        self.all.iter().filter(|ticket| !ticket.deleted)
     }
 
     /// How many tickets have each status.
     pub fn by_state(&self) -> BTreeMap<String, u64> {
         let mut by_state: BTreeMap<String, u64> = BTreeMap::new();
-        for ticket in &self.all {
+        for ticket in self.there() {
             let status = ticket.text("status");
             match by_state.get_mut(status) {
                 Some(count) => *count += 1,
@@ -265,14 +377,16 @@ impl Tickets {
             alarm: alarm_fields(&ticket.fields),
             history: ticket.history.clone(),
         };
-        self.all.iter().map(entry).collect()
+        self.there().map(entry).collect()
     }
 
     fn index(&self, id: &str) -> Result<usize, Refusal> {
-        self.by_id.get(id).copied().ok_or_else(|| Refusal::NoSuchTicket(id.to_owned()))
+        let index = self.by_id.get(id).copied().filter(|index| !self.all[*index].deleted);
+        index.ok_or_else(|| Refusal::NoSuchTicket(id.to_owned()))
     }
 
-    fn note_order(&mut self, index: usize, changes: &Fields, now_ms: u64) {
+    /// Looks at the order of an update; whether it changes anything.
+    fn note_order(&mut self, index: usize, changes: &Fields, now_ms: u64) -> bool {
         let ticket = &self.all[index];
         let differs = |(field, value)| ticket.fields.get(field).unwrap_or(&Value::Null) != value;
         let update = Applied {
@@ -284,6 +398,7 @@ impl Tickets {
             changed: changes.iter().any(differs),
         };
         self.order_faults.note(update, now_ms);
+        update.changed
     }
 }
 

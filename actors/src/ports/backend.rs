@@ -3,8 +3,8 @@
 
 use super::Soon;
 use crate::model::{
-    AlarmRef, CorrelationKey, Fields, Found, Kind, Mono, RequestId, Service, TicketError, TicketKey,
-    Timestamp,
+    AlarmRef, CorrelationKey, Fields, Found, Kind, Mono, RequestId, Service, TicketError,
+    TicketKey, Timestamp,
 };
 use serde::Deserialize;
 use std::time::Duration;

@@ -13,7 +13,8 @@ mod tripwire;
 
 pub use archive::{Archive, ArchiveError};
 pub use backend::{
-    Answer, Backend, Call, ChangesBy, ChangesPage, Heard, Reading, SearchBy, TicketTarget, Via, Work,
+    Answer, Backend, Call, ChangesBy, ChangesPage, Heard, Reading, SearchBy, TicketTarget, Via,
+    Work,
 };
 pub use bus::{
     BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, SyncSaid,

@@ -51,6 +51,12 @@ pub(super) fn operation(
     ] {
         compiler.wrong_if(given && !is_search, &key(below), "only a search has this");
     }
+    let is_feed = operation == Operation::Changes;
+    for (given, below) in [(described.by.is_some(), "by"), (described.size.is_some(), "size")] {
+        compiler.wrong_if(given && !is_feed, &key(below), "only [backend.changes] has this");
+    }
+    let any_after = !described.after.is_empty();
+    compiler.wrong_if(is_feed && any_after, &key("after"), "nothing comes after reading changes");
     let needs = !described.needs.is_empty();
     compiler.wrong_if(needs && operation.is_read(), &key("needs"), "a read has no fields");
     let steps = described.before.len() + described.after.len();
@@ -69,7 +75,13 @@ pub(super) fn operation(
         let plan = paging_of(compiler, &key("paging"), paging);
         plan.filter(|_| is_search)
     });
+    let asked = compiler.templates.take_used();
     let read = ReadPlan::of(compiler, operation, &described.read, &wire.read, &wire.append);
+    if is_feed {
+        // A link to a ticket is made of the answer, and knows more than what is asked.
+        compiler.templates.take_used();
+    }
+    compiler.templates.note_used(asked);
     must_be_read(compiler, operation, described, wire);
     let later = described.later.as_ref().map(|later| LaterPlan {
         status: later.status.clone(),
@@ -79,7 +91,7 @@ pub(super) fn operation(
             .and_then(|place| Place::of(compiler, &key("later.reference"), place)),
     });
     if described.later.is_some() && operation.is_read() {
-        compiler.wrong(&key("later"), "belongs to a write: a search or a get is answered at once");
+        compiler.wrong(&key("later"), "belongs to a write: a read is answered at once");
     }
     if later.as_ref().is_some_and(|later| later.status.is_empty()) {
         compiler.wrong(&key("later.status"), "names at least one status, such as [202]");
@@ -93,6 +105,7 @@ pub(super) fn operation(
         after,
         paging,
         read,
+        feed: None,
     })
 }
 
@@ -107,7 +120,7 @@ fn must_be_read(
     let id_is_ours = compiler.capability() == Capability::ClientId;
     let needs_id = match operation {
         Operation::Create => !id_is_ours,
-        Operation::Search => true,
+        Operation::Search | Operation::Changes => true,
         _ => false,
     };
     if needs_id && !has_id {
@@ -148,6 +161,8 @@ fn steps_of(
             (!step.finds_by.is_empty(), "finds_by"),
             (!step.query_each_where.is_empty(), "query_each_where"),
             (step.paging.is_some(), "paging"),
+            (step.by.is_some(), "by"),
+            (step.size.is_some(), "size"),
             (!step.before.is_empty(), "before"),
             (!step.after.is_empty(), "after"),
         ] {

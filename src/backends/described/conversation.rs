@@ -4,7 +4,8 @@
 //! What always holds: one request at a time, all within the call's time-out, and no repeat but one:
 //! where a token of ours was refused, the request is made once more with a new one.
 //!
-//! What it leaves to others: one request (`saying`), the pages of a search (`pages`), what is told when it
+//! What it leaves to others: one request (`saying`), the pages of a search (`pages`), a page of what
+//! changed (`feed`), what is told when it
 //! fails (`failing`), what one answer means (`judge`), order and retries (the lane).
 
 use super::Inner;
@@ -20,7 +21,7 @@ use reqwest::Url;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::time::Duration;
-use ticketgate_actors::model::{Fields, TicketError};
+use ticketgate_actors::model::{Fields, TicketError, Timestamp};
 use ticketgate_actors::ports::{self, Answer, Call, Reading, Work};
 use tokio::time::Instant;
 
@@ -41,6 +42,8 @@ pub(super) struct Conversation<'a> {
     pub(super) quiet: Option<Duration>,
     /// Of the last answer.
     pub(super) http_status: Option<u16>,
+    /// Their clock, as the last answer told it.
+    pub(super) clock: Option<Timestamp>,
 }
 
 /// An answer that was a success.
@@ -71,13 +74,15 @@ impl<'a> Conversation<'a> {
             wrote: false,
             quiet: None,
             http_status: None,
+            clock: None,
         }
     }
 
     /// Carries it out.
     pub async fn run(mut self) -> ports::Heard {
         let answer = self.answer().await;
-        ports::Heard { answer, quiet: self.quiet, http_status: self.http_status }
+        let Self { quiet, http_status, clock, .. } = self;
+        ports::Heard { answer, quiet, http_status, clock }
     }
 
     async fn answer(&mut self) -> Answer {
@@ -93,6 +98,11 @@ impl<'a> Conversation<'a> {
         }
         if let Work::Search { limit, .. } = &self.call.work {
             return self.search(*limit as usize).await;
+        }
+        if let (Work::Changes { cursor, offset, limit, .. }, Some(feed)) =
+            (&self.call.work, &plan.feed)
+        {
+            return self.page_of_changes(feed, cursor.as_deref(), *offset, *limit).await;
         }
         let heard = match self.say(&plan.call, None).await {
             Ok(heard) => heard,
@@ -128,7 +138,7 @@ impl<'a> Conversation<'a> {
             Work::Update { ticket, .. }
             | Work::Close { ticket, .. }
             | Work::Reopen { ticket, .. } => ticket.backend_id.clone(),
-            Work::Search { .. } => None,
+            Work::Search { .. } | Work::Changes { .. } => None,
         };
         if let Some(id) = known.as_ref().or(shown_id.as_ref()) {
             self.variables.set("backend_id", id.as_str());
@@ -158,7 +168,7 @@ impl<'a> Conversation<'a> {
             return self.unreadable(&self.plan.call, &heard, "the ticket's id is not in it");
         }
         match self.operation {
-            Operation::Get => Answer::Read(Reading { tickets: vec![found], more: false }),
+            Operation::Get => Answer::Read(Reading { tickets: vec![found], ..Reading::default() }),
             _ => Answer::Done(found),
         }
     }
@@ -167,7 +177,7 @@ impl<'a> Conversation<'a> {
     fn one_of_a_list(&self, heard: &Heard) -> Answer {
         match self.plan.read.hits(self.shown(heard), 2) {
             Ok(page) if page.length <= 1 => {
-                Answer::Read(Reading { tickets: page.tickets, more: false })
+                Answer::Read(Reading { tickets: page.tickets, ..Reading::default() })
             }
             Ok(_) => self.unreadable(&self.plan.call, heard, "several tickets have this id"),
             Err(why_not) => self.unreadable(&self.plan.call, heard, &why_not),
@@ -183,7 +193,7 @@ impl<'a> Conversation<'a> {
             | Work::Update { fields, .. }
             | Work::Close { fields, .. }
             | Work::Reopen { fields, .. } => fields,
-            Work::Get { .. } | Work::Search { .. } => &nothing,
+            Work::Get { .. } | Work::Search { .. } | Work::Changes { .. } => &nothing,
         };
         for (field, allowed) in &self.plan.needs {
             let given = fields.get(field).filter(|value| !value.is_null());

@@ -7,7 +7,7 @@
 
 use super::compiler::Compiler;
 use super::plan::Operation;
-use super::variables::NAMES;
+use super::variables::{NAMES, NAMES_OF_CHANGES};
 use super::wire::WireDescription;
 use std::collections::{BTreeMap, BTreeSet};
 use ticketgate_actors::logic::lane::Capability;
@@ -23,11 +23,15 @@ pub(super) fn check(
     used: &Used,
 ) {
     for (operation, names) in used {
+        let of_changes = *operation == Operation::Changes;
+        let there = if of_changes { NAMES_OF_CHANGES } else { NAMES };
         let plain = names.iter().filter(|name| !name.contains('.'));
-        for name in plain.filter(|name| !NAMES.contains(&name.as_str())) {
-            let problem = format!("a template uses {name}; there are: {}", NAMES.join(", "));
+        for name in plain.filter(|name| !there.contains(&name.as_str())) {
+            let problem = format!("a template uses {name}; there are: {}", there.join(", "));
             compiler.wrong(operation.name(), problem);
         }
+        let asks_since = !of_changes && names.contains("since");
+        compiler.wrong_if(asks_since, operation.name(), "only [backend.changes] has since");
     }
     kept(compiler, wire, used);
     adds_up(compiler, wire, used);

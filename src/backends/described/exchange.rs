@@ -9,7 +9,7 @@
 
 use super::causes;
 use crate::words;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Request, Response};
 use std::time::Duration;
 use ticketgate_actors::model::{Mono, Timestamp};
@@ -38,6 +38,8 @@ pub(in crate::backends) struct Answered {
     pub retry_after: Option<Duration>,
     /// Its limit of calls is used up for so long.
     pub quiet: Option<Duration>,
+    /// Their clock, where they tell it.
+    pub clock: Option<Timestamp>,
     pub html: bool,
     pub body: Vec<u8>,
 }
@@ -82,6 +84,7 @@ async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Excha
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers(), clock.now().wall);
     let quiet = quiet(response.headers(), clock.now().wall);
+    let clock = response.headers().get(DATE).and_then(|date| moment(date.to_str().ok()?));
     let html = is_html(response.headers());
     let headers = response.headers().clone();
     let mut body = Vec::new();
@@ -94,7 +97,7 @@ async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Excha
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => {
-                let answered = Answered { status, headers, retry_after, quiet, html, body };
+                let answered = Answered { status, headers, retry_after, quiet, clock, html, body };
                 return Exchange::Answered(answered);
             }
             Err(error) => return Exchange::Lost(format!("the answer was cut: {}", causes(&error))),
@@ -112,12 +115,15 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let span = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-            Timestamp::from_millis(date.as_millisecond()).since(now)
-        }
+        Err(_) => moment(text)?.since(now),
     };
     Some(span.min(RETRY_AFTER_MAX))
+}
+
+/// A date as HTTP has it.
+fn moment(text: &str) -> Option<Timestamp> {
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
+    Some(Timestamp::from_millis(date.as_millisecond()))
 }
 
 /// What is left of a limit of calls, and when it begins anew: seconds from now, or since 1970. The

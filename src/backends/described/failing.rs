@@ -47,6 +47,8 @@ impl Conversation<'_> {
         match failed.means {
             // Of a look only its own call says that there is nothing.
             Means::Absent if is_read && is_step => Answer::InDoubt(failed.error),
+            // That nothing is there does not say that nothing has changed.
+            Means::Absent if self.operation == Operation::Changes => Answer::InDoubt(failed.error),
             Means::Absent if !is_read => Answer::Refused(failed.error),
             Means::InDoubt if reads && !is_read => {
                 Answer::Retryable { error: failed.error, retry_after: failed.retry_after }

@@ -53,7 +53,7 @@ impl Failed {
             Means::Refused => Answer::Refused(error),
             Means::Unauthorised => Answer::Unauthorised(error),
             Means::InDoubt => Answer::InDoubt(error),
-            Means::Absent => Answer::Read(Reading { tickets: Vec::new(), more: false }),
+            Means::Absent => Answer::Read(Reading::default()),
         }
     }
 }

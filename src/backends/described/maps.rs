@@ -115,11 +115,16 @@ impl Times {
                 }
             },
             Some(format) => {
-                let broken = strtime::parse(format, text).ok()?;
                 // A format with an offset says which moment it is; without, the zone does.
-                broken.to_timestamp().ok().or_else(|| {
-                    Some(broken.to_datetime().ok()?.to_zoned(self.zone.clone()).ok()?.timestamp())
-                })?
+                let in_format = strtime::parse(format, text).ok().and_then(|broken| {
+                    broken.to_timestamp().ok().or_else(|| {
+                        let local = broken.to_datetime().ok()?;
+                        Some(local.to_zoned(self.zone.clone()).ok()?.timestamp())
+                    })
+                });
+                // Some are asked in one way, and answer with a whole RFC 3339 time, which is never
+                // mistaken for another one.
+                in_format.or_else(|| text.parse().ok())?
             }
         };
         Some(format!("{time:.3}"))

@@ -15,6 +15,7 @@ mod conversation;
 mod demands;
 mod exchange;
 mod failing;
+mod feed;
 mod judge;
 mod maps;
 mod pages;
@@ -41,6 +42,7 @@ use super::auth::SignInFailed;
 use super::connection;
 use super::description::{Description, DescriptionError};
 use conversation::Conversation;
+use feed::FeedPlan;
 use plan::{Operation, Plan};
 use reqwest::Client;
 use service::Place;
@@ -48,7 +50,7 @@ use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use ticketgate_actors::model::{Service, TicketError, Timestamp};
-use ticketgate_actors::ports::{Answer, Backend, Call, Clock, Heard, Soon};
+use ticketgate_actors::ports::{Answer, Backend, Call, ChangesPage, Clock, Heard, Soon};
 use tokio::time::Instant;
 
 /// The longest text about a failed connection.
@@ -102,7 +104,7 @@ impl DescribedBackend {
         &self.0.plan.unread
     }
 
-    /// Does a search ask by our key? Else it reads a feed.
+    /// Does a search ask by our key?
     pub fn searches_by_key(&self) -> bool {
         let search = self.0.description.wire.search.as_ref();
         let by = search.map(|search| &search.finds_by);
@@ -147,6 +149,10 @@ impl Backend for DescribedBackend {
 
     fn check_service(&self, service: &Service) -> Result<(), (&'static str, String)> {
         self.0.check_service(service)
+    }
+
+    fn changes(&self) -> Option<ChangesPage> {
+        self.0.plan.operations.get(&Operation::Changes)?.feed.as_ref().map(FeedPlan::page)
     }
 }
 

@@ -62,7 +62,11 @@ impl Conversation<'_> {
                 (Some(_), None) => more && page.length > 0,
             };
             if tickets.len() >= limit || !has_next || number + 1 >= pages {
-                return Answer::Read(Reading { tickets, more: more || more_than_taken });
+                return Answer::Read(Reading {
+                    tickets,
+                    more: more || more_than_taken,
+                    ..Reading::default()
+                });
             }
             let told = told.unwrap_or_default();
             match paging.map(|paging| paging.by) {

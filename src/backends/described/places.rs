@@ -110,6 +110,11 @@ impl Place {
         Some(Self { at, after, map, words, time: place.time, list: place.list })
     }
 
+    /// The same, read as a time of theirs.
+    pub fn of_time(self) -> Self {
+        Self { time: true, ..self }
+    }
+
     /// Its text, if it is one alone.
     pub fn text(&self, from: Item<'_>, headers: &HeaderMap) -> Option<String> {
         let text = match &self.at {

@@ -12,6 +12,7 @@ use super::callback::CallbackReader;
 use super::calls;
 use super::compiler::Compiler;
 use super::demands;
+use super::feed::FeedPlan;
 use super::places::Place;
 use super::reading::ReadPlan;
 use super::selectors::Selector;
@@ -35,6 +36,7 @@ pub(super) enum Operation {
     Reopen,
     Get,
     Search,
+    Changes,
 }
 
 impl Operation {
@@ -46,6 +48,7 @@ impl Operation {
             Work::Reopen { .. } => Self::Reopen,
             Work::Get { .. } => Self::Get,
             Work::Search { .. } => Self::Search,
+            Work::Changes { .. } => Self::Changes,
         }
     }
 
@@ -58,6 +61,7 @@ impl Operation {
             Self::Reopen => wire.reopen.as_ref(),
             Self::Get => wire.get.as_ref(),
             Self::Search => wire.search.as_ref(),
+            Self::Changes => wire.changes.as_ref(),
         }
     }
 
@@ -69,11 +73,17 @@ impl Operation {
             Self::Reopen => "reopen",
             Self::Get => "get",
             Self::Search => "search",
+            Self::Changes => "changes",
         }
     }
 
     pub fn is_read(self) -> bool {
-        matches!(self, Self::Get | Self::Search)
+        matches!(self, Self::Get | Self::Search | Self::Changes)
+    }
+
+    /// Is its answer a page of many tickets?
+    pub fn is_many(self) -> bool {
+        matches!(self, Self::Search | Self::Changes)
     }
 }
 
@@ -105,6 +115,8 @@ pub(super) struct OperationPlan {
     pub paging: Option<PagingPlan>,
     pub read: ReadPlan,
     pub later: Option<LaterPlan>,
+    /// For what changed.
+    pub feed: Option<FeedPlan>,
 }
 
 /// A success that says only that a write was taken.
@@ -191,12 +203,15 @@ impl Plan {
             (Operation::Reopen, &wire.reopen),
             (Operation::Get, &wire.get),
             (Operation::Search, &wire.search),
+            (Operation::Changes, &wire.changes),
         ] {
             let Some(call) = call else { continue };
-            if let Some(plan) = calls::operation(&mut compiler, operation, call, wire) {
-                operations.insert(operation, plan);
-            }
+            let plan = calls::operation(&mut compiler, operation, call, wire);
             let mut names = compiler.templates.take_used();
+            let feed = FeedPlan::of(&mut compiler, operation, call, &names, wire);
+            if let Some(plan) = plan {
+                operations.insert(operation, OperationPlan { feed, ..plan });
+            }
             if !call.query_each_where.is_empty() {
                 names.insert("where".to_owned());
             }

@@ -12,10 +12,10 @@ use super::plan::{Operation, Plan};
 use super::selectors::{Document, Item, Selector};
 use super::templates::{Style, Template};
 use super::variables::Variables;
-use super::wire::ReadDescription;
+use super::wire::{DeletedDescription, ReadDescription};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
-use ticketgate_actors::model::Found;
+use ticketgate_actors::model::{Found, Timestamp};
 
 /// Where a ticket's parts are, compiled.
 #[derive(Debug)]
@@ -31,10 +31,22 @@ pub(super) struct ReadPlan {
     link: Option<Template>,
     status: Option<Place>,
     correlation_key: Option<Place>,
+    changed_at: Option<Place>,
+    deleted: Option<Deleted>,
+    /// Where the next page begins, of what changed.
+    pub cursor: Option<Place>,
     fields: Vec<(String, Place)>,
 }
 
-/// A page of a search.
+/// How a ticket that is gone reads.
+#[derive(Debug)]
+struct Deleted {
+    select: Selector,
+    /// None of these: what it finds must be true.
+    is: Vec<String>,
+}
+
+/// A page of a search, or of what changed.
 #[derive(Debug)]
 pub(super) struct Page {
     pub tickets: Vec<Found>,
@@ -79,6 +91,9 @@ impl ReadPlan {
         let status = place("status", own.status.as_ref(), common.status.as_ref());
         let correlation_key =
             place("correlation_key", own.correlation_key.as_ref(), common.correlation_key.as_ref());
+        let changed_at = place("changed_at", own.changed_at.as_ref(), common.changed_at.as_ref());
+        let changed_at = changed_at.map(Place::of_time);
+        let cursor = place("cursor", own.cursor.as_ref(), None);
         let mut fields = Vec::new();
         let names =
             own.fields.keys().chain(common.fields.keys().filter(|n| !own.fields.contains_key(*n)));
@@ -115,20 +130,45 @@ impl ReadPlan {
             list_of(compiler, &key("items"), operation, own.items.as_deref(), items.as_ref());
         let told = own.more.is_some() || own.total.is_some();
         compiler.wrong_if(
-            operation != Operation::Search && told,
+            !operation.is_many() && told,
             &key("more"),
-            "only a search has more and total",
+            "only search and changes have more and total",
         );
-        for (part, selector) in
-            [("items", &common.items), ("more", &common.more), ("total", &common.total)]
-        {
-            compiler.wrong_if(
-                selector.is_some(),
-                &format!("read.{part}"),
-                "belongs into [backend.search.read]",
-            );
+        compiler.wrong_if(
+            operation != Operation::Changes && own.cursor.is_some(),
+            &key("cursor"),
+            "only [backend.changes.read] has this",
+        );
+        for (part, given) in [
+            ("items", common.items.is_some()),
+            ("more", common.more.is_some()),
+            ("total", common.total.is_some()),
+            ("cursor", common.cursor.is_some()),
+        ] {
+            let problem = "belongs into [backend.search.read] or [backend.changes.read]";
+            compiler.wrong_if(given, &format!("read.{part}"), problem);
         }
-        Self { items, list, more, total, ticket, id, url, link, status, correlation_key, fields }
+        let deleted = match (&own.deleted, &common.deleted) {
+            (Some(own), _) => Deleted::of(compiler, &key("deleted"), own),
+            (None, Some(common)) => Deleted::of(compiler, "read.deleted", common),
+            (None, None) => None,
+        };
+        Self {
+            items,
+            list,
+            more,
+            total,
+            ticket,
+            id,
+            url,
+            link,
+            status,
+            correlation_key,
+            changed_at,
+            deleted,
+            cursor,
+            fields,
+        }
     }
 
     /// Whether the answer is a list of tickets.
@@ -151,24 +191,51 @@ impl ReadPlan {
     /// # Errors
     /// Why this is no answer to a search.
     pub fn hits(&self, shown: Shown<'_>, limit: usize) -> Result<Page, String> {
-        let (Some(items), Some(list)) = (&self.items, &self.list) else {
-            return Err("the description does not say where the tickets are".to_owned());
-        };
-        let whole = shown.document.whole();
-        match list.all(whole).as_slice() {
-            [Item::Json(Value::Array(_)) | Item::Xml(_)] => {}
-            _ => return Err("the list of tickets is not in it".to_owned()),
-        }
-        let items = items.all(whole);
+        let items = self.items(shown)?;
         let length = items.len();
-        let total = self.total.as_ref().and_then(|total| total.count(whole));
-        let more = self.more.as_ref().map(|more| more.truth(whole));
         let tickets = items.into_iter().take(limit).map(|item| {
             let id = self.id_of(Some(item), shown);
             let id = id.ok_or("a ticket without an id is in it")?;
             Ok(self.found(id, Some(item), shown))
         });
-        Ok(Page { tickets: tickets.collect::<Result<_, &str>>()?, length, more, total })
+        let tickets = tickets.collect::<Result<_, &str>>()?;
+        let (more, total) = self.others(shown);
+        Ok(Page { tickets, length, more, total })
+    }
+
+    /// The rows of a page of what changed, each as it is: one that does not say which ticket it is has an
+    /// empty id, since it must not stop all that come after it.
+    ///
+    /// # Errors
+    /// Why this is no such page.
+    pub fn rows(&self, shown: Shown<'_>) -> Result<Page, String> {
+        let items = self.items(shown)?;
+        let length = items.len();
+        let row = |item| {
+            let id = self.id_of(Some(item), shown).unwrap_or_default();
+            self.found(id, Some(item), shown)
+        };
+        let tickets = items.into_iter().map(row).collect();
+        let (more, total) = self.others(shown);
+        Ok(Page { tickets, length, more, total })
+    }
+
+    fn items<'a>(&self, shown: Shown<'a>) -> Result<Vec<Item<'a>>, String> {
+        let (Some(items), Some(list)) = (&self.items, &self.list) else {
+            return Err("the description does not say where the tickets are".to_owned());
+        };
+        let whole = shown.document.whole();
+        match list.all(whole).as_slice() {
+            [Item::Json(Value::Array(_)) | Item::Xml(_)] => Ok(items.all(whole)),
+            _ => Err("the list of tickets is not in it".to_owned()),
+        }
+    }
+
+    /// What a page says of others: that there are more, and how many there are in all.
+    fn others(&self, shown: Shown<'_>) -> (Option<bool>, Option<u64>) {
+        let whole = shown.document.whole();
+        let more = self.more.as_ref().map(|more| more.truth(whole));
+        (more, self.total.as_ref().and_then(|total| total.count(whole)))
     }
 
     /// None where the ticket is not in it.
@@ -200,6 +267,8 @@ impl ReadPlan {
         };
         Found {
             correlation_key: text(&self.correlation_key),
+            changed_at: text(&self.changed_at).and_then(|at| Timestamp::parse(&at).ok()),
+            deleted: self.deleted.as_ref().is_some_and(|deleted| deleted.is_so(item)),
             url: text(&self.url).or_else(link),
             status: backend_status.as_ref().and_then(|theirs| statuses.get(theirs)).copied(),
             backend_status,
@@ -208,6 +277,23 @@ impl ReadPlan {
                 .collect(),
             backend_id,
         }
+    }
+}
+
+impl Deleted {
+    fn of(compiler: &mut Compiler<'_>, key: &str, of: &DeletedDescription) -> Option<Self> {
+        let nothing = of.is.as_ref().is_some_and(Vec::is_empty);
+        compiler.wrong_if(nothing, &format!("{key}.is"), "name at least one word");
+        let select = compiler.selector(key, Some(&of.select))?;
+        Some(Self { select, is: of.is.clone().unwrap_or_default() })
+    }
+
+    fn is_so(&self, item: Item<'_>) -> bool {
+        if self.is.is_empty() {
+            return self.select.truth(item);
+        }
+        let found = self.select.all(item);
+        found.iter().filter_map(Item::text).any(|text| self.is.contains(&text))
     }
 }
 
@@ -220,14 +306,14 @@ fn list_of(
     items: Option<&Selector>,
 ) -> Option<Selector> {
     let Some(text) = text else {
-        if operation == Operation::Search {
+        if operation.is_many() {
             let example = if compiler.is_soap() { "/t:Answer/t:Ticket" } else { "$.tickets[*]" };
             compiler.wrong(key, format!("say where the tickets are, as {example:?}"));
         }
         return None;
     };
     if !operation.is_read() {
-        compiler.wrong(key, "only a search or a get has items");
+        compiler.wrong(key, "only a read has items");
         return None;
     }
     match items? {

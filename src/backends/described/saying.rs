@@ -104,6 +104,7 @@ impl Conversation<'_> {
         };
         self.quiet = self.quiet.max(answered.quiet);
         self.http_status = Some(answered.status);
+        self.clock = answered.clock;
         let verdict = self.case(call).judge(&answered);
         let heard = match verdict {
             Verdict::Success(document) => Ok(Heard { url, answered, document }),

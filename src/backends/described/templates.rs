@@ -135,6 +135,11 @@ impl Templates {
         std::mem::take(&mut self.used)
     }
 
+    /// These were used as well.
+    pub fn note_used(&mut self, names: BTreeSet<String>) {
+        self.used.extend(names);
+    }
+
     /// The value of a template that is one expression; a text otherwise.
     ///
     /// # Errors

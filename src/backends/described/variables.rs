@@ -24,8 +24,14 @@ pub(super) const NAMES: &[&str] = &[
     "offset",
     "cursor",
     "page_size",
+    "since",
     "kept",
 ];
+
+/// Those of a page of what changed: it is about no ticket, and of no kind. That it is for no request either
+/// leaves out a header that all calls have.
+pub(super) const NAMES_OF_CHANGES: &[&str] =
+    &["cursor", "since", "offset", "limit", "page", "page_size", "kept", "request_id"];
 
 /// The variables of one call, by name.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +70,16 @@ impl Variables {
                     }
                     SearchBy::Fields(fields) => these.set("where", Value::from(Serde(fields))),
                 }
+            }
+            Work::Changes { cursor, since, offset, limit } => {
+                if let Some(cursor) = cursor {
+                    these.set("cursor", cursor.as_str());
+                }
+                if let Some(since) = since {
+                    these.set("since", since.to_string());
+                }
+                these.set("offset", *offset);
+                these.set("limit", *limit);
             }
         }
         these
@@ -122,6 +138,7 @@ pub(super) fn stand_ins() -> Value {
             "fields" | "where" => Value::from_object(AnyField),
             "limit" | "page" | "offset" | "page_size" => Value::from(1),
             "kind" => Value::from("incident"),
+            "since" => Value::from("2026-11-21T10:00:00.000Z"),
             "kept" => Value::from_object(AnyStep),
             _ => Value::from("x"),
         };

@@ -4,8 +4,9 @@
 //! Templates know: `fields` (by the names that we use), `correlation_key`, `key` (our ticket key),
 //! `backend_id` (theirs, for all but a create; after a create's own call for that too), `kind`
 //! (`incident`, `change`, `problem`), `request_id` (for requests), for a search `where` (name to
-//! value) and `limit`, for one in pages `page`, `offset`, `cursor` and `page_size`, and `kept` (what
-//! steps kept, by step and name). What a call does not have is undefined. A search by our
+//! value) and `limit`, for one in pages `page`, `offset`, `cursor` and `page_size`, for what changed
+//! those and `since` besides, and `kept` (what steps kept, by step and name). What a call does not have is
+//! undefined. A search by our
 //! key has it in both `correlation_key` and `where`, there under the name `correlation_key`.
 //!
 //! `{{ x | map("severity") }}` gives their word for ours, `{{ x | time }}` their way of writing a
@@ -23,10 +24,12 @@ use super::callback::CallbackDescription;
 use super::places::PlaceDescription;
 use crate::backends::auth::Auth;
 use crate::words;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use ticketgate_actors::model::TicketStatus;
+use ticketgate_actors::ports::ChangesBy;
 
 /// What is said to a system. A call that is not described cannot be made: its requests are refused.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -56,6 +59,8 @@ pub struct WireDescription {
     pub get: Option<CallDescription>,
     /// Finds tickets.
     pub search: Option<CallDescription>,
+    /// Reads one page of what changed.
+    pub changes: Option<CallDescription>,
     /// Their statuses, by TMF621's words: `acknowledged`, `inProgress`, `closed` and so on.
     pub statuses: BTreeMap<String, TicketStatus>,
     /// Their words for ours, by the map's name.
@@ -72,7 +77,7 @@ pub struct WireDescription {
 /// The keys of [`WireDescription`].
 pub(in crate::backends) const WIRE_KEYS: &[&str] = &[
     "soap", "auth", "headers", "read", "error", "failure", "create", "update", "close", "reopen",
-    "get", "search", "statuses", "maps", "times", "append", "callback",
+    "get", "search", "changes", "statuses", "maps", "times", "append", "callback",
 ];
 
 /// `[backend.soap]`
@@ -128,6 +133,10 @@ pub struct CallDescription {
     pub finds_by: Vec<String>,
     /// For a search: how the next page is asked for. Default: there is one page.
     pub paging: Option<PagingDescription>,
+    /// For what changed: how it is told, `cursor`, `time` or `scan`.
+    pub by: Option<ChangesBy>,
+    /// For what changed: the most rows of a page.
+    pub size: Option<u32>,
     /// What success is.
     pub success: SuccessDescription,
     /// For a write: it is taken now and answered later (`/callbacks`, `ticketgate.answers`).
@@ -283,7 +292,7 @@ pub enum Means {
     Unauthorised,
     /// It may have been done.
     InDoubt,
-    /// For `get` and `search`: there is no such ticket.
+    /// For `get` and `search`: there is no such ticket. Of what changed it says nothing: in doubt.
     Absent,
 }
 
@@ -292,13 +301,15 @@ pub enum Means {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReadDescription {
-    /// For a search, and for a get that answers with a list: the tickets, such as `$.tickets[*]` or
-    /// `/t:Answer/t:Ticket`; what they stand in must be there.
+    /// For a search, for what changed, and for a get that answers with a list: the tickets, such as
+    /// `$.tickets[*]` or `/t:Answer/t:Ticket`; what they stand in must be there.
     pub items: Option<String>,
-    /// For a search: true, a number above 0 or a text where there are more.
+    /// For a search and for what changed: true, a number above 0 or a text where there are more.
     pub more: Option<String>,
-    /// For a search: the number of all that match.
+    /// For a search and for what changed: the number of all that match.
     pub total: Option<String>,
+    /// For what changed, by cursor: where the next page begins.
+    pub cursor: Option<PlaceDescription>,
     /// Where the ticket stands. Default: the whole answer.
     pub ticket: Option<String>,
     /// Their id: text or a whole number.
@@ -312,8 +323,42 @@ pub struct ReadDescription {
     pub status: Option<PlaceDescription>,
     /// Our key.
     pub correlation_key: Option<PlaceDescription>,
+    /// When it last changed: a time of theirs.
+    pub changed_at: Option<PlaceDescription>,
+    /// Whether it is gone: a selector that finds something true, or one with the words that say so.
+    pub deleted: Option<DeletedDescription>,
     /// Fields, by the names that we use.
     pub fields: BTreeMap<String, PlaceDescription>,
+}
+
+/// How a ticket that is gone reads, among others that are there: a selector, or a table with it and words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedDescription {
+    /// Where, as a selector.
+    pub select: String,
+    /// What it finds then is one of these. None: something true, a number other than 0, or a text that is
+    /// not empty.
+    pub is: Option<Vec<String>>,
+}
+
+impl<'de> Deserialize<'de> for DeletedDescription {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Words {
+            select: String,
+            is: Vec<String>,
+        }
+        match toml::Value::deserialize(from)? {
+            toml::Value::String(select) => Ok(Self { select, is: None }),
+            table @ toml::Value::Table(_) => {
+                let words: Result<Words, toml::de::Error> = table.try_into();
+                let Words { select, is } = words.map_err(|e| D::Error::custom(e.message()))?;
+                Ok(Self { select, is: Some(is) })
+            }
+            _ => Err(D::Error::custom("this must be a selector in quotes, or a table")),
+        }
+    }
 }
 
 /// Where an error's parts are in its body: selectors. In SOAP, by default, what a fault says.

@@ -42,7 +42,9 @@ pub(super) fn routes(system: System, config: &mut ServiceConfig) {
             config
                 .route("", web::post().to(handlers::create))
                 .route("", web::get().to(handlers::search))
+                .route("/changes", web::get().to(handlers::changes))
                 .route("/{id}", web::get().to(handlers::get))
+                .route("/{id}", web::delete().to(handlers::delete))
                 .route("/{id}", web::patch().to(handlers::update));
         }
         System::Usms => usms::routes(config),
@@ -68,6 +70,20 @@ pub(super) fn id_of(system: System) -> Option<IdOf> {
         System::Rest | System::TelenetOsb | System::Oceane => None,
         System::Usms => Some(usms::id_of),
         System::RequestTracker | System::Redmine | System::Tixngo | System::S360 => Some(number),
+    }
+}
+
+/// How coarse a system's times are, in milliseconds, and whether an update that changes nothing moves them.
+pub(super) fn changes_of(system: System) -> (i64, bool) {
+    match system {
+        System::Redmine => (1_000, true),
+        System::RequestTracker => (1_000, false),
+        System::Rest
+        | System::Usms
+        | System::TelenetOsb
+        | System::Oceane
+        | System::Tixngo
+        | System::S360 => (1, false),
     }
 }
 

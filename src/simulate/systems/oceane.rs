@@ -79,7 +79,7 @@ async fn create(
         if let Some(missing) = REQUIRED.iter().find(|name| text(&fields, name).is_empty()) {
             return refusal(422, "REQUIRED", &format!("{missing} is required"));
         }
-        let key = key_or_none(text(&fields, "correlation_key"), books.count());
+        let key = key_or_none(text(&fields, "correlation_key"), books.made());
         fields.insert("correlation_key".to_owned(), key.into());
         match books.create(fields, None, now_ms) {
             Ok((ticket, _)) => Reply::json(201, &shown(&ticket)),

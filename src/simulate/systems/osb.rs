@@ -176,7 +176,7 @@ fn done(asked: &Asked, books: &mut Books, now_ms: u64) -> Result<Fields, Refusal
         .collect();
     match asked.command.as_str() {
         "Create" => {
-            let key = key_or_none(text(&fields, "correlation_key"), books.count());
+            let key = key_or_none(text(&fields, "correlation_key"), books.made());
             let group =
                 if text(&fields, "summary").contains(ANOTHERS) { "FIELD" } else { OUR_GROUP };
             for (name, value) in [

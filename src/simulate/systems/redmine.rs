@@ -2,7 +2,8 @@
 //!
 //! What always holds: a wrong key makes a list answer 200, as if to anybody, with nothing in it; a
 //! status that there is not is ignored without a word; 400 and 404 have no body; closed issues are only
-//! found with `status_id=*`; a page holds at most 100.
+//! found with `status_id=*`; a page holds at most 100; times are whole seconds, and move with
+//! every update, also one that changes nothing; what is deleted is gone without a word.
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,6 +12,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::super::books::{Books, CallKind};
+use super::super::changes;
 use super::super::fate::{Reply, Wrong, carry_out};
 use super::super::handlers::Desk;
 use super::super::tickets::{Fields, Refusal};
@@ -26,7 +28,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/issues.json", web::post().to(create))
         .route("/issues.json", web::get().to(search))
         .route("/issues/{id}.json", web::get().to(get))
-        .route("/issues/{id}.json", web::put().to(update));
+        .route("/issues/{id}.json", web::put().to(update))
+        .route("/issues/{id}.json", web::delete().to(delete));
 }
 
 fn is_authorised(request: &HttpRequest, desk: &Desk) -> bool {
@@ -54,7 +57,7 @@ async fn create(
     let work = move |books: &mut Books, now_ms| {
         let given = issue(&body);
         let key = given.get("correlation_key").and_then(Value::as_str).unwrap_or_default();
-        let key = key_or_none(key, books.count());
+        let key = key_or_none(key, books.made());
         let mut fields = given;
         fields.insert("correlation_key".to_owned(), key.into());
         fields.insert("status_id".to_owned(), "1".into());
@@ -101,6 +104,20 @@ async fn update(
     carry_out(&request, &desk, &backend, CallKind::Update, authorised, say, work).await
 }
 
+async fn delete(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
+    let (backend, id) = path.into_inner();
+    let authorised = is_authorised(&request, &desk);
+    let work = move |books: &mut Books, now_ms| match books.delete(&id, now_ms) {
+        Ok(()) => Reply::empty(204),
+        Err(refusal) => refused(&refusal),
+    };
+    carry_out(&request, &desk, &backend, CallKind::Update, authorised, say, work).await
+}
+
 async fn get(
     request: HttpRequest,
     desk: web::Data<Desk>,
@@ -137,12 +154,34 @@ async fn search(
                 (field, _) => filters.push((field.to_owned(), value)),
             }
         }
+        let limit = one("limit").and_then(|limit| limit.parse().ok()).unwrap_or(25).min(PAGE_MAX);
+        let offset = one("offset").and_then(|offset| offset.parse().ok()).unwrap_or(0);
+        if one("sort").is_some_and(|sort| sort.starts_with("updated_on")) && known {
+            // Closed ones are among them only where any status will do.
+            if one("status_id") != Some("*") {
+                return errors(&["this simulator reads what changed with status_id=* only"]);
+            }
+            let since = match one("updated_on").map(|filter| filter.strip_prefix(">=")) {
+                None => None,
+                Some(Some(time)) if is_time(time) => changes::read(time),
+                Some(_) => return errors(&["Updated is invalid"]),
+            };
+            let trackers: Option<Vec<_>> = one("tracker_id").map(|one| one.split('|').collect());
+            let is_asked = |fields: &Fields, deleted: bool| {
+                let of_these = |all: &Vec<&str>| all.contains(&text(fields, "tracker_id"));
+                !deleted && trackers.as_ref().is_none_or(of_these)
+            };
+            let (page, total) = books.changed_since(since, (offset, limit), now_ms, is_asked);
+            let issues: Vec<_> = page.iter().map(|changed| shown(&changed.fields)).collect();
+            return Reply::json(
+                200,
+                &json!({"issues": issues, "total_count": total, "offset": offset, "limit": limit}),
+            );
+        }
         let found = books.search(&filters, usize::MAX, now_ms).tickets;
         let open = |ticket: &&Fields| any_status || text(ticket, "status") == "open";
         // To anybody, the project does not exist.
         let found: Vec<_> = found.iter().filter(open).filter(|_| known).collect();
-        let limit = one("limit").and_then(|limit| limit.parse().ok()).unwrap_or(25).min(PAGE_MAX);
-        let offset = one("offset").and_then(|offset| offset.parse().ok()).unwrap_or(0);
         let page: Vec<_> = found.iter().skip(offset).take(limit).map(|t| shown(t)).collect();
         let body = json!({
             "issues": page, "total_count": found.len(), "offset": offset, "limit": limit,
@@ -174,15 +213,21 @@ fn issue(body: &[u8]) -> Fields {
 
 fn shown(ticket: &Fields) -> Value {
     let number = |name: &str| text(ticket, name).parse::<i64>().unwrap_or(1);
+    let at = |name: &str| changes::read(text(ticket, name)).map(changes::written_in_seconds);
     json!({
         "id": number("id"), "subject": text(ticket, "summary"),
         "description": text(ticket, "description"),
         "tracker": {"id": number("tracker_id")}, "status": {"id": number("status_id")},
         "priority": {"id": number("priority_id")},
         "custom_fields": [{"id": 1, "name": "AlarmKey", "value": text(ticket, "correlation_key")}],
-        "created_on": "2026-11-21T10:00:00Z", "updated_on": "2026-11-21T10:00:00Z",
+        "created_on": at("created_at"), "updated_on": at("modified_at"),
         "journals": ticket.get("journals").cloned().unwrap_or_default(),
     })
+}
+
+/// A time as its filters take one: no fractions of a second.
+fn is_time(text: &str) -> bool {
+    text.len() == "2026-11-21T10:00:00Z".len() && changes::read(text).is_some()
 }
 
 fn errors(texts: &[&str]) -> Reply {

@@ -42,7 +42,7 @@ async fn put(
 ) -> HttpResponse {
     let work = move |books: &mut Books, now_ms| {
         let mut fields: Fields = serde_json::from_slice(&body).unwrap_or_default();
-        let key = key_or_none("", books.count());
+        let key = key_or_none("", books.made());
         fields.insert("correlation_key".to_owned(), key.clone().into());
         fields.insert("summary".to_owned(), key.into());
         answer(books.create(fields, None, now_ms).map(|(ticket, _)| ticket))

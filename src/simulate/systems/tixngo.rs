@@ -1,7 +1,8 @@
 //! TIXNGO's diff feed: mobile tickets that changed, by an opaque cursor.
 //!
 //! What always holds: a page ends where its cursor begins the next; with nothing new the cursor is
-//! given back as it came.
+//! given back as it came. A ticket that changes again comes again at the end, one that is deleted as
+//! deleted.
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::books::{Books, CallKind};
 use super::super::fate::{Reply, Wrong, carry_out};
 use super::super::handlers::{Desk, is_authorised};
-use super::super::tickets::Fields;
+use super::super::tickets::{Changed, Fields, Refusal};
 use super::{key_or_none, text};
 
 /// Distinguishes a cursor of ours from what somebody made up.
@@ -21,8 +22,10 @@ const BATCH_MAX: usize = 1_000;
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .route("/tickets/diff", web::get().to(diff))
-        // Nobody but a test puts tickets in.
-        .route("/tickets", web::post().to(put));
+        // Nobody but a test puts tickets in, and changes them.
+        .route("/tickets", web::post().to(put))
+        .route("/tickets/{id}", web::patch().to(change))
+        .route("/tickets/{id}", web::delete().to(delete));
 }
 
 async fn diff(
@@ -40,22 +43,22 @@ async fn diff(
                 .map(|(_, value)| value.as_str())
                 .unwrap_or_default()
         };
-        let start: usize = match one("cursor") {
-            "" => 0,
+        let after = match one("cursor") {
+            "" => None,
             cursor => match cursor.strip_prefix(CURSOR).and_then(|number| number.parse().ok()) {
-                Some(start) => start,
-                None => return message(400, "the pagination key is not one of ours"),
+                Some(number) => Some(number),
+                None => return no_such_cursor(),
             },
         };
         let limit = one("limit").parse().unwrap_or(BATCH_MAX).min(BATCH_MAX);
-        let all = books.search(&[], usize::MAX, now_ms).tickets;
-        let page: Vec<_> = all.iter().skip(start).take(limit).map(shown).collect();
-        let end = start + page.len();
-        let more = end < all.len();
-        Reply::json(
-            200,
-            &json!({"tickets": page, "cursor": format!("{CURSOR}{end}"), "hasMore": more}),
-        )
+        let Some((page, more)) = books.changed_after(after, limit, now_ms) else {
+            return no_such_cursor();
+        };
+        // With nothing new the cursor is given back as it came.
+        let end = page.last().map(|last| last.change.number).or(after);
+        let cursor = end.map_or(String::new(), |number| format!("{CURSOR}{number}"));
+        let tickets: Vec<_> = page.iter().map(row).collect();
+        Reply::json(200, &json!({"tickets": tickets, "cursor": cursor, "hasMore": more}))
     };
     carry_out(&request, &desk, &backend, CallKind::Search, authorised, say, work).await
 }
@@ -68,15 +71,51 @@ async fn put(
 ) -> HttpResponse {
     let work = move |books: &mut Books, now_ms| {
         let mut fields: Fields = serde_json::from_slice(&body).unwrap_or_default();
-        let key = key_or_none("", books.count());
+        let key = key_or_none("", books.made());
         fields.insert("correlation_key".to_owned(), key.clone().into());
         fields.insert("summary".to_owned(), key.into());
         match books.create(fields, None, now_ms) {
             Ok((ticket, _)) => Reply::json(201, &shown(&ticket)),
-            Err(refusal) => message(422, &refusal.to_string()),
+            Err(refusal) => refused(&refusal),
         }
     };
     carry_out(&request, &desk, &backend, CallKind::Create, true, say, work).await
+}
+
+async fn change(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    path: web::Path<(String, String)>,
+    body: Bytes,
+) -> HttpResponse {
+    let (backend, id) = path.into_inner();
+    let work = move |books: &mut Books, now_ms| {
+        let changes: Fields = serde_json::from_slice(&body).unwrap_or_default();
+        match books.update(&id, changes, now_ms) {
+            Ok(ticket) => Reply::json(200, &shown(&ticket)),
+            Err(refusal) => refused(&refusal),
+        }
+    };
+    carry_out(&request, &desk, &backend, CallKind::Update, true, say, work).await
+}
+
+async fn delete(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
+    let (backend, id) = path.into_inner();
+    let work = move |books: &mut Books, now_ms| match books.delete(&id, now_ms) {
+        Ok(()) => Reply::empty(204),
+        Err(refusal) => refused(&refusal),
+    };
+    carry_out(&request, &desk, &backend, CallKind::Update, true, say, work).await
+}
+
+fn row(changed: &Changed) -> Value {
+    let mut row = shown(&changed.fields);
+    row["deleted"] = changed.deleted.into();
+    row
 }
 
 fn shown(ticket: &Fields) -> Value {
@@ -85,8 +124,17 @@ fn shown(ticket: &Fields) -> Value {
         "status": ticket.get("mobileStatus").cloned().unwrap_or("INJECTED".into()),
         "owner": ticket.get("owner").cloned().unwrap_or_default(),
         "beneficiary": ticket.get("beneficiary").cloned().unwrap_or_default(),
-        "updatedAt": "2026-11-21T10:00:00Z",
+        "updatedAt": text(ticket, "modified_at"),
     })
+}
+
+fn no_such_cursor() -> Reply {
+    message(400, "the pagination key is not one of ours")
+}
+
+fn refused(refusal: &Refusal) -> Reply {
+    let status = if matches!(refusal, Refusal::NoSuchTicket(_)) { 404 } else { 422 };
+    message(status, &refusal.to_string())
 }
 
 fn message(status: u16, text: &str) -> Reply {

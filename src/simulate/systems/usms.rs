@@ -205,7 +205,7 @@ fn done(asked: &Asked, books: &mut Books, now_ms: u64) -> Reply {
         ticketing_fault(code, &refusal.to_string(), false)
     };
     match asked.verb {
-        "Create" => match books.create(made(asked, books.count(), now_ms), None, now_ms) {
+        "Create" => match books.create(made(asked, books.made(), now_ms), None, now_ms) {
             Ok((ticket, _)) => answer(element("t:TicketId", text(&ticket, "id"))),
             Err(refusal) => refused(refusal),
         },

@@ -265,9 +265,9 @@ impl Lane {
                 self.doubts.retain(|doubt| doubt.request.id != id);
             }
             Input::Submitted(request) => self.heads.put(request, now),
-            Input::Asked(read) if self.reads.len() >= READS_MAX => effects.push(
-                Effect::AnswerRead(read.id, not_sent("the lane's searches are full")),
-            ),
+            Input::Asked(read) if self.reads.len() >= READS_MAX => {
+                effects.push(Effect::AnswerRead(read.id, not_sent("the lane's searches are full")))
+            }
             Input::Asked(read) => self.reads.push_back((read, now.mono)),
             Input::Loaded { class, requests: Some(requests), all, next_ready } => {
                 self.heads.loaded(class, requests, all, now);

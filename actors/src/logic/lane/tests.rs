@@ -600,6 +600,25 @@ fn searches_go_last_are_bounded_and_give_up_at_their_time() {
 }
 
 #[test]
+fn what_changed_is_read_in_the_lane_like_a_search_and_its_clock_comes_along() {
+    let mut bench = Bench::new(settings());
+    bench.submit(1, Op::Create);
+    let work = Work::Changes { cursor: Some("c-1".into()), since: None, offset: 0, limit: 9 };
+    let deadline = bench.now.mono.plus(Duration::from_secs(300));
+    bench.feed(Input::Asked(Read { id: 7, work: work.clone(), deadline }));
+    assert_eq!(bench.calls.len(), 1, "one call at a time");
+    bench.answer(done("INC1"));
+    let (turn, call) = bench.calls.pop().unwrap();
+    assert_eq!((&call.work, call.ticket, call.request), (&work, None, None));
+    assert_eq!(bench.lane.glance(bench.now).in_flight.as_deref(), Some("changes"));
+    let refused = Answer::Refused(TicketError::because("no such cursor"));
+    let heard = Heard { clock: Some(at(5)), ..refused.into() };
+    bench.feed(Input::Answered(turn, heard.clone()));
+    assert!(bench.others.contains(&Effect::AnswerRead(7, heard)), "{:?}", bench.others);
+    assert!(bench.lane.quiet());
+}
+
+#[test]
 fn a_draining_lane_makes_no_new_intent() {
     let mut bench = Bench::new(settings());
     bench.submit(1, Op::Create);

@@ -2,6 +2,7 @@
 
 mod answers;
 mod envelopes;
+mod feeds;
 mod osb_later;
 mod presets;
 mod probing;
@@ -112,10 +113,10 @@ fn kind(answer: &Answer) -> (&'static str, &str) {
     match answer {
         Answer::Done(found) => ("done", &found.backend_id),
         Answer::Acknowledged { backend_ref } => ("taken", backend_ref.as_deref().unwrap_or("")),
-        Answer::Read(Reading { tickets, more: true }) => {
+        Answer::Read(Reading { tickets, more: true, .. }) => {
             ("more", tickets.first().map_or("", |found| &found.backend_id))
         }
-        Answer::Read(Reading { tickets, more: false }) => {
+        Answer::Read(Reading { tickets, more: false, .. }) => {
             ("read", tickets.first().map_or("", |found| &found.backend_id))
         }
         Answer::NotSent(reason) => ("not sent", reason),

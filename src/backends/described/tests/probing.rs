@@ -27,10 +27,11 @@ async fn a_search_shows_address_sign_in_and_search_and_writes_nothing() {
         let (what, is, said) = &found[0];
         assert_eq!((*what, *is), ("search", Some(works)), "{found:?}");
         assert!(said.contains(says), "{found:?}");
-        let (what, is, said) = &found[1];
+        assert_eq!((found[1].0, found[1].1), ("changes", Some(works)), "{found:?}");
+        let (what, is, said) = &found[2];
         assert_eq!((*what, *is), ("not compared", None));
         assert!(said.contains("object") && !said.contains("summary"), "{said}");
-        let (what, is, said) = &found[2];
+        let (what, is, said) = &found[3];
         assert_eq!((*what, *is), ("not tried", None));
         assert!(said.contains("create") && !said.contains("search"), "{said}");
     }
@@ -46,7 +47,11 @@ async fn a_feed_is_read_from_its_beginning() {
         "id = 'one'\npreset = 'tixngo'\nbase_url = '{url}'\nauth = {{ token = 't' }}"
     ));
     let found = findings(&description).await;
-    assert_eq!((found[0].0, found[0].1), ("feed", Some(true)), "{found:?}");
+    assert_eq!((found[0].0, found[0].1), ("changes", Some(true)), "{found:?}");
+    assert!(found[0].2.contains("0 rows"), "{found:?}");
+    running.ledger.set_all_faults(Faults { html_rate: 1.0, ..Faults::default() }).unwrap();
+    let found = findings(&description).await;
+    assert_eq!((found[0].0, found[0].1), ("changes", Some(false)), "{found:?}");
 }
 
 #[tokio::test]

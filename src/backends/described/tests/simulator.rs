@@ -50,7 +50,7 @@ async fn a_ticket_is_made_read_found_changed_closed_and_reopened() {
     assert_eq!(made.url, Some(format!("{}/tickets/OSB-1", world.running.url("osb"))));
     assert_eq!(made.fields["summary"], "link down");
 
-    let found = Answer::Read(Reading { tickets: vec![made], more: false });
+    let found = Answer::Read(Reading { tickets: vec![made], ..Reading::default() });
     assert_eq!(calls(&world.backend, get("OSB-1")).await, found);
     assert_eq!(calls(&world.backend, look()).await, found);
     let by = SearchBy::Fields(fields(json!({"summary": "link down", "status": "open"})));

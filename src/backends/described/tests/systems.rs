@@ -3,7 +3,7 @@
 
 use super::*;
 use serde_json::json;
-use ticketgate_actors::model::TicketStatus;
+use ticketgate_actors::model::{Found, TicketStatus, Timestamp};
 
 fn told(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run make test-systems"))
@@ -101,6 +101,96 @@ async fn a_whole_life(backend: &Arc<dyn Backend>, of: Kind) {
     let missing = Work::Update { ticket: target("99999999"), fields: alarm("x") };
     let missing = calls(backend, missing).await;
     assert_eq!(kind(&missing).0, "refused", "{missing:?}");
+}
+
+/// What changed, from a moment on, by pages of two.
+async fn pages_since(backend: &Arc<dyn Backend>, since: Timestamp) -> Vec<Found> {
+    let mut rows = Vec::new();
+    loop {
+        let offset = u32::try_from(rows.len()).unwrap();
+        let work = Work::Changes { cursor: None, since: Some(since), offset, limit: 2 };
+        let heard = backend.call(call(work)).await;
+        assert!(heard.clock.is_some(), "{heard:?}");
+        let Answer::Read(page) = heard.answer else { panic!("{heard:?}") };
+        assert!(page.tickets.len() <= 2 && rows.len() < 1_000, "{page:?}");
+        rows.extend(page.tickets);
+        if !page.more {
+            return rows;
+        }
+    }
+}
+
+/// The system's clock, in whole seconds.
+async fn clock(backend: &Arc<dyn Backend>) -> Timestamp {
+    let work = Work::Changes { cursor: None, since: None, offset: 0, limit: 1 };
+    backend.call(call(work)).await.clock.unwrap()
+}
+
+/// Five tickets, of which one is then closed, as the feed tells it.
+async fn a_feed(backend: &Arc<dyn Backend>) {
+    let since = clock(backend).await;
+    let mut made = Vec::new();
+    for (number, of) in
+        [Kind::Incident, Kind::Change, Kind::Problem, Kind::Incident, Kind::Incident]
+            .iter()
+            .enumerate()
+    {
+        let ticket = fresh(*of);
+        let fields = alarm(&format!("it's {number}"));
+        let work = Work::Create { ticket: ticket.clone(), fields };
+        let answer = calls(backend, work).await;
+        let Answer::Done(found) = answer else { panic!("{answer:?}") };
+        made.push(TicketTarget { backend_id: Some(found.backend_id), ..ticket });
+    }
+    let ids: Vec<_> = made.iter().filter_map(|ticket| ticket.backend_id.clone()).collect();
+    let ours = |rows: Vec<Found>| -> Vec<Found> {
+        rows.into_iter().filter(|row| ids.contains(&row.backend_id)).collect()
+    };
+    let rows = ours(pages_since(backend, since).await);
+    assert_eq!(rows.iter().map(|row| row.backend_id.clone()).collect::<Vec<_>>(), ids, "{rows:#?}");
+    for (row, ticket) in rows.iter().zip(&made) {
+        assert_eq!(row.correlation_key.as_ref(), Some(&ticket.correlation_key.0));
+        assert_eq!(row.fields["kind"], ticket.kind.as_str(), "{row:?}");
+        assert!(row.changed_at.is_some_and(|at| at >= since) && !row.deleted, "{row:?}");
+        assert!(row.status.is_some_and(|status| !status.ended()), "{row:?}");
+    }
+
+    // The end of that second: what changes now has a later time.
+    let last = rows.iter().filter_map(|row| row.changed_at).max().unwrap();
+    while clock(backend).await <= last {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let close = Work::Close { ticket: made[1].clone(), fields: Fields::new() };
+    let answer = calls(backend, close).await;
+    assert_eq!(kind(&answer).0, "done", "{answer:?}");
+    let rows = ours(pages_since(backend, since).await);
+    let order: Vec<_> = rows.iter().map(|row| row.backend_id.clone()).collect();
+    let moved: Vec<_> = [0, 2, 3, 4, 1].map(|at| ids[at].clone()).to_vec();
+    assert_eq!(order, moved, "what changed again comes again at the end: {rows:#?}");
+    assert!(rows[4].status.is_some_and(TicketStatus::ended), "a closed one is among them");
+    let news = ours(pages_since(backend, rows[4].changed_at.unwrap()).await);
+    assert_eq!(news.len(), 1, "{news:#?}");
+    let later = rows[4].changed_at.unwrap().plus(Duration::from_secs(3_600));
+    assert!(pages_since(backend, later).await.is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs a running Request Tracker: make test-systems"]
+async fn request_tracker_tells_what_changed() {
+    a_feed(&request_tracker(&told("RT_TOKEN"))).await;
+    let work = Work::Changes { cursor: None, since: None, offset: 0, limit: 1 };
+    let answer = calls(&request_tracker("no-such-token"), work).await;
+    assert_eq!(kind(&answer).0, "unauthorised", "{answer:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a running Redmine: make test-systems"]
+async fn redmine_tells_what_changed() {
+    a_feed(&redmine(&told("REDMINE_KEY"), "")).await;
+    // As to anybody a list would be there, with nothing in it.
+    let work = Work::Changes { cursor: None, since: None, offset: 0, limit: 1 };
+    let answer = calls(&redmine("no-such-key", ""), work).await;
+    assert_eq!(kind(&answer).0, "unauthorised", "{answer:?}");
 }
 
 #[tokio::test]
