@@ -27,8 +27,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use ticketgate_actors::actors::{
-    AnswerInlet, BackendSeat, Backends, Cast, CastSettings, CommandInlet, ConnectorInlet, Notices, OffloadPlan,
-    OffloadTo, Outside, ParkedInlet, StoreLeases, Views,
+    AnswerInlet, BackendSeat, Backends, Cast, CastSettings, CommandInlet, ConnectorInlet, Notices,
+    OffloadPlan, OffloadTo, Outside, ParkedInlet, StoreLeases, Views,
 };
 use ticketgate_actors::model::BackendId;
 use ticketgate_actors::ports::{Bus, Clock, Delivery, Ids, Inlet, Reads, Soon, Store, Verdict};

@@ -15,7 +15,7 @@ use std::time::Duration;
 use ticketgate_actors::changes::Admission;
 use ticketgate_actors::logic::lane::{Capability, LaneSettings, Rate, ReadsFrom};
 use ticketgate_actors::model::BackendId;
-use ticketgate_actors::ports::{Backend, Clock};
+use ticketgate_actors::ports::{Backend, ChangesPage, Clock};
 
 /// What is wrong with a description.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +91,17 @@ impl Description {
         let namespaces = self.wire.soap.as_ref().map(|soap| &soap.namespaces);
         // What is wrong with it was told when the description was loaded.
         CallbackReader::of(self.wire.callback.as_ref()?, namespaces).ok()
+    }
+
+    /// How it tells what changed, if it does.
+    pub fn changes(&self) -> Option<ChangesPage> {
+        let changes = self.wire.changes.as_ref()?;
+        Some(ChangesPage { by: changes.by?, size: changes.size? })
+    }
+
+    /// Can its tickets be updated through its lane?
+    pub fn writes(&self) -> bool {
+        self.wire.update.is_some()
     }
 
     /// Does it take writes now, and answer later?

@@ -173,6 +173,7 @@ impl PolicySection {
             rules,
             storm: self.storm.as_ref().map(|it| Storm { tickets: it.tickets, within: it.within }),
             topology,
+            mastered: Arc::default(),
         })
     }
 

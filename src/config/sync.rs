@@ -232,7 +232,8 @@ impl SyncSection {
         }
         let find = |id: &BackendId| backends.iter().find(|one| one.id == *id);
         let known = || backends.iter().map(|one| one.id.as_str()).collect::<Vec<_>>().join(", ");
-        let unknown = |id: &BackendId| format!("unknown backend {:?}; known: {}", id.as_str(), known());
+        let unknown =
+            |id: &BackendId| format!("unknown backend {:?}; known: {}", id.as_str(), known());
         match find(&self.backend) {
             None => wrong("backend", unknown(&self.backend)),
             Some(source) => {

@@ -22,7 +22,7 @@ pub(super) async fn overview(face: web::Data<Face>) -> Result<HttpResponse, Prob
     for (_, ticket) in outside.reads.tickets(TicketFilter::default(), page).await? {
         let alarm = match &ticket.origin {
             Origin::Alarm { at, .. } | Origin::Group { first: at, .. } => Some(&at.alarm),
-            Origin::Command { .. } => None,
+            Origin::Command { .. } | Origin::Sync { .. } => None,
         };
         tickets.push(context! {
             backend => ticket.backend.as_str(),

@@ -90,6 +90,7 @@ pub fn request(request: &Request) -> Value {
             }),
         ),
         MadeBy::Command { id, .. } => ("command", json!({ "id": id })),
+        MadeBy::Sync { name } => ("sync", json!({ "name": name })),
     };
     json!({
         "n": request.n,

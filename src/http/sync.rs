@@ -11,7 +11,8 @@ use actix_web::{HttpResponse, get, post, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use ticketgate_actors::actors::{
-    DryRun, DrySaid, NoConnector, NotRun, Post, Replay, RunFailed, RunNow, Sync, SyncSettings, told_of_feed,
+    DryRun, DrySaid, NoConnector, NotRun, Post, Replay, RunFailed, RunNow, Sync, SyncSettings,
+    told_of_feed,
 };
 use ticketgate_actors::changes::{Change, PersonSync, Steer};
 use ticketgate_actors::logic::sync::From as Comes;
@@ -133,10 +134,10 @@ pub(super) async fn held(
     Ok(HttpResponse::Ok().json(json!({ "items": items, "next": next })))
 }
 
-fn held_shape(held: &Held) -> Value {
+fn held_shape(row: &Held) -> Value {
     json!({
-        "id": held.id, "because": held.because, "reason": held.reason, "at": held.at.to_string(),
-        "fields": held.told.as_ref().map(|told| &told.fields),
+        "id": row.id, "because": row.because, "reason": row.reason, "at": row.at.to_string(),
+        "fields": row.told.as_ref().map(|told| &told.fields),
     })
 }
 
@@ -177,8 +178,8 @@ pub(super) async fn dry_run(
     body: Option<web::Json<DryBody>>,
 ) -> Result<HttpResponse, Problem> {
     let (_, post) = find(&face, &name)?;
-    let cursor = body.and_then(|body| body.cursor.clone());
-    let said = post.ask(DryRun { cursor }).await.ok_or_else(replaced)?.map_err(failed)?;
+    let order = DryRun { cursor: body.and_then(|body| body.cursor.clone()) };
+    let said = post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
     let items: Vec<Value> = said.into_iter().map(dry_shape).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }
@@ -211,7 +212,8 @@ pub(super) async fn replay(
     let told = match settings.plan.from {
         Comes::Feed(..) => {
             let seat = seat.ok_or_else(|| Problem::not_found("no such backend"))?;
-            let reading = seat.port.read_changes(&file).map_err(|what| Problem::field("file", what))?;
+            let reading =
+                seat.port.read_changes(&file).map_err(|what| Problem::field("file", what))?;
             reading.tickets.into_iter().map(|found| told_of_feed(found, now, now)).collect()
         }
         Comes::Connector => {
@@ -313,7 +315,8 @@ pub(super) async fn message(
 ) -> Result<HttpResponse, Problem> {
     let (settings, _) = find(&face, &name)?;
     let backend: &BackendId = &settings.plan.source;
-    let said = wire::sync_from_json(&body, backend).map_err(|wrong| Problem::malformed(0, wrong))?;
+    let said =
+        wire::sync_from_json(&body, backend).map_err(|wrong| Problem::malformed(0, wrong))?;
     match face.cast.connectors.take(said).await {
         Ok(answer) => Ok(HttpResponse::Ok().json(wire::sync_answer(&answer))),
         Err(NoConnector::Store(StoreError::Down(reason))) => Err(Problem::busy(reason)),

@@ -5,8 +5,8 @@
 //! strings, times are UTC with milliseconds, and a routing key fits AMQP's 255 bytes. Where the
 //! bytes go from here is left to the bus.
 
-use super::{beat, sync};
 use super::codec::{self, Encoding};
+use super::{beat, sync};
 use serde::Serialize;
 use serde_json::Value;
 use ticketgate_actors::logic::topic;

@@ -12,17 +12,8 @@ use ticketgate_actors::model::{
 };
 use ticketgate_actors::ports::{Delivery, Malformed, SyncSaid};
 
-const FIELDS: &[&str] = &[
-    "id",
-    "backend",
-    "element",
-    "polled_at",
-    "credit",
-    "cursor",
-    "pass",
-    "complete",
-    "tickets",
-];
+const FIELDS: &[&str] =
+    &["id", "backend", "element", "polled_at", "credit", "cursor", "pass", "complete", "tickets"];
 /// Characters of an id, an element, a pass.
 const NAME_MAX: usize = 256;
 /// A connector that can take more is sent no more at once.
@@ -100,11 +91,7 @@ fn cursor(fields: &mut Reader) -> Result<Option<u64>, Malformed> {
 }
 
 /// One ticket of a message.
-fn told(
-    n: usize,
-    one: Value,
-    polled_at: Option<Timestamp>,
-) -> Result<Told, (String, String)> {
+fn told(n: usize, one: Value, polled_at: Option<Timestamp>) -> Result<Told, (String, String)> {
     let id = |value: &Value, name: &str| value["ticket"][name].as_str().map(str::to_owned);
     let named = id(&one, "backend_id").or_else(|| id(&one, "key"));
     let named = named.unwrap_or_else(|| format!("tickets[{n}]"));
@@ -204,10 +191,16 @@ mod tests {
             (json!(7), "tickets[0]", "must be a map"),
             (json!({"changed_at": at, "ticket": {}}), "tickets[0]", "ticket.backend_id is missing"),
             (json!({"changed_at": "soon", "ticket": {"backend_id": "T-1"}}), "T-1", "changed_at"),
-            (json!({"changed_at": at, "ticket": {"backend_id": "T-1", "fields": {"a.b": 1}}}), "T-1",
-             "is no name of a field"),
-            (json!({"changed_at": at, "ticket": {"backend_id": "T-1", "kind": "wish"}}), "T-1",
-             "is not one of: incident, change, problem"),
+            (
+                json!({"changed_at": at, "ticket": {"backend_id": "T-1", "fields": {"a.b": 1}}}),
+                "T-1",
+                "is no name of a field",
+            ),
+            (
+                json!({"changed_at": at, "ticket": {"backend_id": "T-1", "kind": "wish"}}),
+                "T-1",
+                "is not one of: incident, change, problem",
+            ),
         ] {
             let said = said(&message(json!([bad, good]))).unwrap();
             let (named, reason) = said.tickets[0].as_ref().unwrap_err();

@@ -22,7 +22,7 @@ pub fn event(n: u128, name: EventName, kind: Kind) -> TicketEvent {
         event: name,
         at: Timestamp::from_millis(1_800_000_000_000),
         sequence: 1,
-        request_id: RequestId(Uuid::from_u128(2)),
+        request_id: Some(RequestId(Uuid::from_u128(2))),
         correlation_key: CorrelationKey("tgabc".into()),
         alarms: vec![AlarmRef { source: "probe".into(), id: "a1".into() }],
         ticket: TicketView {
@@ -38,6 +38,7 @@ pub fn event(n: u128, name: EventName, kind: Kind) -> TicketEvent {
         },
         error: None,
         command: None,
+        conflicts: Vec::new(),
     }
 }
 

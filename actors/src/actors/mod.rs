@@ -55,10 +55,10 @@ pub use sync::{
 };
 pub use views::{BusyWith, ClientView, Desk, DeskPath, LaneView, RESPONSES_MAX, Response, Views};
 
+use crate::changes::{Applied, Change};
 use crate::logic::lane::LaneSettings;
 use crate::logic::policy::Policy;
 use crate::model::{BackendId, Route};
-use crate::changes::{Applied, Change};
 use crate::ports::{
     Backend, Bus, Clock, Decode, FreshIds, Ids, Leases, Reads, Store, StoreError, Tripwire,
 };

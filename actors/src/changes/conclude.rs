@@ -2,11 +2,12 @@
 //! one transaction (docs/rules.md, "The way of an alarm", 5; rules T3, O1).
 
 use super::{Applied, Halt, Refusal, history, lane, sync, watch};
-use crate::model::{
-    Alarm, AlarmRef, BackendId, Conflict, Doubt, Epoch, EventId, EventName, Found, MadeBy, Op, Request,
-    RequestId, State, Ticket, TicketError, TicketEvent, TicketStatus, TicketView, Timestamp,
-};
 use crate::logic::sync::view;
+use crate::model::{
+    Alarm, AlarmRef, BackendId, Conflict, Doubt, Epoch, EventId, EventName, Fields, Found, MadeBy,
+    Op, Request, RequestId, STATUS, State, Ticket, TicketError, TicketEvent, TicketStatus,
+    TicketView, Timestamp,
+};
 use crate::ports::Tx;
 
 /// What became of an attempt, a look or a wait.
@@ -126,7 +127,13 @@ pub(super) fn conclude_request(
     let event = move_request(&mut request, &it.end, now);
     // Only where another side keeps it in step: the others pay nothing for it.
     let before = ticket.synced.then(|| view(&ticket));
-    move_ticket(&mut ticket, &request, &it.end, now);
+    // Another side may have changed it since this was accepted, with a request that waits behind this one:
+    // what this one has written is older than that.
+    let newer = match before.is_some() && request.state.ended() {
+        true => sync::waiting_fields(tx, ticket.key)?,
+        false => Fields::new(),
+    };
+    move_ticket(&mut ticket, &request, &it.end, &newer, now);
     if let Some(before) = before.filter(|_| request.state.ended()) {
         sync::concluded(tx, &mut ticket, &before, &request, now)?;
     }
@@ -270,7 +277,7 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
 }
 
 /// Moves the ticket along with its request.
-fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, now: Timestamp) {
+fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, newer: &Fields, now: Timestamp) {
     match end {
         End::Done(found) | End::Adopted(found) => {
             if !found.backend_id.is_empty() {
@@ -282,17 +289,28 @@ fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, now: Timestamp
             if found.backend_status.is_some() {
                 ticket.backend_status.clone_from(&found.backend_status);
             }
-            for (name, value) in &request.fields {
-                ticket.fields.insert(name.clone(), value.clone());
+            // What a sync writes, we have; and may have newer.
+            let by_sync = matches!(request.made_by, MadeBy::Sync { .. });
+            let fields = request.fields.iter().filter(|(name, _)| !newer.contains_key(*name));
+            for (name, value) in fields.filter(|_| !by_sync) {
+                match value {
+                    // What was emptied there is not there.
+                    serde_json::Value::Null => drop(ticket.fields.remove(name)),
+                    value => drop(ticket.fields.insert(name.clone(), value.clone())),
+                }
             }
+            let before = ticket.status;
             ticket.status = match request.op {
                 Op::Close => found.status.filter(|s| s.ended()).unwrap_or(TicketStatus::Closed),
                 Op::Create | Op::Reopen => found.status.unwrap_or(TicketStatus::Acknowledged),
                 Op::Update => found.status.or_else(|| said(request)).unwrap_or(ticket.status),
             };
+            if by_sync || newer.contains_key(STATUS) {
+                ticket.status = before;
+            }
             ticket.changed_at = now;
             // What a sync writes was edited when the other side says.
-            if !matches!(request.made_by, MadeBy::Sync { .. }) {
+            if !by_sync {
                 ticket.edited_at = now;
             }
         }

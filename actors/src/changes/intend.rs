@@ -3,7 +3,7 @@
 //! A level-made request freezes here. If its alarm has moved on since the fields were rendered,
 //! nothing is written and the lane hears [`Applied::Stale`]: it renders again, or supersedes.
 
-use super::{Applied, Halt, Refusal, lane};
+use super::{Applied, Halt, Refusal, lane, sync};
 use crate::model::{
     Alarm, BackendId, Epoch, Fields, MadeBy, Op, Request, RequestId, State, Timestamp,
 };
@@ -53,6 +53,10 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
                 let others = others_in_group(tx, &alarm)?;
                 return Ok(Applied::Stale(Box::new(request), Box::new(alarm), others));
             }
+        }
+        if let MadeBy::Sync { .. } = &request.made_by {
+            let ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
+            sync::freeze(tx, &mut request, &ticket)?;
         }
         request.frozen = true;
     }

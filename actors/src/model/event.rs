@@ -66,10 +66,7 @@ impl EventName {
     /// Does the alarm's own system need to hear of it? A write-back carries the ticket's id, link
     /// and state; a doubt is none of the alarm console's business until it ends.
     pub fn written_back(self) -> bool {
-        !matches!(
-            self,
-            Self::InDoubt | Self::DuplicateDetected | Self::Verified | Self::Conflict
-        )
+        !matches!(self, Self::InDoubt | Self::DuplicateDetected | Self::Verified | Self::Conflict)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Two-way sync: what another side says of a ticket, and what is remembered of it (docs/sync.md).
 
-use super::{BackendId, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey, Timestamp};
+use super::{
+    BackendId, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// Under this name a ticket's status stands among its fields while two sides are merged.
@@ -89,6 +91,9 @@ pub struct Twin {
     pub agreed: Fields,
     /// What we last wrote there: it is not written again while they do not change it (rule S5).
     pub written: Fields,
+    /// The other side is the ticket's own backend: what is written there, it has.
+    #[serde(default)]
+    pub itself: bool,
     /// Both sides were equal then, and neither has changed since.
     pub verified_at: Option<Timestamp>,
     /// It is there no more.
@@ -99,8 +104,10 @@ pub struct Twin {
     pub request: Option<RequestId>,
     /// Waits for its connector.
     pub out: Option<Out>,
-    /// What its connector was sent with that.
+    /// What its connector was sent last.
     pub sent: Fields,
+    /// Under this place of the line; none: it is known to have it.
+    pub sent_as: Option<u64>,
 }
 
 impl Twin {
@@ -114,12 +121,22 @@ impl Twin {
             said_at: None,
             agreed: Fields::new(),
             written: Fields::new(),
+            itself: false,
             verified_at: None,
             gone: false,
             seen: 0,
             request: None,
             out: None,
             sent: Fields::new(),
+            sent_as: None,
+        }
+    }
+
+    /// What its connector has taken, up to this place of the line, is what both have in common.
+    pub fn has_taken(&mut self, upto: u64) {
+        if self.sent_as.is_some_and(|n| n <= upto) {
+            self.sent_as = None;
+            self.agreed.clone_from(&self.sent);
         }
     }
 }

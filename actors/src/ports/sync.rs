@@ -39,12 +39,8 @@ pub trait SyncTx {
     /// It is not kept any more; nothing there is no error.
     fn drop_held(&mut self, sync: &str, id: &str) -> Result<(), TxError>;
     /// Kept because a request is under way, by id from after that one.
-    fn held_under_way(
-        &mut self,
-        sync: &str,
-        after: &str,
-        limit: u32,
-    ) -> Result<Vec<Held>, TxError>;
+    fn held_under_way(&mut self, sync: &str, after: &str, limit: u32)
+    -> Result<Vec<Held>, TxError>;
     /// Adds a line to a ticket's history.
     fn add_ticket_change(&mut self, change: &TicketChange) -> Result<(), TxError>;
     /// Removes a ticket's history.

@@ -6,12 +6,20 @@
 //!
 //! What it leaves to others: which page is read when, and what follows (the sync).
 
+use super::Inner;
 use super::compiler::Compiler;
 use super::conversation::Conversation;
 use super::plan::Operation;
+use super::reading::Shown;
+use super::selectors::Document;
+use super::soap;
+use super::variables::Variables;
 use super::wire::{CallDescription, WireDescription};
+use reqwest::header::HeaderMap;
 use std::collections::BTreeSet;
-use ticketgate_actors::ports::{Answer, ChangesBy, ChangesPage, Reading};
+use std::time::Duration;
+use ticketgate_actors::model::Mono;
+use ticketgate_actors::ports::{Answer, Call, ChangesBy, ChangesPage, Reading, Via, Work};
 
 /// A page larger than this is not one.
 const PAGE_SIZE_MAX: u32 = 10_000;
@@ -105,6 +113,42 @@ impl FeedPlan {
     /// As the port has it.
     pub fn page(&self) -> ChangesPage {
         ChangesPage { by: self.by, size: self.size }
+    }
+}
+
+impl Inner {
+    /// Reads a file as if the source had answered with it.
+    pub(super) fn read_file(&self, body: &[u8]) -> Result<Reading, String> {
+        let operation = self.plan.operations.get(&Operation::Changes);
+        let operation = operation.ok_or("this backend's description has no [changes]")?;
+        let document = match &self.description.wire.soap {
+            Some(_) => soap::unwrapped(body).map_err(|_| "the file is no SOAP envelope")?,
+            None => serde_json::from_slice(body)
+                .map(Document::Json)
+                .map_err(|error| format!("the file is no JSON: {error}"))?,
+        };
+        let work = Work::Changes { cursor: None, since: None, offset: 0, limit: PAGE_SIZE_MAX };
+        let call = Call {
+            via: Via::default(),
+            service: None,
+            ticket: None,
+            attempt: 0,
+            request: None,
+            alarm: None,
+            work,
+            send_by: Mono(0),
+            timeout: Duration::ZERO,
+        };
+        let (variables, headers) = (Variables::of(&call), HeaderMap::new());
+        let shown = Shown {
+            plan: &self.plan,
+            base: self.place.base.as_str(),
+            variables: &variables,
+            document: &document,
+            headers: &headers,
+        };
+        let page = operation.read.rows(shown)?;
+        Ok(Reading { tickets: page.tickets, ..Reading::default() })
     }
 }
 

@@ -50,7 +50,7 @@ use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use ticketgate_actors::model::{Service, TicketError, Timestamp};
-use ticketgate_actors::ports::{Answer, Backend, Call, ChangesPage, Clock, Heard, Soon};
+use ticketgate_actors::ports::{Answer, Backend, Call, ChangesPage, Clock, Heard, Reading, Soon};
 use tokio::time::Instant;
 
 /// The longest text about a failed connection.
@@ -153,6 +153,10 @@ impl Backend for DescribedBackend {
 
     fn changes(&self) -> Option<ChangesPage> {
         self.0.plan.operations.get(&Operation::Changes)?.feed.as_ref().map(FeedPlan::page)
+    }
+
+    fn read_changes(&self, body: &[u8]) -> Result<Reading, String> {
+        self.0.read_file(body)
     }
 }
 

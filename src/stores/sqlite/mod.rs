@@ -12,9 +12,9 @@ mod reader;
 mod reads;
 mod rows;
 mod schema;
-mod sync;
 #[cfg(test)]
 mod schema_tests;
+mod sync;
 mod tx;
 mod writer;
 

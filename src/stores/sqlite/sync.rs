@@ -170,8 +170,7 @@ impl SyncReads for SqliteStore {
     }
 
     fn held_list(&self, name: String, after: String, limit: u32) -> Answered<Vec<Held>> {
-        self.readers
-            .read(move |it| all(it, HELD_AFTER, params![name, after, limit], rows::value))
+        self.readers.read(move |it| all(it, HELD_AFTER, params![name, after, limit], rows::value))
     }
 
     fn twin_of(&self, name: String, ticket: TicketKey) -> Answered<Option<Twin>> {
@@ -183,8 +182,7 @@ impl SyncReads for SqliteStore {
     }
 
     fn ticket_changes(&self, ticket: TicketKey, limit: u32) -> Answered<Vec<TicketChange>> {
-        self.readers.read(move |it| {
-            all(it, CHANGES_OF, params![rows::id(&ticket.0), limit], rows::value)
-        })
+        self.readers
+            .read(move |it| all(it, CHANGES_OF, params![rows::id(&ticket.0), limit], rows::value))
     }
 }

@@ -17,7 +17,7 @@ fn event(alarms: Vec<AlarmRef>, error: Option<TicketError>) -> TicketEvent {
         event: EventName::Created,
         at: Timestamp::parse("2026-11-21T10:00:00.123456789Z").unwrap(),
         sequence: 3,
-        request_id: RequestId(uuid(2)),
+        request_id: Some(RequestId(uuid(2))),
         correlation_key: CorrelationKey("tgabc".into()),
         alarms,
         ticket: TicketView {
@@ -33,6 +33,7 @@ fn event(alarms: Vec<AlarmRef>, error: Option<TicketError>) -> TicketEvent {
         },
         error,
         command: None,
+        conflicts: Vec::new(),
     }
 }
 

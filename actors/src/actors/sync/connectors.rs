@@ -49,9 +49,10 @@ impl Connectors {
     }
 
     fn sync_of(&self, said: &SyncSaid) -> Result<&SyncSettings, NoConnector> {
-        let of = self.syncs.iter().filter(|sync| {
-            sync.plan.from == From::Connector && sync.plan.source == said.backend
-        });
+        let of = self
+            .syncs
+            .iter()
+            .filter(|sync| sync.plan.from == From::Connector && sync.plan.source == said.backend);
         let fits = |sync: &&SyncSettings| match &sync.element {
             Some(element) => said.element.as_ref() == Some(element),
             None => true,

@@ -17,9 +17,7 @@ use super::{Gateway, Outbox, Outside};
 use crate::logic::sync::{From, Plan};
 use crate::model::{Mono, SyncRow, Timestamp, Told};
 use crate::ports::StoreError;
-use actix::{
-    Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
-};
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use run::Runner;
 pub(super) use run::{fresh, hand_on};
 use std::sync::Arc;

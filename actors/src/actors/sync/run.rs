@@ -1,7 +1,7 @@
 //! A run over a feed: pages until there are no more, then what nobody told of.
 
-use super::line::Line;
 use super::SyncSettings;
+use super::line::Line;
 use crate::actors::gateway::{Ask, Submit};
 use crate::actors::keeper::Post;
 use crate::actors::outbox::Woken;
@@ -164,9 +164,7 @@ impl Runner {
         let now = self.outside.clock.now().wall;
         match heard.answer {
             Answer::Read(reading) => Ok((reading, now, heard.clock.unwrap_or(now))),
-            Answer::Refused(error) if has_cursor => {
-                Err(Stopped::CursorRefused(error.in_words()))
-            }
+            Answer::Refused(error) if has_cursor => Err(Stopped::CursorRefused(error.in_words())),
             Answer::NotSent(reason) => Err(RunFailed::Backend(reason).into()),
             Answer::Busy { error, .. }
             | Answer::Retryable { error, .. }
@@ -272,7 +270,7 @@ impl Runner {
                 id,
                 what: outcome.event.as_str(),
                 ours: outcome.changes.into_iter().map(|(name, value, _)| (name, value)).collect(),
-                written: outcome.write.into_iter().flat_map(|write| write.fields).collect(),
+                written: outcome.write.unwrap_or_default().into_iter().collect(),
             },
         })
     }
@@ -293,7 +291,9 @@ impl Runner {
         };
         match looked.await {
             Ok(()) => self.line.looked(),
-            Err(error) => tracing::warn!(sync = %self.name(), %error, "what waits was not looked at"),
+            Err(error) => {
+                tracing::warn!(sync = %self.name(), %error, "what waits was not looked at")
+            }
         }
     }
 
@@ -321,7 +321,8 @@ impl Runner {
         loop {
             let ids = (0..SWEEP_PAGE).map(|_| self.ids()).collect();
             let sweep = Sweep { plan: self.settings.plan.clone(), ids };
-            let applied = self.outside.store.apply(Change::SyncSweep(Box::new(sweep)).into()).await?;
+            let applied =
+                self.outside.store.apply(Change::SyncSweep(Box::new(sweep)).into()).await?;
             let Some(Applied::SyncSwept(done)) = applied.into_iter().next() else { return Ok(()) };
             if done.events {
                 self.outbox.tell(Woken);
@@ -369,7 +370,11 @@ pub(in crate::actors) fn hand_on(gateway: &Post<Gateway>, outbox: &Post<Outbox>,
 ///
 /// # Errors
 /// Its id, and what is wrong with it.
-pub fn told_of_feed(found: Found, now: Timestamp, clock: Timestamp) -> Result<Told, (String, String)> {
+pub fn told_of_feed(
+    found: Found,
+    now: Timestamp,
+    clock: Timestamp,
+) -> Result<Told, (String, String)> {
     if found.backend_id.is_empty() {
         return Err((String::new(), "has no id".to_owned()));
     }

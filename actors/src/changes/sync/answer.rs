@@ -88,8 +88,7 @@ fn taken(tx: &mut dyn Tx, plan: &Plan, row: &mut SyncRow, cursor: u64) -> Result
         let Some(last) = page.last().and_then(|twin| twin.out).map(|out| out.n) else { break };
         for mut twin in page {
             twin.out = None;
-            let sent = twin.sent.clone();
-            twin.agreed.extend(sent);
+            twin.has_taken(cursor);
             tx.put_twin(&twin)?;
         }
         row.taken = last;
@@ -114,6 +113,7 @@ fn answer(
             let Some(event) = event(tx, plan, &ticket, &twin, context)? else { continue };
             cursor = twin.out.map_or(cursor, |out| out.n);
             twin.sent = view(&ticket);
+            twin.sent_as = twin.out.map(|out| out.n);
             tx.put_twin(&twin)?;
             events.push(event);
         }
@@ -169,4 +169,3 @@ fn covered(plan: &Plan, ours: &Fields) -> Fields {
     fields.remove(STATUS);
     fields
 }
-

@@ -4,9 +4,10 @@ use super::spread::{line_up, note, spread};
 use super::{Record, Synced};
 use crate::changes::conclude::announce_of_sync;
 use crate::changes::{Context, Halt, Refusal, admission, services};
-use crate::logic::sync::{Known, Outcome, Plan, Write, decide};
+use crate::logic::sync::{Known, Outcome, Plan, decide};
 use crate::model::{
-    CorrelationKey, EventName, Held, HeldBecause, MadeBy, Op, Request, State, SyncRow, Tally, Ticket, Told, Twin,
+    CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, State, SyncRow,
+    Tally, Ticket, Told, Twin,
 };
 use crate::ports::{FreshIds, Tx, TxError};
 
@@ -34,7 +35,10 @@ pub(super) fn take(
         synced.tally += Tally { read: 1, skipped: 1, ..Tally::default() };
         return Ok(());
     }
-    let known = known(tx, plan, &told)?;
+    let mut known = known(tx, plan, &told)?;
+    if let Some(twin) = &mut known.twin {
+        twin.has_taken(row.taken);
+    }
     if known.ticket.is_none() && !told.deleted {
         if !plan.takes_over {
             synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
@@ -60,6 +64,7 @@ pub(super) fn take(
         return Ok(());
     };
     outcome.twin.seen = row.pass;
+    outcome.twin.itself = plan.is_home_itself();
     match store(tx, plan, row, outcome, record.ids, context, synced) {
         Ok(()) => {
             tx.drop_held(&plan.name, &id)?;
@@ -110,7 +115,7 @@ pub(super) fn known(tx: &mut dyn Tx, plan: &Plan, told: &Told) -> Result<Known, 
 /// A ticket that nobody knows here, while nobody knows what became of a create: unless it says that it
 /// carries no key of ours, it must not get a second row.
 fn may_be_ours(tx: &mut dyn Tx, plan: &Plan, told: &Told) -> Result<bool, TxError> {
-    if !plan.is_home() || !plan.home_writes || told.correlation_key.is_some() {
+    if !plan.is_home_itself() || !plan.home_writes || told.correlation_key.is_some() {
         return Ok(false);
     }
     for state in [State::Intent, State::Acknowledged, State::InDoubt, State::Undecided] {
@@ -153,13 +158,13 @@ pub(super) fn store(
     let Outcome { mut ticket, mut twin, event, news, changes, write, conflicts, tally } = outcome;
     let now = context.now.wall;
     // What can refuse comes first: nothing of the record is written then.
-    if let Some(write) = &write {
-        admission::check(tx, &plan.admission, &ticket.backend, write.op)?;
+    if write.is_some() {
+        admission::check(tx, &plan.admission, &ticket.backend, Op::Update)?;
     }
     tx.put_ticket(&ticket)?;
     note(tx, &mut ticket, &format!("sync {}", plan.name), &changes, now)?;
-    if let Some(write) = write {
-        journal(tx, plan, &ticket, &mut twin, (write, ids), context, synced)?;
+    if let Some(fields) = write {
+        journal(tx, plan, &ticket, &mut twin, (fields, ids), context, synced)?;
     }
     if news {
         let linked = tx.alarms_of(ticket.key)?;
@@ -182,13 +187,14 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Has the home backend written: in the request that waits already, else in one of its own.
+/// Has the home backend written: in the request that waits already, else in one of its own. What it
+/// writes is what we have once it is sent (`intend`), and only then it is known to be a close or a reopen.
 fn journal(
     tx: &mut dyn Tx,
     plan: &Plan,
     ticket: &Ticket,
     twin: &mut Twin,
-    (write, ids): (Write, FreshIds),
+    (fields, ids): (Fields, FreshIds),
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
@@ -196,8 +202,8 @@ fn journal(
         Some(id) => tx.request(id)?.filter(|it| !it.frozen && it.state == State::Accepted),
         None => None,
     };
-    if let Some(mut request) = waiting.filter(|request| request.op == write.op) {
-        request.fields.extend(write.fields);
+    if let Some(mut request) = waiting {
+        request.fields.extend(fields);
         request.story.add(context.now.wall, "more was merged before it was sent");
         tx.put_request(&request)?;
         return Ok(());
@@ -209,7 +215,7 @@ fn journal(
     let made_by = MadeBy::Sync { name: plan.name.clone() };
     let place = (ticket.backend.clone(), ticket.key);
     let mut request =
-        Request::accepted(ids.request, place, write.op, made_by, write.fields, context.now.wall);
+        Request::accepted(ids.request, place, Op::Update, made_by, fields, context.now.wall);
     request.story.add(context.now.wall, format!("wanted by sync {}", plan.name));
     services::accept(tx, &mut request)?;
     let first = tx.first_open_request(ticket.key)?.is_none();

@@ -3,8 +3,8 @@
 use crate::changes::Halt;
 use crate::logic::sync::view;
 use crate::model::{
-    EventId, EventName, Fields, MadeBy, Op, Out, Request, State, SyncRow, Tally, Ticket, TicketChange,
-    TicketKey, Timestamp, Turned, Twin,
+    EventId, EventName, Fields, MadeBy, Op, Out, Request, STATUS, State, SyncRow, Tally, Ticket,
+    TicketChange, TicketKey, TicketStatus, Timestamp, Turned, Twin,
 };
 use crate::ports::{Tx, TxError};
 use serde_json::Value;
@@ -95,11 +95,18 @@ pub(in crate::changes) fn concluded(
     now: Timestamp,
 ) -> Result<(), Halt> {
     if let MadeBy::Sync { name } = &request.made_by {
-        learn(tx, ticket, name, request)?;
+        count(tx, name, request.state)?;
     }
     let good = matches!(request.state, State::Done | State::Adopted);
     if !good {
         return Ok(());
+    }
+    // The backend has what was written, and so have we.
+    for mut twin in tx.twins_of(ticket.key)? {
+        if twin.itself && twin.said_at.is_some() {
+            twin.agreed.extend(request.fields.clone());
+            tx.put_twin(&twin)?;
+        }
     }
     let after = view(ticket);
     let mut changes = Vec::new();
@@ -128,31 +135,62 @@ pub(in crate::changes) fn concluded(
     Ok(())
 }
 
-/// What a sync wrote is what the other side has now; or it was refused.
-fn learn(
-    tx: &mut dyn Tx,
-    ticket: &Ticket,
-    name: &str,
-    request: &Request,
-) -> Result<(), TxError> {
+/// What became of a request that a sync wanted.
+fn count(tx: &mut dyn Tx, name: &str, state: State) -> Result<(), TxError> {
+    let more = match state {
+        State::Done | State::Adopted => Tally { written: 1, ..Tally::default() },
+        State::Rejected | State::Failed => Tally { failed: 1, ..Tally::default() },
+        _ => return Ok(()),
+    };
     let mut row = tx.sync(name)?;
-    match request.state {
-        State::Done | State::Adopted => {
-            row.total += Tally { written: 1, ..Tally::default() };
-            if ticket.key == request.ticket
-                && let Some(mut twin) = tx.twin(name, ticket.key)?
-                && twin.said_at.is_some()
-            {
-                for (field, value) in &request.fields {
-                    twin.agreed.insert(field.clone(), value.clone());
-                }
-                tx.put_twin(&twin)?;
-            }
-        }
-        State::Rejected | State::Failed => row.total += Tally { failed: 1, ..Tally::default() },
-        _ => {}
-    }
+    row.total += more;
     tx.put_sync(&row)
+}
+
+/// What a sync wants written is our level: it freezes here, at its intent. A status that begins or ends
+/// work there is a close or a reopen.
+pub(in crate::changes) fn freeze(
+    tx: &mut dyn Tx,
+    request: &mut Request,
+    ticket: &Ticket,
+) -> Result<(), TxError> {
+    let ours = view(ticket);
+    for (name, value) in &mut request.fields {
+        *value = ours.get(name).cloned().unwrap_or_default();
+    }
+    if !request.fields.contains_key(STATUS) {
+        return Ok(());
+    }
+    let itself = tx.twins_of(ticket.key)?.into_iter().find(|twin| twin.itself);
+    let there = itself.as_ref().and_then(|twin| twin.theirs.get(STATUS)?.as_str());
+    let there = there.and_then(TicketStatus::parse);
+    let was_over = there.is_some_and(TicketStatus::ended);
+    request.op = match ticket.status.ended() {
+        true if !was_over => Op::Close,
+        false if was_over => Op::Reopen,
+        _ => Op::Update,
+    };
+    if request.op != Op::Update {
+        request.fields.remove(STATUS);
+    }
+    Ok(())
+}
+
+/// Fields of a ticket that other sides have changed, and that have not been written to its backend: what
+/// we have of them is newer than what a request before theirs writes.
+pub(in crate::changes) fn waiting_fields(
+    tx: &mut dyn Tx,
+    ticket: TicketKey,
+) -> Result<Fields, TxError> {
+    let mut fields = Fields::new();
+    // What the backend itself was read for is kept from our side: a request before it is what we have.
+    for twin in tx.twins_of(ticket)?.into_iter().filter(|twin| !twin.itself) {
+        let Some(id) = twin.request else { continue };
+        if let Some(request) = tx.request(id)?.filter(|it| !it.frozen && !it.state.ended()) {
+            fields.extend(request.fields);
+        }
+    }
+    Ok(fields)
 }
 
 /// A ticket goes for good: so does what syncs remember of it.

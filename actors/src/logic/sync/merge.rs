@@ -148,7 +148,11 @@ mod tests {
                     agreed: None,
                 },
             );
-            assert_eq!(merged.fields, fields(json!({"a": a, "b": b, "c": c})), "{ours_at} {theirs_at}");
+            assert_eq!(
+                merged.fields,
+                fields(json!({"a": a, "b": b, "c": c})),
+                "{ours_at} {theirs_at}"
+            );
             assert!(merged.conflicts.is_empty(), "two-way merges know of no conflicts");
         }
     }
@@ -158,8 +162,13 @@ mod tests {
         let newer = |whole| {
             let rules = Rules { whole, ..Rules::default() };
             let (ours, theirs) = (fields(json!({"a": 1, "b": 2})), fields(json!({"a": 1})));
-            let sides =
-                Sides { ours: &ours, ours_at: at(1), theirs: &theirs, theirs_at: at(2), agreed: None };
+            let sides = Sides {
+                ours: &ours,
+                ours_at: at(1),
+                theirs: &theirs,
+                theirs_at: at(2),
+                agreed: None,
+            };
             merge(&rules, sides).fields
         };
         assert_eq!(newer(true), fields(json!({"a": 1})));
@@ -182,8 +191,7 @@ mod tests {
             };
             let merged = merge(&rules, sides);
             assert_eq!(merged.fields, fields(json!({"a": 1, "b": 2, "c": c, "d": 3})));
-            let conflict =
-                Conflict { field: "c".into(), ours: json!(1), theirs: json!(2), kept };
+            let conflict = Conflict { field: "c".into(), ours: json!(1), theirs: json!(2), kept };
             assert_eq!(merged.conflicts, [conflict], "both with what they had");
         }
     }

@@ -123,6 +123,11 @@ impl Plan {
         self.source == self.home
     }
 
+    /// Is it the home backend itself that speaks, and not a connector or another system?
+    pub fn is_home_itself(&self) -> bool {
+        self.is_home() && self.from != From::Connector
+    }
+
     /// What they say by our names, the status in TMF621's words; without the contact's field where no
     /// contacts are to be made.
     pub fn read(&self, mut told: Told) -> Told {

@@ -7,8 +7,8 @@
 use super::{From, Merged, Plan, Sides, merge};
 use crate::logic::correlation::correlation_key;
 use crate::model::{
-    Conflict, EventName, Fields, Op, Origin, STATUS, Tally, Ticket, TicketKey, TicketStatus, Told,
-    Turned, Twin, Timestamp,
+    Conflict, EventName, Fields, Origin, STATUS, Tally, Ticket, TicketKey, TicketStatus, Timestamp,
+    Told, Turned, Twin,
 };
 use serde_json::Value;
 
@@ -21,15 +21,6 @@ pub struct Known {
     pub twin: Option<Twin>,
     /// A request of it is under way, or nobody knows what became of it.
     pub busy: bool,
-}
-
-/// A write to the home backend.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Write {
-    /// Update, close or reopen.
-    pub op: Op,
-    /// The fields that change.
-    pub fields: Fields,
 }
 
 /// What is to be stored, said and written.
@@ -46,7 +37,7 @@ pub struct Outcome {
     /// Fields of ours that change: name, value since (null: none), how.
     pub changes: Vec<(String, Value, Turned)>,
     /// What the home backend is to be written.
-    pub write: Option<Write>,
+    pub write: Option<Fields>,
     /// Fields that both sides had changed.
     pub conflicts: Vec<Conflict>,
     /// For the books.
@@ -70,7 +61,7 @@ pub fn decide(
     node: &str,
     now: Timestamp,
 ) -> Option<Outcome> {
-    let busy = known.busy && plan.is_home();
+    let busy = known.busy && plan.is_home_itself();
     // Made by us, and its create is still being found out.
     if busy && known.ticket.as_ref().is_some_and(|ticket| ticket.backend_id.is_none()) {
         return None;
@@ -163,6 +154,15 @@ impl Step<'_> {
         self.out.twin.said_at.is_some_and(|at| self.told.said_at < at)
     }
 
+    /// Do they say just what we sent them last? Then nobody there has changed anything (rule S5).
+    fn is_echo(&self, theirs: &Fields) -> bool {
+        let sent = &self.out.twin.sent;
+        let rules = &self.plan.rules;
+        let covered = |name: &&String| rules.covers(name);
+        let names = sent.keys().chain(theirs.keys()).filter(covered);
+        !sent.is_empty() && names.into_iter().all(|name| sent.get(name) == theirs.get(name))
+    }
+
     fn delete(&mut self, new: bool) {
         if new || self.out.twin.gone {
             return;
@@ -179,7 +179,11 @@ impl Step<'_> {
             self.out.ticket.status = status;
         }
         let story = &mut self.out.ticket.story;
-        story.add_because(self.now, "is gone at the other side", format!("sync {}", self.plan.name));
+        story.add_because(
+            self.now,
+            "is gone at the other side",
+            format!("sync {}", self.plan.name),
+        );
     }
 
     fn create(&mut self) {
@@ -195,7 +199,7 @@ impl Step<'_> {
         let story = &mut self.out.ticket.story;
         story.add(self.now, format!("taken over by sync {} as {}", self.plan.name, self.told.id()));
         if !self.plan.is_home() {
-            self.write_home(&TicketStatus::Acknowledged, fields);
+            self.write_home(fields);
         }
     }
 
@@ -207,7 +211,9 @@ impl Step<'_> {
         }
         let twin = &self.out.twin;
         let same = twin.said_at == Some(self.told.said_at) && twin.theirs == self.told.fields;
-        let again = same && !twin.gone;
+        let echo = self.is_echo(&theirs);
+        let again = (same || echo) && !twin.gone;
+        let has_base = twin.said_at.is_some() || !twin.agreed.is_empty();
         let merged = merge(
             &self.plan.rules,
             Sides {
@@ -215,14 +221,17 @@ impl Step<'_> {
                 ours_at: self.out.ticket.edited(),
                 theirs: &theirs,
                 theirs_at: self.told.changed_at,
-                agreed: twin.said_at.map(|_| &twin.agreed),
+                agreed: Some(&twin.agreed).filter(|_| has_base),
             },
         );
         if merged.is_equal() {
             self.equal(&merged, &theirs);
         } else if again {
-            // Merged before: what came of it is on its way, or was refused.
+            // Merged before, or sent by us: what came of it is on its way, or was refused.
             self.out.event = EventName::Merged;
+            self.out.twin.said_at = Some(self.told.said_at);
+            self.out.twin.theirs.clone_from(&self.told.fields);
+            self.out.twin.verified_at = None;
         } else if busy {
             return None;
         } else {
@@ -240,7 +249,6 @@ impl Step<'_> {
     }
 
     fn differ(&mut self, ours: &Fields, theirs: &Fields, merged: Merged) {
-        let before = self.out.ticket.status;
         let known = std::mem::take(&mut self.out.twin.theirs);
         let mut tally = Tally::default();
         if !merged.from_theirs.is_empty() {
@@ -254,18 +262,18 @@ impl Step<'_> {
             let value = |name: &String| merged.fields.get(name).cloned().unwrap_or_default();
             names.iter().map(|name| (name.clone(), value(name))).collect()
         };
-        let to_write = if self.plan.is_home() {
+        let to_write = if self.plan.is_home_itself() {
             let mut ours_stay = differing(&merged.from_ours);
             // What they refuse to take, or write otherwise, is not written for ever.
             ours_stay.retain(|name, value| {
-                self.out.twin.written.get(name) != Some(value) || known.get(name) != self.told.fields.get(name)
+                self.out.twin.written.get(name) != Some(value)
+                    || known.get(name) != self.told.fields.get(name)
             });
             if self.plan.writes_back { ours_stay } else { Fields::new() }
         } else {
             differing(&merged.from_theirs)
         };
-        let at_backend = if self.plan.is_home() { status_in(theirs) } else { Some(before) };
-        self.write_home(&at_backend.unwrap_or(before), to_write);
+        self.write_home(to_write);
         self.out.twin.verified_at = None;
         self.out.event = EventName::Merged;
         self.out.news = tally.merged > 0 || self.out.write.is_some();
@@ -335,25 +343,16 @@ impl Step<'_> {
         }
     }
 
-    /// The home backend is to have these; which stood so there.
-    fn write_home(&mut self, there: &TicketStatus, mut fields: Fields) {
+    /// The home backend is to have these.
+    fn write_home(&mut self, fields: Fields) {
         if !self.plan.home_writes || fields.is_empty() {
             return;
         }
         self.out.twin.written.extend(fields.clone());
-        let wanted = fields.get(STATUS).and_then(|it| it.as_str()).and_then(TicketStatus::parse);
-        let op = match wanted {
-            Some(wanted) if wanted.ended() && !there.ended() => Op::Close,
-            Some(wanted) if !wanted.ended() && there.ended() => Op::Reopen,
-            _ => Op::Update,
-        };
-        if op != Op::Update {
-            fields.remove(STATUS);
-        }
         if self.plan.contacts && fields.contains_key(&self.plan.contact_field) {
             self.out.tally.contacts = 1;
         }
-        self.out.write = Some(Write { op, fields });
+        self.out.write = Some(fields);
     }
 }
 

@@ -140,7 +140,8 @@ impl SyncTx for Rows {
         upto: u64,
         limit: u32,
     ) -> Result<Vec<Twin>, TxError> {
-        let place = |twin: &Twin| twin.out.map(|out| out.n).filter(|n| (after + 1..=upto).contains(n));
+        let place =
+            |twin: &Twin| twin.out.map(|out| out.n).filter(|n| (after + 1..=upto).contains(n));
         let mut twins = self.twins_by(sync, place);
         twins.truncate(limit as usize);
         Ok(twins)

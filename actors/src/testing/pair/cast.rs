@@ -9,9 +9,9 @@ use crate::changes::{
 use crate::logic::correlation::correlation_key;
 use crate::logic::sync::{From, Pair, Plan, Rules, next_place, wanted};
 use crate::model::{
-    BackendId, CommandId, Epoch, EventId, Fields, Found, Kind, Moment, Mono, Op,
-    Origin, Reply, Request, RequestId, STATUS, Side, State, SyncAnswer, TicketKey, TicketName,
-    TicketStatus, Timestamp, Told,
+    BackendId, CommandId, Epoch, EventId, Fields, Found, Kind, Moment, Mono, Op, Origin, Reply,
+    Request, RequestId, STATUS, Side, State, SyncAnswer, TicketKey, TicketName, TicketStatus,
+    Timestamp, Told,
 };
 use crate::ports::{FreshIds, StoreError, SyncTx, Tx};
 use crate::testing::Rows;
@@ -56,6 +56,7 @@ pub(super) struct Cast {
     next_id: u32,
     pub met: Met,
     pub told: Option<Vec<String>>,
+    shown: Vec<String>,
     /// What people last did to a field of a ticket, by their id of it.
     pub edits: BTreeMap<(String, String), Vec<Edit>>,
 }
@@ -120,6 +121,7 @@ impl Cast {
             next_id: 1,
             met: Met::default(),
             told: None,
+            shown: Vec::new(),
             edits: BTreeMap::new(),
             dice,
         };
@@ -162,6 +164,26 @@ impl Cast {
             return None;
         }
         self.rows.sync();
+        if self.told.is_some() {
+            let state = |ticket: &crate::model::Ticket| {
+                let view = crate::logic::sync::view(ticket);
+                let fields: Vec<_> =
+                    view.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("{}: {}", ticket.backend_id.as_deref().unwrap_or("-"), fields.join(" "))
+            };
+            let all: Vec<_> = self.rows.all_tickets().map(state).collect();
+            if all != self.shown {
+                for line in all
+                    .iter()
+                    .filter(|line| !self.shown.contains(line))
+                    .cloned()
+                    .collect::<Vec<_>>()
+                {
+                    self.tell(|| format!("    now {line}"));
+                }
+                self.shown = all;
+            }
+        }
         Some(applied.map(|mut applied| applied.remove(0)))
     }
 
@@ -204,9 +226,10 @@ impl Cast {
         fields
     }
 
-    fn note(&mut self, id: &str, by: &'static str, fields: &Fields) {
+    fn note(&mut self, id: &str, by: &'static str, fields: &Fields, had: &Fields) {
         self.met.edits += 1;
-        for (name, value) in fields {
+        // Who writes what is there already has changed nothing.
+        for (name, value) in fields.iter().filter(|(name, value)| had.get(*name) != Some(value)) {
             let edit = Edit { by, value: value.clone() };
             self.edits.entry((id.to_owned(), name.clone())).or_default().push(edit);
         }
@@ -234,8 +257,9 @@ impl Cast {
         };
         let now = self.now();
         self.tell(|| format!("there: {id} {fields:?}, seen {late:?} later"));
+        let had = self.system.rows.get(&id).map(|row| row.fields.clone()).unwrap_or_default();
         self.system.edit(&id, &fields, now, late);
-        self.note(&id, "there", &fields);
+        self.note(&id, "there", &fields, &had);
     }
 
     /// A command of ours: an update of a ticket, or a create.
@@ -270,7 +294,8 @@ impl Cast {
             self.tell(|| format!("here: {} {name:?} {fields:?}", taken.ticket.key));
             // A create's edits are of the ticket that the system will name.
             let id = name.unwrap_or_else(|| taken.ticket.correlation_key.0.clone());
-            self.note(&id, "here", &fields);
+            // A command is written when its turn comes, whatever is there by then.
+            self.note(&id, "here", &fields, &Fields::new());
         }
     }
 
@@ -283,7 +308,8 @@ impl Cast {
         let fields = self.some_fields(true);
         let at = self.element.clock(self.now());
         self.tell(|| format!("connector: {id} {fields:?}"));
-        self.note(&id, "connector", &fields);
+        let had = self.element.table.get(&id).map(|copy| copy.fields.clone()).unwrap_or_default();
+        self.note(&id, "connector", &fields, &had);
         if let Some(copy) = self.element.table.get_mut(&id) {
             copy.fields.extend(fields);
             copy.changed_at = at;
@@ -442,7 +468,13 @@ impl Cast {
             let message = self.astray.remove(at);
             self.met.astray += 1;
             self.tell(|| format!("message {} comes astray", message.id));
-            self.apply(Change::SyncMessage(Box::new(message)), true);
+            let answered = self.apply(Change::SyncMessage(Box::new(message.clone())), false);
+            if let Some(Ok(Applied::SyncAnswered(answered))) = answered
+                && !answered.repeat
+            {
+                self.was_told(&message);
+                self.take_answer(&answered.answer);
+            }
             return;
         }
         let complete = self.dice.u8(..5) == 0 || !faults;
@@ -471,6 +503,7 @@ impl Cast {
                         self.tell(|| "its answer is lost: it comes again".into());
                         continue;
                     }
+                    self.was_told(&message);
                     self.take_answer(&answered.answer);
                     let mut answer = answered.answer;
                     while answer.more && (!faults || self.dice.u8(..4) > 0) {
@@ -496,11 +529,10 @@ impl Cast {
         let mut records = Vec::new();
         let ids: Vec<String> = self.element.table.keys().cloned().collect();
         for id in ids {
-            let Some(copy) = self.element.table.get_mut(&id) else { continue };
+            let Some(copy) = self.element.table.get(&id) else { continue };
             if !copy.changed && !complete {
                 continue;
             }
-            copy.changed = false;
             let told = Told {
                 backend_id: Some(id),
                 key: None,
@@ -543,6 +575,17 @@ impl Cast {
         Some(answered.answer)
     }
 
+    /// An edit is told once the message that carried it is answered.
+    fn was_told(&mut self, message: &Message) {
+        for told in message.records.iter().filter_map(|record| record.told.as_ref().ok()) {
+            if let Some(copy) = self.element.table.get_mut(&told.id())
+                && copy.changed_at == told.said_at
+            {
+                copy.changed = false;
+            }
+        }
+    }
+
     /// What it is sent is what it has; an edit that it has not told yet stays, and is told next.
     fn take_answer(&mut self, answer: &SyncAnswer) {
         let clock = self.element.clock(self.now());
@@ -551,21 +594,32 @@ impl Cast {
             let mut fields = event.ticket.fields.clone();
             fields.insert(STATUS.into(), event.ticket.status.as_str().into());
             self.tell(|| format!("connector takes {} {id} {fields:?}", event.event.as_str()));
-            let known = self.element.table.get(&id);
-            if known.is_some_and(|copy| copy.changed) {
-                continue;
+            let copy = self.element.table.entry(id).or_insert_with(|| Copy {
+                fields: Fields::new(),
+                base: Fields::new(),
+                changed_at: clock,
+                changed: false,
+            });
+            let own = |name: &&String| copy.fields.get(*name) != copy.base.get(*name);
+            let names = FIELDS.iter().map(|name| (*name).to_owned()).chain([STATUS.to_owned()]);
+            let kept: Vec<String> = names.filter(|name| copy.changed && own(&name)).collect();
+            let mut taken = fields.clone();
+            for name in kept {
+                match copy.fields.get(&name) {
+                    Some(value) => drop(taken.insert(name, value.clone())),
+                    None => drop(taken.remove(&name)),
+                }
             }
-            let same = known.is_some_and(|copy| copy.fields == fields);
-            let changed_at = known.filter(|_| same).map_or(clock, |copy| copy.changed_at);
-            self.element.table.insert(id, Copy { fields, changed_at, changed: false });
+            if !copy.changed && copy.fields != taken {
+                copy.changed_at = clock;
+            }
+            (copy.fields, copy.base) = (taken, fields);
         }
     }
 
     fn held(&mut self) {
-        let records = (0..16).map(|_| Record {
-            told: Err((String::new(), String::new())),
-            ids: self.fresh(),
-        });
+        let records = (0..16)
+            .map(|_| Record { told: Err((String::new(), String::new())), ids: self.fresh() });
         let records = records.collect();
         let at = Where::Held { after: String::new(), limit: 16 };
         let page = Page { plan: self.feed.clone(), records, at };
@@ -585,7 +639,8 @@ impl Cast {
         self.astray.clear();
         let mut at_rest_for = 0;
         for _ in 0..ROUNDS_MAX {
-            let before = (self.system.written, self.element.table.clone(), self.system.rows.clone());
+            let before =
+                (self.system.written, self.element.table.clone(), self.system.rows.clone());
             self.now_ms += 700_000;
             while self.read_page(false) {}
             while self.lane(false) {}

@@ -53,7 +53,8 @@ fn agree(cast: &Cast, ticket: &Ticket) -> Result<(), Broken> {
     let stubborn = |name: &str| cast.system.shouts && name == "c";
     for name in COVERED {
         if ours.get(name) != there.get(name) && !stubborn(name) {
-            let what = format!("{id}.{name}: here {:?}, there {:?}", ours.get(name), there.get(name));
+            let what =
+                format!("{id}.{name}: here {:?}, there {:?}", ours.get(name), there.get(name));
             return broken("S2", what);
         }
     }
@@ -129,8 +130,10 @@ fn remembered(cast: &Cast, ticket: &Ticket) -> Result<(), Broken> {
     let ours: BTreeMap<_, _> = covered(&view(ticket)).into_iter().collect();
     fields.retain(|name, _| COVERED.contains(&name.as_str()));
     if fields != ours {
-        return broken("S3", format!("{:?}: its history gives {fields:?}, it is {ours:?}", ticket.backend_id));
+        return broken(
+            "S3",
+            format!("{:?}: its history gives {fields:?}, it is {ours:?}", ticket.backend_id),
+        );
     }
     Ok(())
 }
-

@@ -56,7 +56,10 @@ impl System {
                 Value::String(text) if shouts && name == "c" => text.to_uppercase().into(),
                 value => value.clone(),
             };
-            row.fields.insert(name.clone(), value);
+            match value {
+                Value::Null => drop(row.fields.remove(name)),
+                value => drop(row.fields.insert(name.clone(), value)),
+            }
         }
         row.changed_at = row.changed_at.max(changed_at);
         row.seen_from = row.seen_from.max(now.plus(late));
@@ -74,15 +77,21 @@ impl System {
         let found = |(id, row): &(&String, &Row)| Found {
             backend_id: (*id).clone(),
             correlation_key: Some(row.key.clone()),
-            status: row.fields.get(STATUS).and_then(|it| it.as_str()).and_then(
-                crate::model::TicketStatus::parse,
-            ),
+            status: row
+                .fields
+                .get(STATUS)
+                .and_then(|it| it.as_str())
+                .and_then(crate::model::TicketStatus::parse),
             fields: row.fields.iter().filter(|(name, _)| *name != STATUS).map(own).collect(),
             changed_at: Some(row.changed_at),
             deleted: row.deleted,
             ..Found::default()
         };
-        Reading { tickets: rest.iter().take(*limit as usize).map(found).collect(), more, cursor: None }
+        Reading {
+            tickets: rest.iter().take(*limit as usize).map(found).collect(),
+            more,
+            cursor: None,
+        }
     }
 }
 
@@ -102,6 +111,8 @@ pub(super) fn at_rest(place: &Place) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Copy {
     pub fields: Fields,
+    /// As it was sent last: what differs from it is an edit of its own.
+    pub base: Fields,
     /// By its clock.
     pub changed_at: Timestamp,
     /// To be told.
