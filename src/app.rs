@@ -176,6 +176,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         flow_timeout: config.clients.flow_timeout,
         heartbeat: config.heartbeats.settings(&config.node),
         offload: offload_plan(config)?,
+        canary: config.canary.plan(&config.node, config.clients.flow_timeout),
     };
     let queues = config.amqp.iter().flat_map(|amqp| amqp.source_queues());
     let of_queue = |(queue, name): (String, &str)| {

@@ -37,6 +37,7 @@ pub(super) struct Publisher {
     tickets: String,
     ops: String,
     heartbeats: String,
+    alarms: String,
     deadline: Duration,
     current: RwLock<Option<Arc<Session>>>,
 }
@@ -62,6 +63,7 @@ impl Publisher {
             tickets: topology::named(settings, topology::TICKETS),
             ops: topology::named(settings, topology::OPS),
             heartbeats: topology::named(settings, topology::HEARTBEATS),
+            alarms: topology::named(settings, topology::ALARMS),
             deadline: settings.confirm_timeout,
             current: RwLock::new(None),
         }
@@ -81,6 +83,7 @@ impl Publisher {
             Exchange::Ops => self.ops.clone(),
             Exchange::Theirs(name) => name.clone(),
             Exchange::Heartbeats => self.heartbeats.clone(),
+            Exchange::Alarms => self.alarms.clone(),
         };
         let deadline = self.deadline;
         Ok(async move { session.publish(exchange, message, Instant::now() + deadline).await })

@@ -5,6 +5,7 @@
 //! is allowed; durations are words (`30s`); secrets come wrapped, from file or environment.
 //! Defaults stand in one place, and the sample file is tested to equal them.
 
+mod canary;
 mod environment;
 mod error;
 mod faults;
@@ -14,6 +15,7 @@ mod policy;
 mod sections;
 mod shown;
 
+pub use canary::CanarySection;
 pub use error::{ConfigError, ConfigErrors};
 pub use past::{HistorySection, OffloadSection};
 pub use policy::{PolicySection, RuleSection};

@@ -10,11 +10,13 @@
 //!                   │ carry            │ grant
 //!                   └────→ ticket client ─submit, ask→ gateway ─wake→ outbox
 //! offload: looks after what is over, by the clock
+//! canary: sends a test alarm all the way round
 //! heartbeat: looks at all of them through their snapshots, and hears other nodes
 //! ```
 
 mod answers;
 mod calling;
+mod canary;
 mod client;
 mod commands;
 mod dispatcher;
@@ -33,6 +35,7 @@ mod pool;
 mod views;
 
 pub use answers::{AnswerInlet, Answers};
+pub use canary::{Canary, CanaryPlan, StopCanary, TestBoard};
 pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
@@ -169,6 +172,8 @@ pub struct CastSettings {
     pub heartbeat: Option<HeartbeatSettings>,
     /// How long what is over stays.
     pub offload: OffloadPlan,
+    /// How the flow is tried; none: it is not.
+    pub canary: Option<CanaryPlan>,
 }
 
 impl Default for CastSettings {
@@ -178,6 +183,7 @@ impl Default for CastSettings {
             flow_timeout: Duration::from_secs(120),
             heartbeat: None,
             offload: OffloadPlan::default(),
+            canary: None,
         }
     }
 }
@@ -208,6 +214,7 @@ pub struct Cast {
     /// Looks after what is over.
     pub offload: Post<Offload>,
     heartbeat: Post<Heartbeat>,
+    canary: Post<Canary>,
     keeper: Keeper,
 }
 
@@ -240,7 +247,14 @@ impl Cast {
             });
             Arc::new(inlet)
         });
-        let intake = Intake::new(outside.clone(), decode.clone(), tripwire, dispatcher.clone());
+        let (canary, board) = (Post::default(), Arc::new(TestBoard::default()));
+        let intake = Intake::new(
+            outside.clone(),
+            decode.clone(),
+            tripwire,
+            dispatcher.clone(),
+            (canary.clone(), board.clone()),
+        );
         let intake = Arc::new(intake);
         actix::spawn(intake.clone().clear_all_unnamed());
         let commands = Arc::new(Commands::new(
@@ -253,8 +267,8 @@ impl Cast {
         let answers = Arc::new(Answers::new(outside.clone(), gateway.clone(), decode));
 
         keeper.keep("outbox", &outbox, {
-            let outside = outside.clone();
-            move |alive| Outbox::new(outside.clone(), alive)
+            let (outside, canary) = (outside.clone(), canary.clone());
+            move |alive| Outbox::new(outside.clone(), canary.clone(), alive)
         });
         keeper.keep("gateway", &gateway, {
             let (outside, dispatcher, outbox) =
@@ -286,6 +300,19 @@ impl Cast {
                 )
             }
         });
+        if let Some(plan) = settings.canary.clone() {
+            let with = canary::Helpers {
+                pool: pool.clone(),
+                clients: clients.clone(),
+                gateway: gateway.clone(),
+                outbox: outbox.clone(),
+                board,
+            };
+            let outside = outside.clone();
+            keeper.keep("canary", &canary, move |alive| {
+                Canary::new(outside.clone(), plan.clone(), with.clone(), alive)
+            });
+        }
         let offload = Post::default();
         keeper.keep("offload", &offload, {
             let (outside, plan) = (outside.clone(), settings.offload.clone());
@@ -304,6 +331,7 @@ impl Cast {
             beats,
             offload,
             heartbeat,
+            canary,
             keeper,
         }
     }
@@ -312,6 +340,7 @@ impl Cast {
     /// was stopped before by whoever feeds it.
     pub async fn stop(&self) {
         self.intake.close();
+        self.canary.tell(StopCanary { for_good: false });
         let drained = self.gateway.ask(Drain);
         if actix::clock::timeout(CALLS_GRACE, drained).await.is_err() {
             tracing::warn!("calls were still under way at the stop: they are in doubt");
@@ -322,5 +351,6 @@ impl Cast {
         }
         self.keeper.rest();
         self.heartbeat.tell(StopBeating);
+        self.canary.tell(StopCanary { for_good: true });
     }
 }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod by_hand;
+mod canary;
 mod command;
 mod conclude;
 mod decide;
@@ -25,6 +26,7 @@ mod watch;
 
 pub use admission::Admission;
 pub use by_hand::{ByHand, Wanted};
+pub use canary::CanaryStep;
 pub use command::{CommandTaken, Guard, Named, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
@@ -44,7 +46,7 @@ pub use watch::Swept;
 use crate::logic::import::Brought;
 use crate::model::{
     Alarm, BackendId, ClientNumber, Epoch, Fence, Identity, KeptLock, Mark, Moment, Parked,
-    Request, Ticket, Timestamp,
+    Request, TestAlarm, Ticket, Timestamp,
 };
 use crate::ports::{Pause, Tx, TxError};
 use uuid::Uuid;
@@ -136,6 +138,8 @@ pub enum Change {
     Past(Past),
     /// What has been over for long goes.
     Retire(Retire),
+    /// A test alarm takes a step on its way.
+    Canary(TestAlarm, CanaryStep),
 }
 
 /// Changes that are applied together or not at all.
@@ -210,6 +214,8 @@ pub enum Applied {
     },
     /// Of [`Change::Retire`].
     Retired(Retired),
+    /// Of [`Change::Canary`].
+    Canary(TestAlarm),
     /// Of the others.
     Done,
 }
@@ -358,5 +364,6 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         }
         Change::Past(it) => history::perform(tx, it),
         Change::Retire(it) => retire::perform(tx, it),
+        Change::Canary(it, step) => canary::perform(tx, it, step, (now, context.now.mono)),
     }
 }

@@ -25,7 +25,7 @@ pub fn of_event(event: &TicketEvent) -> Option<CommandAnswer> {
         EventName::Cancelled => (Stage::Final, failed(Code::Cancelled, event.error.as_ref())),
         EventName::InDoubt => (Stage::Accepted, failed(Code::InDoubt, event.error.as_ref())),
         EventName::Undecided => (Stage::Accepted, failed(Code::Undecided, event.error.as_ref())),
-        EventName::DuplicateDetected => return None,
+        EventName::DuplicateDetected | EventName::Canary => return None,
     };
     Some(CommandAnswer {
         id: event.command.as_ref().map(|(id, _)| *id),

@@ -32,6 +32,8 @@ pub enum EventName {
     Cancelled,
     /// More than one ticket carries the correlation key.
     DuplicateDetected,
+    /// A test alarm has come to the end of its way. Of no ticket, and on no list.
+    Canary,
 }
 
 impl EventName {
@@ -49,12 +51,13 @@ impl EventName {
             Self::Undecided => "undecided",
             Self::Cancelled => "cancelled",
             Self::DuplicateDetected => "duplicate_detected",
+            Self::Canary => "canary",
         }
     }
     /// Does the alarm's own system need to hear of it? A write-back carries the ticket's id, link
     /// and state; a doubt is none of the alarm console's business until it ends.
     pub fn written_back(self) -> bool {
-        !matches!(self, Self::InDoubt | Self::DuplicateDetected)
+        !matches!(self, Self::InDoubt | Self::DuplicateDetected | Self::Canary)
     }
 }
 

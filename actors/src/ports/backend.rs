@@ -76,6 +76,8 @@ pub enum Work {
         /// At most so many.
         limit: u32,
     },
+    /// Find out whether it answers, with whatever changes nothing there: the canary's way.
+    Probe,
 }
 
 impl Work {
@@ -86,7 +88,7 @@ impl Work {
             | Self::Update { ticket, .. }
             | Self::Close { ticket, .. }
             | Self::Reopen { ticket, .. } => Some(ticket.key),
-            Self::Get { .. } | Self::Search { .. } => None,
+            Self::Get { .. } | Self::Search { .. } | Self::Probe => None,
         }
     }
 }

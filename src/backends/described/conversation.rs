@@ -128,7 +128,7 @@ impl<'a> Conversation<'a> {
             Work::Update { ticket, .. }
             | Work::Close { ticket, .. }
             | Work::Reopen { ticket, .. } => ticket.backend_id.clone(),
-            Work::Search { .. } => None,
+            Work::Search { .. } | Work::Probe => None,
         };
         if let Some(id) = known.as_ref().or(shown_id.as_ref()) {
             self.variables.set("backend_id", id.as_str());
@@ -183,7 +183,7 @@ impl<'a> Conversation<'a> {
             | Work::Update { fields, .. }
             | Work::Close { fields, .. }
             | Work::Reopen { fields, .. } => fields,
-            Work::Get { .. } | Work::Search { .. } => &nothing,
+            Work::Get { .. } | Work::Search { .. } | Work::Probe => &nothing,
         };
         for (field, allowed) in &self.plan.needs {
             let given = fields.get(field).filter(|value| !value.is_null());

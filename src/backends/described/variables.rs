@@ -65,6 +65,7 @@ impl Variables {
                     SearchBy::Fields(fields) => these.set("where", Value::from(Serde(fields))),
                 }
             }
+            Work::Probe => {}
         }
         these
     }

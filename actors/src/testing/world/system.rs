@@ -105,7 +105,7 @@ impl System {
             return heard(20, Answer::Unauthorised(error("401")));
         }
         let request = call.request;
-        let is_read = matches!(call.work, Work::Get { .. } | Work::Search { .. });
+        let is_read = matches!(call.work, Work::Get { .. } | Work::Search { .. } | Work::Probe);
         let done_after = chance.ms(5, slow.max(6));
         let has = |fault: Fault| faults.contains(&fault);
         if self.settings.answers_later && !is_read && !chance.one_in(4) {
@@ -227,7 +227,7 @@ impl System {
                     more: false,
                 }),
             },
-            Work::Get { .. } => Answer::InDoubt(error("500")),
+            Work::Get { .. } | Work::Probe => Answer::InDoubt(error("500")),
             _ => Answer::InDoubt(error("500, nothing done")),
         }
     }
@@ -253,6 +253,7 @@ impl System {
                 Answer::Read(Reading { tickets, more })
             }
             Work::Search { .. } => Answer::Refused(error("only by our key")),
+            Work::Probe => Answer::Read(Reading { tickets: Vec::new(), more: false }),
         }
     }
 
@@ -335,6 +336,6 @@ pub(super) fn written(work: &Work) -> Option<&TicketTarget> {
         | Work::Update { ticket, .. }
         | Work::Close { ticket, .. }
         | Work::Reopen { ticket, .. } => Some(ticket),
-        Work::Get { .. } | Work::Search { .. } => None,
+        Work::Get { .. } | Work::Search { .. } | Work::Probe => None,
     }
 }

@@ -65,5 +65,6 @@ pub(crate) fn told_call(call: &Call) -> String {
         Work::Reopen { ticket, .. } => format!("reopen {}{id}", ticket.key),
         Work::Get { backend_id, .. } => format!("get {backend_id}{id}"),
         Work::Search { .. } => format!("search{id}"),
+        Work::Probe => format!("probe{id}"),
     }
 }
