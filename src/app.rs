@@ -180,6 +180,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         heartbeat: config.heartbeats.settings(&config.node),
         offload: offload_plan(config)?,
         syncs: config.syncs(described),
+        canary: config.canary.plan(&config.node, config.clients.flow_timeout),
     };
     let queues = config.amqp.iter().flat_map(|amqp| amqp.source_queues());
     let of_queue = |(queue, name): (String, &str)| {

@@ -96,9 +96,18 @@ impl Bus for InprocBus {
             body: encoded.body.into(),
         });
         self.listeners().retain(|listener| offer(listener, &delivered));
+        if let Outgoing::Test(..) = message {
+            let taken = self.inlet.take(vec![delivery("inproc.alarms", &delivered)]);
+            return Box::pin(async move {
+                match taken.await.first() {
+                    Some(Verdict::Settled) => Ok(()),
+                    _ => Err(PublishFailed("the store did not take it".to_owned())),
+                }
+            });
+        }
         match (&self.heartbeats, message) {
             (Some(inlet), Outgoing::Beat(_)) => {
-                let taken = inlet.take(vec![delivery(&delivered)]);
+                let taken = inlet.take(vec![delivery("inproc.heartbeats", &delivered)]);
                 Box::pin(async move {
                     // Volatile: whatever became of it, it is not published again.
                     let _ = taken.await;
@@ -115,13 +124,13 @@ impl Bus for InprocBus {
 }
 
 /// A message that goes out, as it comes in again.
-fn delivery(message: &Delivered) -> Delivery {
+fn delivery(inlet: &str, message: &Delivered) -> Delivery {
     let header = |wanted: &str| {
         let found = message.headers.iter().find(|(name, _)| *name == wanted);
         found.map(|(_, value)| value.clone())
     };
     Delivery {
-        inlet: "inproc.heartbeats".into(),
+        inlet: inlet.into(),
         body: message.body.clone(),
         content_type: Some(message.content_type.to_owned()),
         message_id: Some(message.message_id.clone()),

@@ -75,6 +75,16 @@ impl Metrics {
                 self.gauge("ticketgate_backend_last_success_timestamp_seconds", &labels, seconds);
             }
         }
+        let now = cast.outside.clock.now().mono;
+        for row in &views.canaries {
+            let labels = [("backend", row.key().as_str())];
+            let gauge =
+                self.recorder.register_gauge(&key("ticketgate_canary_age_seconds", &labels), &META);
+            gauge.set(row.age(now).as_secs_f64());
+            self.gauge("ticketgate_flow_dead", &labels, u64::from(row.dead));
+            self.counter("ticketgate_canary_rounds_total", &labels, row.rounds);
+            self.counter("ticketgate_canary_rounds_given_up_total", &labels, row.given_up);
+        }
         for row in &views.gaits {
             let hung = u64::from(matches!(row.value(), Gait::Hung(_)));
             self.gauge("ticketgate_lane_hung", &[("backend", row.key().as_str())], hung);

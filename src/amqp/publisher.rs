@@ -38,6 +38,7 @@ pub(super) struct Publisher {
     ops: String,
     heartbeats: String,
     sync: String,
+    alarms: String,
     deadline: Duration,
     current: RwLock<Option<Arc<Session>>>,
 }
@@ -64,6 +65,7 @@ impl Publisher {
             ops: topology::named(settings, topology::OPS),
             heartbeats: topology::named(settings, topology::HEARTBEATS),
             sync: topology::named(settings, topology::SYNC),
+            alarms: topology::named(settings, topology::ALARMS),
             deadline: settings.confirm_timeout,
             current: RwLock::new(None),
         }
@@ -84,6 +86,7 @@ impl Publisher {
             Exchange::Theirs(name) => name.clone(),
             Exchange::Heartbeats => self.heartbeats.clone(),
             Exchange::Sync => self.sync.clone(),
+            Exchange::Alarms => self.alarms.clone(),
         };
         let deadline = self.deadline;
         Ok(async move { session.publish(exchange, message, Instant::now() + deadline).await })

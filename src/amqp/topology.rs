@@ -36,7 +36,7 @@ pub(super) const PARKED: &str = "parked";
 pub(super) const TICKETS: &str = "tickets";
 pub(super) const OPS: &str = "ops";
 pub(super) const HEARTBEATS: &str = "heartbeats";
-const ALARMS: &str = "alarms";
+pub(super) const ALARMS: &str = "alarms";
 const COMMANDS: &str = "commands";
 const ANSWERS: &str = "answers";
 

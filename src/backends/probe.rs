@@ -2,14 +2,11 @@
 //!
 //! What always holds: only reads are sent. What cannot be tried without a write is named as such.
 
-use super::described::DescribedBackend;
+use super::described::{DescribedBackend, NOBODYS_KEY};
 use super::description::{Description, DescriptionError};
 use std::sync::Arc;
 use ticketgate_actors::model::{CorrelationKey, Kind};
 use ticketgate_actors::ports::{Answer, Backend, Call, ChangesBy, Clock, SearchBy, Via, Work};
-
-/// A key that no ticket has: an answer without tickets shows address, sign-in and search.
-const NOBODYS_KEY: &str = "tgcheckcheckcheckcheckcheck";
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]

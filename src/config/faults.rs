@@ -59,6 +59,9 @@ impl Config {
         if self.heartbeats.expect.len() > EXPECT_MAX {
             wrong("heartbeats.expect".into(), format!("may name {EXPECT_MAX} origins"));
         }
+        for (key, what) in self.canary.faults() {
+            wrong(format!("canary.{key}"), what);
+        }
         if !(1..=16).contains(&self.store.readers) {
             wrong("store.readers".into(), "must be 1 to 16".into());
         }
@@ -97,6 +100,11 @@ impl Config {
         let default = &self.policy.default_backend;
         if !default.is_empty() && !known(default) {
             wrong("policy.default_backend".into(), unknown(default));
+        }
+        for (n, backend) in self.canary.backends.iter().enumerate() {
+            if !known(backend.as_str()) {
+                wrong(format!("canary.backends[{n}]"), unknown(backend.as_str()));
+            }
         }
         for (n, route) in self.routes.iter().enumerate() {
             if !known(route.backend.as_str()) {

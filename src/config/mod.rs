@@ -5,6 +5,7 @@
 //! is allowed; durations are words (`30s`); secrets come wrapped, from file or environment.
 //! Defaults stand in one place, and the sample file is tested to equal them.
 
+mod canary;
 mod environment;
 mod error;
 mod faults;
@@ -15,6 +16,7 @@ mod sections;
 mod shown;
 mod sync;
 
+pub use canary::CanarySection;
 pub use error::{ConfigError, ConfigErrors};
 pub use past::{HistorySection, OffloadSection};
 pub use policy::{PolicySection, RuleSection};

@@ -1,5 +1,6 @@
 //! The sections of the config file, and their defaults.
 
+use super::canary::CanarySection;
 use super::past::{DAY, HistorySection, OffloadSection};
 use super::policy::PolicySection;
 use super::sync::SyncSection;
@@ -49,6 +50,8 @@ pub struct Config {
     pub callbacks: Vec<CallbackSection>,
     /// Beats, ours and those of others.
     pub heartbeats: Heartbeats,
+    /// Whether the flow is alive, tried with test alarms.
+    pub canary: CanarySection,
     /// What ended, as lists.
     pub history: HistorySection,
     /// Those lists as files.
@@ -84,6 +87,7 @@ impl Default for Config {
             source: Vec::new(),
             callbacks: Vec::new(),
             heartbeats: Heartbeats::default(),
+            canary: CanarySection::default(),
             history: HistorySection::default(),
             offload: OffloadSection::default(),
             sync: Vec::new(),

@@ -27,6 +27,7 @@ fn the_sample_file_equals_the_defaults() {
     assert_eq!(sample.policy, default.policy);
     assert_eq!(sample.topology, default.topology);
     assert_eq!(sample.heartbeats, default.heartbeats);
+    assert_eq!(sample.canary, default.canary);
     assert_eq!(sample.history, default.history);
     assert_eq!(sample.offload, default.offload);
     assert_eq!(sample.log, default.log);

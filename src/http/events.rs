@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use ticketgate_actors::actors::Outside;
-use ticketgate_actors::model::{EventId, TicketEvent};
+use ticketgate_actors::model::{EventId, EventName, TicketEvent};
 use ticketgate_actors::ports::StoreError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -124,6 +124,10 @@ impl Filter {
     }
 
     fn wants(&self, event: &TicketEvent) -> bool {
+        // Of no ticket, and gone in a moment: nothing could be resumed from it.
+        if event.event == EventName::Canary {
+            return false;
+        }
         let any = |list: &[String], is: &dyn Fn(&str) -> bool| {
             list.is_empty() || list.iter().any(|word| is(word))
         };

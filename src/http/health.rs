@@ -32,11 +32,17 @@ pub(super) async fn readyz(face: web::Data<Face>) -> Result<HttpResponse, Proble
             row.glance.held.as_ref().map(|why| json!({ "backend": row.key(), "why": why }))
         })
         .collect();
+    // Said, and no reason to be taken out of rotation: another node would not reach the backend either,
+    // and what is accepted here waits.
+    let canaries = &outside.views.canaries;
+    let dead: Vec<_> =
+        canaries.iter().filter(|row| row.dead).map(|row| row.key().clone()).collect();
     Ok(HttpResponse::Ok().json(json!({
         "status": "ready",
         "node": face.node,
         "bus_connected": outside.bus.connected(),
         "lanes_held": held,
+        "flows_dead": dead,
     })))
 }
 

@@ -116,7 +116,11 @@ pub(super) async fn lanes(face: web::Data<Face>) -> Result<HttpResponse, Problem
         let counts = outside.reads.lane_counts(id.clone()).await?;
         let view = outside.views.lanes.get(&id).map(|view| view.clone()).unwrap_or_default();
         let gait = outside.views.gaits.get(&id).map(|gait| *gait);
-        items.push(shapes::lane(id.as_str(), &view, &counts, gait));
+        let mut lane = shapes::lane(id.as_str(), &view, &counts, gait);
+        let now = outside.clock.now().mono;
+        let canary = outside.views.canaries.get(&id).map(|sight| shapes::canary(&sight, now));
+        lane["canary"] = canary.unwrap_or_default();
+        items.push(lane);
     }
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }

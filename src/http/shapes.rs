@@ -3,6 +3,7 @@
 use crate::words;
 use serde_json::{Map, Value, json};
 use ticketgate_actors::actors::{ClientView, Exchanged, LaneView, Response};
+use ticketgate_actors::logic::canary;
 use ticketgate_actors::logic::progress::Gait;
 use ticketgate_actors::logic::pulse::Sight;
 use ticketgate_actors::model::{
@@ -146,6 +147,20 @@ pub fn lane(id: &str, view: &LaneView, counts: &LaneCounts, gait: Option<Gait>) 
         "calls": view.calls,
         "last_success": time(view.last_success),
         "last_error": view.last_error,
+    })
+}
+
+/// The flow to a backend, as the canary found it; `age_ms` runs on our monotonic clock.
+pub fn canary(sight: &canary::Sight, now: Mono) -> Value {
+    json!({
+        "age_ms": u64::try_from(sight.age(now).as_millis()).unwrap_or(u64::MAX),
+        "last_round_at": time(sight.last.map(|at| at.wall)),
+        "rounds": sight.rounds,
+        "given_up": sight.given_up,
+        "under_way": sight.under_way,
+        "dead": sight.dead,
+        "stage": sight.stage.as_str(),
+        "said": sight.why,
     })
 }
 

@@ -233,7 +233,7 @@ mod tests {
         let said = read(source, body, None).into_iter().map(|read| read.unwrap().1);
         said.map(|said| match said {
             Said::Alarm(event) => *event,
-            Said::Mark(mark) => panic!("{mark:?}"),
+            other => panic!("{other:?}"),
         })
         .collect()
     }

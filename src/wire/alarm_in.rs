@@ -4,6 +4,7 @@
 //! a severity unless it is a clear, strings within their limits, and wishes that can be granted.
 //! Which event is older, and what it changes, is left to the logic.
 
+use super::canary;
 use super::reader::Reader;
 use ticketgate_actors::logic::correlation;
 use ticketgate_actors::model::{
@@ -65,11 +66,14 @@ pub(super) const KINDS: &[(&str, Kind)] =
 
 const MARKS: &[(&str, bool)] = &[("snapshot_begin", false), ("snapshot_end", true)];
 
-/// Reads the fields of `body`: an alarm event, or the beginning or end of a snapshot.
+/// Reads the fields of `body`: an alarm event, the beginning or end of a snapshot, or a test alarm.
 ///
 /// # Errors
 /// The first field at fault, and what is wrong with it.
 pub fn said(fields: Fields, body: &[u8], known: &[BackendId]) -> Result<Said, Malformed> {
+    if canary::is_test(&fields) {
+        return canary::read(fields).map(Said::Test);
+    }
     let state = fields.get("state").and_then(|state| state.as_str());
     match state.and_then(|state| MARKS.iter().find(|(word, _)| *word == state)) {
         Some((_, ends)) => mark(fields, *ends).map(Said::Mark),

@@ -8,7 +8,7 @@ use super::alarm_in::{self, FIELDS};
 use super::codec::{self, Encoding};
 use serde::de::IgnoredAny;
 use ticketgate_actors::logic::correlation;
-use ticketgate_actors::model::{BackendId, Identity, Said};
+use ticketgate_actors::model::{BackendId, CANARY_SOURCE, Identity, Said};
 use ticketgate_actors::ports::Malformed;
 
 /// Events in one body: what one group commit takes without others having to wait.
@@ -29,6 +29,10 @@ pub fn alarms_from_json(
 fn one(body: &[u8], known: &[BackendId]) -> Result<(Identity, Said), Malformed> {
     let fields = codec::fields(body, Encoding::Json, FIELDS)?;
     let said = alarm_in::said(fields, body, known)?;
+    if matches!(said, Said::Test(_)) {
+        let reason = format!("source {CANARY_SOURCE:?} is the service's own: its canary's");
+        return Err(Malformed { field: Some("source".to_owned()), reason });
+    }
     Ok((correlation::identity_by_body(body), said))
 }
 
@@ -75,6 +79,7 @@ mod tests {
     fn id_of(said: Said) -> String {
         match said {
             Said::Alarm(event) => event.alarm.id,
+            Said::Test(test) => panic!("{test:?}"),
             Said::Mark(mark) => {
                 format!("{} {}", if mark.ends { "end" } else { "begin" }, mark.pass)
             }

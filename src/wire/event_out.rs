@@ -6,13 +6,13 @@
 //! bytes go from here is left to the bus.
 
 use super::codec::{self, Encoding};
-use super::{beat, sync};
+use super::{beat, canary, sync};
 use serde::Serialize;
 use serde_json::Value;
 use ticketgate_actors::logic::topic;
 use ticketgate_actors::model::{
-    AlarmRef, Beat, CommandAnswer, EventId, Fields, Route, TicketError, TicketEvent, TicketView,
-    Timestamp, WriteBack,
+    AlarmRef, Beat, CANARY_SOURCE, CommandAnswer, EventId, EventName, Fields, Route, TestAlarm,
+    TicketError, TicketEvent, TicketView, Timestamp, WriteBack,
 };
 use ticketgate_actors::ports::Outgoing;
 
@@ -28,10 +28,12 @@ pub enum Exchange {
     Ops,
     /// One that is not ours, by its whole name; empty: the default one.
     Theirs(String),
-    /// Beats of this node.
+    /// Beats of this node, and the canary's events.
     Heartbeats,
     /// Credit, for connectors.
     Sync,
+    /// Alarm events: the canary's test alarm.
+    Alarms,
 }
 
 /// A message ready to be published.
@@ -56,6 +58,9 @@ pub struct Encoded {
 /// Encodes a message that `node` publishes.
 pub fn encode(message: &Outgoing, node: &str, encoding: Encoding) -> Encoded {
     match message {
+        Outgoing::Ticket(event) if event.event == EventName::Canary => {
+            canary_event(event, node, encoding)
+        }
         Outgoing::Ticket(event) => ticket(event, node, encoding),
         Outgoing::WriteBack(back) => write_back(back, node, encoding),
         Outgoing::Reply { event_id, at, to, correlation_id, content_type, answer } => {
@@ -111,6 +116,7 @@ pub fn encode(message: &Outgoing, node: &str, encoding: Encoding) -> Encoded {
             ),
         },
         Outgoing::Beat(beat) => heartbeat(beat, node, encoding),
+        Outgoing::Test(test, at) => test_alarm(test, *at, node, encoding),
         Outgoing::Ops { event_id, key, at, body } => ops(*event_id, key, *at, body, node, encoding),
     }
 }
@@ -335,6 +341,48 @@ fn heartbeat(beat: &Beat, node: &str, encoding: Encoding) -> Encoded {
         }
         .headers(),
         body: beat::body(beat, encoding),
+    }
+}
+
+fn test_alarm(test: &TestAlarm, at: Timestamp, node: &str, encoding: Encoding) -> Encoded {
+    let id = EventId(test.round);
+    Encoded {
+        exchange: Exchange::Alarms,
+        routing_key: cut(format!("alarm.{}.indeterminate", topic::word(CANARY_SOURCE))),
+        content_type: encoding.content_type(),
+        message_id: id.to_string(),
+        correlation_id: None,
+        headers: Attributes {
+            id,
+            kind: "ticketgate.canary".to_owned(),
+            node,
+            subject: Some(test.backend.to_string()),
+            at,
+        }
+        .headers(),
+        body: codec::bytes(&canary::test_alarm(test, at), encoding),
+    }
+}
+
+/// Not among the ticket events: it is of no ticket, and must not fill the queue of a subscriber that
+/// comes later.
+fn canary_event(event: &TicketEvent, node: &str, encoding: Encoding) -> Encoded {
+    let view = &event.ticket;
+    Encoded {
+        exchange: Exchange::Heartbeats,
+        routing_key: cut(format!("canary.{}", topic::word(view.backend.as_str()))),
+        content_type: encoding.content_type(),
+        message_id: event.event_id.to_string(),
+        correlation_id: None,
+        headers: Attributes {
+            id: event.event_id,
+            kind: "ticketgate.canary.event".to_owned(),
+            node,
+            subject: Some(view.backend.to_string()),
+            at: event.at,
+        }
+        .headers(),
+        body: codec::bytes(&canary::event(event), encoding),
     }
 }
 

@@ -10,6 +10,7 @@ mod alarm_in;
 mod alarms_json;
 mod answer_out;
 mod beat;
+mod canary;
 mod codec;
 mod command_in;
 mod decoder;

@@ -10,6 +10,7 @@
 
 mod alarms;
 mod by_hand;
+mod canary;
 mod clients;
 mod command_line;
 mod commands;

@@ -5,6 +5,7 @@
 //! Another store joins with one line at the end of this file.
 
 mod by_hand_cases;
+mod canary_cases;
 mod cases;
 mod command_cases;
 mod differential;
@@ -79,6 +80,9 @@ macro_rules! every_case {
             policy_cases: an_alarm_that_flaps_keeps_its_ticket,
             policy_cases: a_ticket_that_a_person_closed_is_left_reopened_or_replaced,
             policy_cases: only_named_fields_cause_an_update,
+            canary_cases: a_test_alarm_goes_its_way_and_nothing_of_it_stays,
+            canary_cases: a_new_test_alarm_takes_the_place_of_one_that_came_to_no_end,
+            canary_cases: a_test_alarm_is_told_only_if_it_was_carried_under_a_lock,
             snapshot_cases: what_a_snapshot_does_not_name_is_cleared,
             snapshot_cases: what_is_raised_while_a_snapshot_is_cleared_stays,
             snapshot_cases: an_alarm_that_one_pass_left_out_is_raised_by_the_next_that_names_it,

@@ -11,13 +11,15 @@ use super::outbox::Woken;
 use super::{
     BusyWith, Desk, DeskPath, Finished, Gateway, Outbox, Outside, Pool, Release, Response, calling,
 };
-use crate::changes::{Applied, Change, Decide, LockProof, Refusal};
+use crate::changes::{Applied, CanaryStep, Change, Decide, LockProof, Refusal};
 use crate::logic::flow::{Decided, Flow, Next};
 use crate::logic::lane::ReadsFrom;
 use crate::logic::locks::Grant;
 use crate::logic::topology::Topology;
 use crate::logic::turns::{Turn, Turns};
-use crate::model::{BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TicketKey};
+use crate::model::{
+    BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TestAlarm, TicketKey,
+};
 use crate::ports::{Answer, Call, DueAlarm, SearchBy, StoreError, Via, Work};
 use actix::{Actor, ActorContext, Context, Handler, Message, ResponseFuture};
 use std::sync::Arc;
@@ -32,6 +34,13 @@ struct Held {
     pool: Post<Pool>,
     finished: Option<(Post<super::Dispatcher>, Finished)>,
     grant: Grant,
+}
+
+impl Held {
+    fn proof(&self) -> LockProof {
+        let Grant { client, fence, expires, .. } = self.grant;
+        LockProof { client, fence, expires }
+    }
 }
 
 impl Drop for Held {
@@ -64,6 +73,21 @@ impl Carry {
         let finished = Finished { backend: backend.clone(), at: due.alarm.at.clone(), again: true };
         let held = Held { pool, finished: Some((dispatcher, finished)), grant };
         Self { due, backend, held }
+    }
+}
+
+/// Carry the canary's test alarm under this lock; or why it was not carried.
+#[derive(Message)]
+#[rtype(result = "Result<(), String>")]
+pub struct CarryTest {
+    test: TestAlarm,
+    held: Held,
+}
+
+impl CarryTest {
+    /// A test alarm with its lock.
+    pub fn new(test: TestAlarm, grant: Grant, pool: Post<Pool>) -> Self {
+        Self { test, held: Held { pool, finished: None, grant } }
     }
 }
 
@@ -152,6 +176,14 @@ impl Handler<Carry> for TicketClient {
     }
 }
 
+impl Handler<CarryTest> for TicketClient {
+    type Result = ResponseFuture<Result<(), String>>;
+
+    fn handle(&mut self, it: CarryTest, _: &mut Self::Context) -> Self::Result {
+        Box::pin(self.run().carry_test(it))
+    }
+}
+
 impl Handler<ReadFor> for TicketClient {
     type Result = ResponseFuture<Result<Answer, NotRead>>;
 
@@ -187,13 +219,18 @@ struct Run {
 }
 
 impl Run {
+    /// Journals a test alarm as a decision is journaled: under its lock, and then the client is free.
+    async fn carry_test(self, CarryTest { test, held }: CarryTest) -> Result<(), String> {
+        let lock = held.proof();
+        self.busy(lock, "the canary", "journaling a test alarm", lock.expires);
+        let change = Change::Canary(test, CanaryStep::Carry(lock));
+        let applied = self.outside.store.apply(change.into()).await;
+        applied.map(drop).map_err(|error| error.to_string())
+    }
+
     async fn carry(mut self, carry: Carry) {
         let Carry { due, backend, mut held } = carry;
-        let lock = LockProof {
-            client: held.grant.client,
-            fence: held.grant.fence,
-            expires: held.grant.expires,
-        };
+        let lock = held.proof();
         let what = due.alarm.at.alarm.to_string();
         self.busy(lock, &what, "deciding", lock.expires);
         let outside = self.outside.clone();

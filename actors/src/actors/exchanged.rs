@@ -17,7 +17,8 @@ pub struct Exchanged {
     pub at: Timestamp,
     /// Which of the backend's services; none: its own address.
     pub service: Option<String>,
-    /// `create`, `update`, `close`, `reopen`, `get`, `search`, `changes`, or `look` of a doubt or a sweep.
+    /// `create`, `update`, `close`, `reopen`, `get`, `search`, `changes`, `probe`, or `look` of a doubt
+    /// or a sweep.
     pub what: &'static str,
     /// For which request.
     pub request: Option<RequestId>,

@@ -8,6 +8,7 @@
 
 use super::keeper::{Alive, Post};
 use super::{LaneView, Outside, ops};
+use crate::logic::canary;
 use crate::logic::progress::{Gait, LaneWatch};
 use crate::logic::pulse::{Effect, Input, Pulse, PulseSettings, Sight};
 use crate::logic::topic;
@@ -147,6 +148,7 @@ impl Heartbeat {
             })
             .take(LANES_MAX)
             .collect();
+        problems.extend(self.dead_flows());
         if unsent.is_none() {
             problems.push("the store does not answer in time".to_owned());
         }
@@ -170,6 +172,18 @@ impl Heartbeat {
                 }
             };
         }));
+    }
+
+    /// Flows that the canary found dead. Where the lane has its reason for making no calls, that is no
+    /// fault of ours, as with a lane that is held.
+    fn dead_flows(&self) -> Vec<String> {
+        let views = &self.outside.views;
+        let held = |backend: &BackendId| {
+            views.lanes.get(backend).is_some_and(|lane| lane.glance.held.is_some())
+        };
+        let dead = views.canaries.iter().filter(|row| row.dead && !held(row.key()));
+        let told = dead.map(|row| format!("flow to {}: {}", row.key(), row.stage.waits_for()));
+        told.take(LANES_MAX).collect()
     }
 
     /// Every lane with its gait, those that hang first.
@@ -200,6 +214,11 @@ impl Heartbeat {
         unsent: Option<u64>,
     ) -> Fields {
         let outside = &self.outside;
+        let now = outside.clock.now().mono;
+        let age = |sight: &canary::Sight| u64::try_from(sight.age(now).as_millis()).ok();
+        let canaries = &outside.views.canaries;
+        let ages: HashMap<BackendId, u64> =
+            canaries.iter().filter_map(|row| Some((row.key().clone(), age(&row)?))).collect();
         let told: Fields = lanes
             .iter()
             .take(LANES_MAX)
@@ -215,6 +234,7 @@ impl Heartbeat {
                     "calls": view.calls,
                     "held": held.map(|why| why.chars().take(REASON_MAX).collect::<String>()),
                     "last_success": view.last_success.map(|at| at.to_string()),
+                    "canary_age_ms": ages.get(backend),
                 });
                 (backend.to_string(), lane)
             })
@@ -224,6 +244,7 @@ impl Heartbeat {
             "lanes": told,
             "lanes_left_out": lanes.len().saturating_sub(LANES_MAX),
             "problems": problems,
+            "canary_age_ms": ages.values().max(),
             "bus_connected": outside.bus.connected(),
             "events_unsent": unsent,
             "clients_locked": clients.iter().filter(|client| client.guid.is_some()).count(),

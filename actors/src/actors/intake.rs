@@ -5,12 +5,15 @@
 //! input from the bus is parked with its reason; from HTTP it is refused by the caller, which uses
 //! [`Intake::accept`] with events that are checked already.
 
+use super::canary::{CameIn, Canary, TestBoard};
 use super::parked_bell::{self, Notice, ParkedBell};
 use super::{Dispatcher, Outside, Post, Wake};
 use crate::changes::Refusal::NoSnapshot;
-use crate::changes::{Applied, ByHand, Change, ChangeSet, TakeIn};
+use crate::changes::{Applied, ByHand, CanaryStep, Change, ChangeSet, TakeIn};
 use crate::logic::correlation::digest_16;
-use crate::model::{Alarm, BackendId, Identity, Parked, Pass, Said, Snapshot, Timestamp};
+use crate::model::{
+    Alarm, BackendId, CANARY_SOURCE, Identity, Parked, Pass, Said, Snapshot, Timestamp,
+};
 use crate::ports::{Decode, Delivery, Inlet, Malformed, Soon, StoreError, Tripwire, Verdict};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -69,17 +72,20 @@ pub struct Intake {
     dispatcher: Post<Dispatcher>,
     closed: AtomicBool,
     parked_bell: Arc<ParkedBell>,
+    canary: Post<Canary>,
+    tests: Arc<TestBoard>,
     /// Counters.
     pub figures: Arc<IntakeFigures>,
 }
 
 impl Intake {
-    /// An intake that wakes this dispatcher.
+    /// An intake that wakes this dispatcher, and tells this canary of the test alarms on its board.
     pub fn new(
         outside: Arc<Outside>,
         decode: Arc<dyn Decode>,
         tripwire: Arc<dyn Tripwire>,
         dispatcher: Post<Dispatcher>,
+        (canary, tests): (Post<Canary>, Arc<TestBoard>),
     ) -> Self {
         Self {
             outside,
@@ -88,6 +94,8 @@ impl Intake {
             dispatcher,
             closed: AtomicBool::new(false),
             parked_bell: Arc::default(),
+            canary,
+            tests,
             figures: Arc::default(),
         }
     }
@@ -107,7 +115,10 @@ impl Intake {
             return Box::pin(async { Err(IntakeError::Closed) });
         }
         let set = ChangeSet(
-            events.into_iter().map(|(identity, said)| self.take_in(identity, said)).collect(),
+            events
+                .into_iter()
+                .filter_map(|(identity, said)| self.take_in(identity, said))
+                .collect(),
         );
         let applied = self.outside.store.apply(set);
         let me = self.clone();
@@ -134,10 +145,15 @@ impl Intake {
         Ok(*alarm)
     }
 
-    fn take_in(&self, identity: Identity, said: Said) -> Change {
+    /// None: a test alarm of a round that is over, of which nothing is kept.
+    fn take_in(&self, identity: Identity, said: Said) -> Option<Change> {
         let event = match said {
             Said::Alarm(event) => *event,
-            Said::Mark(mark) => return Change::Mark(identity, mark),
+            Said::Mark(mark) => return Some(Change::Mark(identity, mark)),
+            Said::Test(test) => {
+                let known = self.tests.has(&test);
+                return known.then_some(Change::Canary(test, CanaryStep::TakeIn));
+            }
         };
         let now = self.outside.clock.now().wall;
         let said = event.changed_at.unwrap_or(event.details.raised_at);
@@ -145,7 +161,7 @@ impl Intake {
             self.figures.clock_ahead.fetch_add(1, Ordering::Relaxed);
         }
         let routing = self.outside.policy().route(&event, now);
-        Change::TakeIn(Box::new(TakeIn { identity, event, routing }))
+        Some(Change::TakeIn(Box::new(TakeIn { identity, event, routing })))
     }
 
     /// Counts what was applied; true: it was here before.
@@ -156,6 +172,10 @@ impl Intake {
                 taken.repeat
             }
             Applied::Marked { repeat, .. } => *repeat,
+            Applied::Canary(test) => {
+                self.canary.tell(CameIn(test.clone()));
+                return false;
+            }
             _ => return false,
         };
         let counter = if repeat { &self.figures.repeats } else { &self.figures.accepted };
@@ -234,7 +254,7 @@ impl Intake {
         let (mut events, mut sets) = (Vec::new(), Vec::new());
         for one in read {
             match one {
-                Ok((identity, said)) => events.push(self.take_in(identity, said)),
+                Ok((identity, said)) => events.extend(self.take_in(identity, said)),
                 Err(malformed) => {
                     // Before it is parked: a snapshot that is not whole must not end as one.
                     sets.push(Change::Unread(self.decode.source_of(delivery)).into());
@@ -399,9 +419,16 @@ impl Inlet for ParkedInlet {
         let intake = self.0.clone();
         Box::pin(async move {
             let now = intake.outside.clock.now().wall;
+            // Of test alarms nothing is kept: the next round says what there is to say.
+            let is_test =
+                |it: &Delivery| intake.decode.source_of(it).is_some_and(|of| of == CANARY_SOURCE);
+            let (tests, parked): (Vec<_>, Vec<_>) = batch.iter().partition(|it| is_test(it));
+            if parked.is_empty() {
+                return vec![Verdict::Settled; tests.len()];
+            }
             // Nobody knows whose it was: no snapshot that is open is whole any more.
             let mut sets: Vec<ChangeSet> = vec![Change::Unread(None).into()];
-            sets.extend(batch.iter().map(|delivery| {
+            sets.extend(batch.iter().filter(|it| !is_test(it)).map(|delivery| {
                 let why = delivery.dead_lettered.as_deref().unwrap_or("no reason given");
                 let why = Malformed {
                     field: None,
@@ -409,11 +436,12 @@ impl Inlet for ParkedInlet {
                 };
                 ChangeSet::from(intake.park(delivery, why, now))
             }));
-            let applied = intake.apply_each(sets).await.split_off(1);
-            let verdict = |result: &Result<_, StoreError>| {
-                if result.is_ok() { Verdict::Settled } else { Verdict::GiveBack }
+            let mut applied = intake.apply_each(sets).await.split_off(1).into_iter();
+            let verdict = |delivery: &Delivery| {
+                let kept = is_test(delivery) || applied.next().is_some_and(|it| it.is_ok());
+                if kept { Verdict::Settled } else { Verdict::GiveBack }
             };
-            applied.iter().map(verdict).collect()
+            batch.iter().map(verdict).collect()
         })
     }
 }

@@ -10,11 +10,13 @@
 //!                   │ carry            │ grant
 //!                   └────→ ticket client ─submit, ask→ gateway ─wake→ outbox
 //! offload: looks after what is over, by the clock
+//! canary: sends a test alarm all the way round
 //! heartbeat: looks at all of them through their snapshots, and hears other nodes
 //! ```
 
 mod answers;
 mod calling;
+mod canary;
 mod client;
 mod commands;
 mod dispatcher;
@@ -34,6 +36,7 @@ mod sync;
 mod views;
 
 pub use answers::{AnswerInlet, Answers};
+pub use canary::{Canary, CanaryPlan, StopCanary, TestBoard};
 pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
@@ -179,6 +182,8 @@ pub struct CastSettings {
     pub offload: OffloadPlan,
     /// With whom tickets are kept in step.
     pub syncs: Vec<SyncSettings>,
+    /// How the flow is tried; none: it is not.
+    pub canary: Option<CanaryPlan>,
 }
 
 impl Default for CastSettings {
@@ -189,6 +194,7 @@ impl Default for CastSettings {
             heartbeat: None,
             offload: OffloadPlan::default(),
             syncs: Vec::new(),
+            canary: None,
         }
     }
 }
@@ -223,6 +229,7 @@ pub struct Cast {
     /// Where connectors' messages come in.
     pub connectors: Arc<Connectors>,
     heartbeat: Post<Heartbeat>,
+    canary: Post<Canary>,
     keeper: Keeper,
 }
 
@@ -255,7 +262,14 @@ impl Cast {
             });
             Arc::new(inlet)
         });
-        let intake = Intake::new(outside.clone(), decode.clone(), tripwire, dispatcher.clone());
+        let (canary, board) = (Post::default(), Arc::new(TestBoard::default()));
+        let intake = Intake::new(
+            outside.clone(),
+            decode.clone(),
+            tripwire,
+            dispatcher.clone(),
+            (canary.clone(), board.clone()),
+        );
         let intake = Arc::new(intake);
         actix::spawn(intake.clone().clear_all_unnamed());
         let commands = Arc::new(Commands::new(
@@ -289,8 +303,8 @@ impl Cast {
         let syncs = syncs.collect();
 
         keeper.keep("outbox", &outbox, {
-            let outside = outside.clone();
-            move |alive| Outbox::new(outside.clone(), alive)
+            let (outside, canary) = (outside.clone(), canary.clone());
+            move |alive| Outbox::new(outside.clone(), canary.clone(), alive)
         });
         keeper.keep("gateway", &gateway, {
             let (outside, dispatcher, outbox) =
@@ -322,6 +336,19 @@ impl Cast {
                 )
             }
         });
+        if let Some(plan) = settings.canary.clone() {
+            let with = canary::Helpers {
+                pool: pool.clone(),
+                clients: clients.clone(),
+                gateway: gateway.clone(),
+                outbox: outbox.clone(),
+                board,
+            };
+            let outside = outside.clone();
+            keeper.keep("canary", &canary, move |alive| {
+                Canary::new(outside.clone(), plan.clone(), with.clone(), alive)
+            });
+        }
         let offload = Post::default();
         keeper.keep("offload", &offload, {
             let (outside, plan) = (outside.clone(), settings.offload.clone());
@@ -342,6 +369,7 @@ impl Cast {
             syncs,
             connectors,
             heartbeat,
+            canary,
             keeper,
         }
     }
@@ -367,6 +395,7 @@ impl Cast {
     /// was stopped before by whoever feeds it.
     pub async fn stop(&self) {
         self.intake.close();
+        self.canary.tell(StopCanary { for_good: false });
         let drained = self.gateway.ask(Drain);
         if actix::clock::timeout(CALLS_GRACE, drained).await.is_err() {
             tracing::warn!("calls were still under way at the stop: they are in doubt");
@@ -377,5 +406,6 @@ impl Cast {
         }
         self.keeper.rest();
         self.heartbeat.tell(StopBeating);
+        self.canary.tell(StopCanary { for_good: true });
     }
 }

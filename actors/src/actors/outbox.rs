@@ -2,16 +2,18 @@
 //! business of the machine in [`crate::logic::outbox`].
 
 use super::Outside;
-use super::keeper::Alive;
-use crate::changes::Change;
+use super::canary::{Canary, Confirmed};
+use super::keeper::{Alive, Post};
+use crate::changes::{CanaryStep, Change, ChangeSet};
 use crate::logic::answers;
 use crate::logic::outbox::{Effect, Input, Outbox as Machine};
-use crate::model::{EventId, Mono, TicketEvent};
+use crate::model::{EventId, Mono, TestAlarm, TicketEvent};
 use crate::ports::{Outgoing, PublishFailed};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
     WrapFuture,
 };
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -37,13 +39,24 @@ pub struct Outbox {
     machine: Machine,
     timer: Option<(Mono, SpawnHandle)>,
     closed: Vec<oneshot::Sender<()>>,
+    canary: Post<Canary>,
+    /// Test alarms whose events were published, by the event's number.
+    tests: HashMap<u64, TestAlarm>,
     _alive: Alive,
 }
 
 impl Outbox {
     /// An outbox that begins with the oldest unsent event.
-    pub fn new(outside: Arc<Outside>, alive: Alive) -> Self {
-        Self { outside, machine: Machine::new(), timer: None, closed: Vec::new(), _alive: alive }
+    pub fn new(outside: Arc<Outside>, canary: Post<Canary>, alive: Alive) -> Self {
+        Self {
+            outside,
+            machine: Machine::new(),
+            timer: None,
+            closed: Vec::new(),
+            canary,
+            tests: HashMap::new(),
+            _alive: alive,
+        }
     }
 
     fn feed(&mut self, input: Input, ctx: &mut Context<Self>) {
@@ -72,8 +85,11 @@ impl Outbox {
         }));
     }
 
-    fn publish(&self, event: Arc<TicketEvent>, ctx: &mut Context<Self>) {
+    fn publish(&mut self, event: Arc<TicketEvent>, ctx: &mut Context<Self>) {
         let n = event.n;
+        if let Some(test) = TestAlarm::of_event(&event) {
+            self.tests.insert(n, test);
+        }
         let sent = publish(self.outside.clone(), event);
         ctx.spawn(sent.into_actor(self).map(move |sent, outbox, ctx| {
             let views = &outbox.outside.views;
@@ -92,9 +108,18 @@ impl Outbox {
         }));
     }
 
-    fn mark(&self, numbers: Vec<u64>, ctx: &mut Context<Self>) {
-        let marked = self.outside.store.apply(Change::Sent(numbers.clone()).into());
+    fn mark(&mut self, numbers: Vec<u64>, ctx: &mut Context<Self>) {
+        let tests: Vec<(u64, TestAlarm)> =
+            numbers.iter().filter_map(|n| self.tests.remove_entry(n)).collect();
+        // A test alarm has come to its end: nothing of it stays.
+        let told = tests.iter().map(|(_, test)| Change::Canary(test.clone(), CanaryStep::Told));
+        let set = std::iter::once(Change::Sent(numbers.clone())).chain(told);
+        let marked = self.outside.store.apply(ChangeSet(set.collect()));
         ctx.spawn(marked.into_actor(self).map(move |marked, outbox, ctx| {
+            match marked.is_ok() {
+                true => tests.into_iter().for_each(|(_, test)| outbox.canary.tell(Confirmed(test))),
+                false => outbox.tests.extend(tests),
+            }
             outbox.feed(Input::Marked(numbers, marked.is_ok()), ctx);
         }));
     }

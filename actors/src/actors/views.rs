@@ -2,6 +2,7 @@
 //! writes itself. For reading only: nothing is decided on them.
 
 use super::{Exchanged, NotRead};
+use crate::logic::canary;
 use crate::logic::lane::LaneGlance;
 use crate::logic::progress::Gait;
 use crate::logic::pulse::Sight;
@@ -143,6 +144,8 @@ pub struct Views {
     pub gaits: DashMap<BackendId, Gait>,
     /// Who beats, by origin.
     pub beats: DashMap<String, Sight>,
+    /// How the flow to each backend does that the canary tries.
+    pub canaries: DashMap<BackendId, canary::Sight>,
     /// By number.
     pub clients: DashMap<ClientNumber, ClientView>,
     /// The newest calls to each backend, oldest first.

@@ -6,6 +6,7 @@
 
 mod admission;
 mod by_hand;
+mod canary;
 mod command;
 mod conclude;
 mod decide;
@@ -26,6 +27,7 @@ mod watch;
 
 pub use admission::Admission;
 pub use by_hand::{ByHand, Wanted};
+pub use canary::CanaryStep;
 pub use command::{CommandTaken, Guard, Named, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
@@ -48,7 +50,7 @@ pub use watch::Swept;
 use crate::logic::import::Brought;
 use crate::model::{
     Alarm, BackendId, ClientNumber, Epoch, Fence, Identity, KeptLock, Mark, Moment, Parked,
-    Request, Ticket, Timestamp,
+    Request, TestAlarm, Ticket, Timestamp,
 };
 use crate::ports::{Pause, Tx, TxError};
 use uuid::Uuid;
@@ -164,6 +166,8 @@ pub enum Change {
         /// At most so many in one go.
         limit: u32,
     },
+    /// A test alarm takes a step on its way.
+    Canary(TestAlarm, CanaryStep),
 }
 
 /// Changes that are applied together or not at all.
@@ -244,6 +248,8 @@ pub enum Applied {
     SyncAnswered(Box<Answered>),
     /// Of [`Change::SyncSweep`].
     SyncSwept(SweepDone),
+    /// Of [`Change::Canary`].
+    Canary(TestAlarm),
     /// Of the others.
     Done,
 }
@@ -409,5 +415,6 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         Change::ForgetSyncAnswers { before, limit } => {
             Ok(Applied::Count(tx.forget_sync_answers(*before, *limit)?))
         }
+        Change::Canary(it, step) => canary::perform(tx, it, step, (now, context.now.mono)),
     }
 }

@@ -30,7 +30,8 @@ pub fn of_event(event: &TicketEvent) -> Option<CommandAnswer> {
         | EventName::Verified
         | EventName::Merged
         | EventName::Conflict
-        | EventName::Deleted => return None,
+        | EventName::Deleted
+        | EventName::Canary => return None,
     };
     Some(CommandAnswer {
         id: event.command.as_ref().map(|(id, _)| *id),

@@ -2,6 +2,7 @@
 //! reads a clock, spawns, awaits or logs, so that a simulator can drive all of it.
 
 pub mod answers;
+pub mod canary;
 pub mod correlation;
 pub mod expression;
 pub mod flow;

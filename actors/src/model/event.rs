@@ -40,6 +40,8 @@ pub enum EventName {
     Conflict,
     /// The other side of a sync has it no more.
     Deleted,
+    /// A test alarm has come to the end of its way. Of no ticket, and on no list.
+    Canary,
 }
 
 impl EventName {
@@ -61,12 +63,20 @@ impl EventName {
             Self::Merged => "merged",
             Self::Conflict => "conflict",
             Self::Deleted => "deleted",
+            Self::Canary => "canary",
         }
     }
     /// Does the alarm's own system need to hear of it? A write-back carries the ticket's id, link
     /// and state; a doubt is none of the alarm console's business until it ends.
     pub fn written_back(self) -> bool {
-        !matches!(self, Self::InDoubt | Self::DuplicateDetected | Self::Verified | Self::Conflict)
+        !matches!(
+            self,
+            Self::InDoubt
+                | Self::DuplicateDetected
+                | Self::Verified
+                | Self::Conflict
+                | Self::Canary
+        )
     }
 }
 

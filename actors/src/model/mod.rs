@@ -6,6 +6,7 @@
 
 mod alarm;
 mod beat;
+mod canary;
 mod command;
 mod error;
 mod event;
@@ -25,6 +26,7 @@ pub use alarm::{
     Alarm, AlarmEvent, AlarmRef, AlarmState, Details, Identity, OccurrenceRef, Severity, Wishes,
 };
 pub use beat::{Beat, BeatStatus};
+pub use canary::{CANARY_SOURCE, TestAlarm, TestRow};
 pub use command::{
     Code, Command, CommandAnswer, CommandError, CommandRecord, FoundTicket, Given, Granted,
     KeptLock, LockName, Order, Reply, Route, Stage, TicketName,

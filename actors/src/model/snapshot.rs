@@ -1,6 +1,6 @@
 //! Snapshots: a source names all its active alarms, between two marks (CONTRACT 1.3).
 
-use super::{AlarmEvent, Timestamp};
+use super::{AlarmEvent, CANARY_SOURCE, TestAlarm, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What a message on an alarm queue says.
@@ -10,6 +10,8 @@ pub enum Said {
     Alarm(Box<AlarmEvent>),
     /// A snapshot begins or ends.
     Mark(Mark),
+    /// The canary's test alarm.
+    Test(TestAlarm),
 }
 
 impl Said {
@@ -18,6 +20,7 @@ impl Said {
         match self {
             Self::Alarm(event) => &event.alarm.source,
             Self::Mark(mark) => &mark.source,
+            Self::Test(_) => CANARY_SOURCE,
         }
     }
 }

@@ -92,6 +92,8 @@ pub enum Work {
         /// its next cursor would else be lost.
         limit: u32,
     },
+    /// Find out whether it answers, with whatever changes nothing there: the canary's way.
+    Probe,
 }
 
 impl Work {
@@ -102,7 +104,7 @@ impl Work {
             | Self::Update { ticket, .. }
             | Self::Close { ticket, .. }
             | Self::Reopen { ticket, .. } => Some(ticket.key),
-            Self::Get { .. } | Self::Search { .. } | Self::Changes { .. } => None,
+            Self::Get { .. } | Self::Search { .. } | Self::Changes { .. } | Self::Probe => None,
         }
     }
 }

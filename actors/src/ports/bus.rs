@@ -7,7 +7,7 @@ use super::Soon;
 use crate::changes::{Asked, Outcome};
 use crate::model::{
     BackendId, Beat, Command, CommandAnswer, CommandError, CommandId, EventId, Identity, Reply,
-    Route, Said, SyncAnswer, TicketEvent, Timestamp, Told, WriteBack,
+    Route, Said, SyncAnswer, TestAlarm, TicketEvent, Timestamp, Told, WriteBack,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -129,7 +129,8 @@ pub trait Inlet: Send + Sync {
 /// A message to publish.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outgoing {
-    /// `ticket.<backend>.<kind>.<event>` on the tickets exchange.
+    /// `ticket.<backend>.<kind>.<event>` on the tickets exchange; a canary's event goes to the heartbeats
+    /// exchange, as `canary.<backend>`.
     Ticket(Arc<TicketEvent>),
     /// `writeback.<source>` on the tickets exchange.
     WriteBack(WriteBack),
@@ -178,6 +179,8 @@ pub enum Outgoing {
     },
     /// `heartbeat.<origin>` on the heartbeats exchange.
     Beat(Arc<Beat>),
+    /// The canary's test alarm, on the alarms exchange: it comes in again like any alarm.
+    Test(TestAlarm, Timestamp),
     /// `key` on the ops exchange, for operators' tools.
     Ops {
         /// Stable across re-publication.

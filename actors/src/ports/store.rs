@@ -10,7 +10,7 @@ use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Epoch,
     EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route,
-    ServiceTable, Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    ServiceTable, Snapshot, State, TestRow, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -44,6 +44,9 @@ pub struct LaneRow {
     pub epoch: Epoch,
     /// Set while paused.
     pub pause: Option<Pause>,
+    /// The canary's test alarm, while a round of it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<TestRow>,
 }
 
 /// Row access inside one atomic transaction.

@@ -147,4 +147,10 @@ mutants! {
     RefusalUntold by "C2",
     /// What is old goes, whatever it is at.
     OldIsOver by "T5",
+    /// A new round of the canary begins while one is under way.
+    CanaryPilesUp by "K1",
+    /// What is over of the canary stays in the store.
+    CanaryStays by "K2",
+    /// A flow that is dead is told so at every look.
+    DeadAgain by "K3",
 }

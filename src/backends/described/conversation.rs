@@ -138,7 +138,7 @@ impl<'a> Conversation<'a> {
             Work::Update { ticket, .. }
             | Work::Close { ticket, .. }
             | Work::Reopen { ticket, .. } => ticket.backend_id.clone(),
-            Work::Search { .. } | Work::Changes { .. } => None,
+            Work::Search { .. } | Work::Changes { .. } | Work::Probe => None,
         };
         if let Some(id) = known.as_ref().or(shown_id.as_ref()) {
             self.variables.set("backend_id", id.as_str());
@@ -193,7 +193,7 @@ impl<'a> Conversation<'a> {
             | Work::Update { fields, .. }
             | Work::Close { fields, .. }
             | Work::Reopen { fields, .. } => fields,
-            Work::Get { .. } | Work::Search { .. } | Work::Changes { .. } => &nothing,
+            Work::Get { .. } | Work::Search { .. } | Work::Changes { .. } | Work::Probe => &nothing,
         };
         for (field, allowed) in &self.plan.needs {
             let given = fields.get(field).filter(|value| !value.is_null());

@@ -49,12 +49,19 @@ use service::Place;
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use ticketgate_actors::model::{Service, TicketError, Timestamp};
-use ticketgate_actors::ports::{Answer, Backend, Call, ChangesPage, Clock, Heard, Reading, Soon};
+use ticketgate_actors::model::{
+    CorrelationKey, Fields, Kind, Mono, Service, TicketError, Timestamp,
+};
+use ticketgate_actors::ports::{
+    Answer, Backend, Call, ChangesPage, Clock, Heard, Reading, SearchBy, Soon, Work,
+};
 use tokio::time::Instant;
 
 /// The longest text about a failed connection.
 const CAUSES_CHARS_MAX: usize = 300;
+
+/// A key that no ticket has: an answer without tickets shows address, sign-in and search.
+pub(super) const NOBODYS_KEY: &str = "tgcheckcheckcheckcheckcheck";
 
 /// A ticketing system as its description has it.
 pub struct DescribedBackend(Arc<Inner>);
@@ -106,9 +113,7 @@ impl DescribedBackend {
 
     /// Does a search ask by our key?
     pub fn searches_by_key(&self) -> bool {
-        let search = self.0.description.wire.search.as_ref();
-        let by = search.map(|search| &search.finds_by);
-        by.is_some_and(|by| by.is_empty() || by.iter().any(|name| name == "correlation_key"))
+        self.0.searches_by("correlation_key")
     }
 
     /// Requests a token, where one is needed: until when it is good, or why there is none.
@@ -127,16 +132,11 @@ impl DescribedBackend {
     /// # Errors
     /// Why nobody is.
     pub async fn reach(&self, timeout: Duration) -> Result<String, String> {
-        let Inner { place, clock, answer_bytes, .. } = &*self.0;
-        let request =
-            place.client.get(place.base.clone()).build().map_err(|error| causes(&error))?;
-        let ends = Instant::now() + timeout;
-        let limits = Limits { send_by: None, ends, timeout, answer_bytes: *answer_bytes };
-        match exchange(&place.client, request, &limits, &**clock).await {
-            Exchange::Answered(answered) => {
+        match self.0.reach(&self.0.place, None, timeout).await {
+            Ok(Exchange::Answered(answered)) => {
                 Ok(format!("reached: GET of base_url was answered {}", answered.status))
             }
-            Exchange::NotSent(reason) | Exchange::Lost(reason) => Err(reason),
+            Ok(Exchange::NotSent(reason) | Exchange::Lost(reason)) | Err(reason) => Err(reason),
         }
     }
 }
@@ -161,7 +161,52 @@ impl Backend for DescribedBackend {
 }
 
 impl Inner {
+    /// Can a search ask by that name?
+    fn searches_by(&self, name: &str) -> bool {
+        let by = self.description.wire.search.as_ref().map(|search| &search.finds_by);
+        by.is_some_and(|by| by.is_empty() || by.iter().any(|one| one == name))
+    }
+
+    async fn reach(
+        &self,
+        place: &Place,
+        send_by: Option<Mono>,
+        timeout: Duration,
+    ) -> Result<Exchange, String> {
+        let request = place.client.get(place.base.clone()).build();
+        let request = request.map_err(|error| causes(&error))?;
+        let ends = Instant::now() + timeout;
+        let limits = Limits { send_by, ends, timeout, answer_bytes: self.answer_bytes };
+        Ok(exchange(&place.client, request, &limits, &*self.clock).await)
+    }
+
+    /// The read that shows the most without changing anything: a search for a key that no ticket has,
+    /// the beginning of a feed, or whatever answers at the address.
+    async fn probe(&self, mut call: Call) -> Heard {
+        let search = |by| Work::Search { by, kind: Kind::Incident, limit: 1 };
+        if self.searches_by("correlation_key") {
+            call.work = search(SearchBy::CorrelationKey(CorrelationKey(NOBODYS_KEY.to_owned())));
+        } else if self.searches_by("cursor") {
+            let first = Fields::from_iter([("cursor".to_owned(), "".into())]);
+            call.work = search(SearchBy::Fields(first));
+        } else {
+            let answer = match self.place_of(call.service.as_deref()) {
+                Ok(place) => match self.reach(&place, Some(call.send_by), call.timeout).await {
+                    Ok(Exchange::Answered(_)) => Answer::Read(Reading::default()),
+                    Ok(Exchange::Lost(reason)) => Answer::InDoubt(TicketError::because(reason)),
+                    Ok(Exchange::NotSent(reason)) | Err(reason) => Answer::NotSent(reason),
+                },
+                Err(problem) => Answer::NotSent(problem),
+            };
+            return answer.into();
+        }
+        Box::pin(self.call(call)).await
+    }
+
     async fn call(&self, mut call: Call) -> Heard {
+        if call.work == Work::Probe {
+            return self.probe(call).await;
+        }
         let operation = Operation::of(&call.work);
         let Some(plan) = self.plan.operations.get(&operation) else {
             let reason = format!("this backend's description has no {}", operation.name());

@@ -47,7 +47,7 @@ impl Operation {
             Work::Close { .. } => Self::Close,
             Work::Reopen { .. } => Self::Reopen,
             Work::Get { .. } => Self::Get,
-            Work::Search { .. } => Self::Search,
+            Work::Search { .. } | Work::Probe => Self::Search,
             Work::Changes { .. } => Self::Changes,
         }
     }

@@ -81,6 +81,7 @@ impl Variables {
                 these.set("offset", *offset);
                 these.set("limit", *limit);
             }
+            Work::Probe => {}
         }
         these
     }

@@ -93,6 +93,11 @@ impl Rows {
         self.events.values().map(|row| &**row)
     }
 
+    /// An event by its place in the outbox.
+    pub fn event_row(&self, n: u64) -> Option<&TicketEvent> {
+        self.events.get(&n).map(|row| &row.0)
+    }
+
     /// The un-ended request of a ticket that was accepted first.
     pub fn first_open(&self, ticket: TicketKey) -> Option<&Request> {
         let n = self.open.get(&ticket).and_then(|open| open.first());

@@ -21,6 +21,9 @@ impl World {
             let reason = alarm.reason.clone().unwrap_or_default();
             return Some(("T3", format!("{} is not settled: {reason}", alarm.at.alarm)));
         }
+        if let Some((backend, _)) = self.service.canaries.iter().find(|it| it.1.sight().dead) {
+            return Some(("K3", format!("the flow to {backend} is dead")));
+        }
         let unsent = self.rows.all_events().find(|it| it.1.is_none());
         if let Some((event, _)) = unsent {
             return Some(("O3", format!("event {} of {} is not sent", event.n, event.ticket.key)));
@@ -38,6 +41,7 @@ impl World {
         self.check_ledgers();
         self.check_events();
         self.check_orders();
+        self.check_canary_rows();
         // The last: it takes away what the others look at.
         self.check_past();
     }

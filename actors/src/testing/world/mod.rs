@@ -38,6 +38,7 @@
 //! | O3 | publishes in flight and sequences, by a subscriber | |
 //! | H1 H3 | other nodes beat, die and come back over a failing link; every word on them is compared with what was heard | |
 //! | H2 | calls that do not end are told at the second look | |
+//! | K1–K3 | the canary: one round is under way, nothing of it stays, a dead flow is told once | |
 //! | S1–S8 | | not yet: there is no sync |
 
 mod beats;

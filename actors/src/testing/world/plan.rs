@@ -70,11 +70,13 @@ pub enum Fault {
     Later,
     /// A create is done later than its backend promised.
     TooLate,
+    /// The canary tries the flow.
+    Canary,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Crash,
         Self::Replace,
         Self::Freeze,
@@ -105,6 +107,7 @@ impl Fault {
         Self::Neighbours,
         Self::Later,
         Self::TooLate,
+        Self::Canary,
     ];
 }
 

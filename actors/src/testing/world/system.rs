@@ -227,7 +227,7 @@ impl System {
                     ..Reading::default()
                 }),
             },
-            Work::Get { .. } => Answer::InDoubt(error("500")),
+            Work::Get { .. } | Work::Probe => Answer::InDoubt(error("500")),
             _ => Answer::InDoubt(error("500, nothing done")),
         }
     }
@@ -254,6 +254,7 @@ impl System {
             }
             Work::Search { .. } => Answer::Refused(error("only by our key")),
             Work::Changes { .. } => Answer::Refused(error("it does not tell what changed")),
+            Work::Probe => Answer::Read(Reading::default()),
         }
     }
 
@@ -335,6 +336,6 @@ pub(super) fn written(work: &Work) -> Option<&TicketTarget> {
         | Work::Update { ticket, .. }
         | Work::Close { ticket, .. }
         | Work::Reopen { ticket, .. } => Some(ticket),
-        Work::Get { .. } | Work::Search { .. } | Work::Changes { .. } => None,
+        Work::Get { .. } | Work::Search { .. } | Work::Changes { .. } | Work::Probe => None,
     }
 }

@@ -144,7 +144,7 @@ impl World {
     }
 
     /// `Handler<Ask>` of the gateway.
-    fn ask(
+    pub(crate) fn ask(
         &mut self,
         backend: &BackendId,
         work: Work,

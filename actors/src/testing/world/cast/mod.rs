@@ -5,6 +5,7 @@
 //! process may die.
 
 mod calls;
+pub(crate) mod canary;
 mod flows;
 mod gateway;
 mod outbox;
@@ -22,6 +23,7 @@ use crate::logic::outbox::Outbox;
 use crate::logic::turns::Turns;
 use crate::model::{BackendId, ClientNumber, Mono, OccurrenceRef};
 use crate::ports::{Answer, DueAlarm, StoreError};
+use canary::Canaries;
 use pool::Pool;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -67,6 +69,9 @@ pub(crate) struct Service {
     pub outbox: Outbox,
     pub outboxes: u32,
     outbox_timer: Option<Mono>,
+    /// Grows with each canary actor.
+    pub canary: u32,
+    pub canaries: Canaries,
     sets: Vec<(ChangeSet, Then)>,
     committing: bool,
     pub clients: usize,
@@ -100,6 +105,8 @@ impl Service {
             outbox: Outbox::new(),
             outboxes: 0,
             outbox_timer: None,
+            canary: 0,
+            canaries: Canaries::new(),
             sets: Vec::new(),
             committing: false,
             clients,
@@ -126,6 +133,7 @@ impl World {
         self.start_outbox();
         self.look_for_due();
         self.start_heartbeat();
+        self.start_canary();
     }
 
     /// Everything volatile is gone, and the connections with it.
@@ -164,7 +172,11 @@ impl World {
             return;
         }
         self.meet("replacements");
-        match self.chance.rng.u8(..4) {
+        match self.chance.rng.u8(..5) {
+            4 => {
+                self.note(|| "the canary is replaced".to_owned());
+                self.start_canary();
+            }
             0 => {
                 self.note(|| "the gateway is replaced".to_owned());
                 self.watch_lost_calls();

@@ -1,7 +1,8 @@
 //! Mirrors `actors/outbox`.
 
-use crate::changes::Change;
+use crate::changes::{CanaryStep, Change, ChangeSet};
 use crate::logic::outbox::{Effect as Out, Input as In, Outbox};
+use crate::model::TestAlarm;
 use crate::testing::world::World;
 
 impl World {
@@ -41,9 +42,16 @@ impl World {
                     });
                 }
                 Out::Mark(numbers) => {
-                    let sent = Change::Sent(numbers.clone());
-                    self.apply(sent, move |w, answer| {
+                    let of = |n: &u64| self.rows.event_row(*n).and_then(TestAlarm::of_event);
+                    let tests: Vec<TestAlarm> = numbers.iter().filter_map(of).collect();
+                    let told = tests.iter().cloned();
+                    let told = told.map(|test| Change::Canary(test, CanaryStep::Told));
+                    let sent = std::iter::once(Change::Sent(numbers.clone())).chain(told);
+                    self.apply(ChangeSet(sent.collect()), move |w, answer| {
                         if w.service.outboxes == me {
+                            if answer.is_ok() {
+                                tests.iter().for_each(|test| w.canary_confirmed(test));
+                            }
                             w.feed_outbox(In::Marked(numbers, answer.is_ok()));
                         }
                     });

@@ -2,6 +2,7 @@
 //! and ledgers, never from what the machines say of themselves.
 
 mod calls;
+mod canary;
 mod changes;
 mod commands;
 mod locks;
@@ -10,6 +11,7 @@ mod told;
 pub(crate) use told::{told, told_call};
 
 use crate::model::{BackendId, CommandId, Epoch, RequestId, TicketKey};
+use canary::CanaryWatch;
 use locks::LockWatch;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -57,6 +59,7 @@ pub(crate) struct Watch {
     /// When a lane was last taken.
     pub lane_taken: u64,
     pub locks: LockWatch,
+    pub canaries: BTreeMap<BackendId, CanaryWatch>,
     pub orders: BTreeMap<CommandId, ([u8; 16], RequestId)>,
 }
 

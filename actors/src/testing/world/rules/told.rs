@@ -66,5 +66,6 @@ pub(crate) fn told_call(call: &Call) -> String {
         Work::Get { backend_id, .. } => format!("get {backend_id}{id}"),
         Work::Search { .. } => format!("search{id}"),
         Work::Changes { .. } => format!("changes{id}"),
+        Work::Probe => format!("probe{id}"),
     }
 }
