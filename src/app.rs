@@ -14,6 +14,7 @@ use crate::http::{self, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
+use crate::series::{self, Series};
 use crate::sources::ByQueue;
 use crate::stores::{SqliteSettings, SqliteStore, Watched};
 use crate::telemetry::LogLevel;
@@ -211,6 +212,9 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         log_level.clone(),
         section,
     );
+    // Weak: what takes figures must not keep a stopped service's store open.
+    let outside = Arc::downgrade(&cast.outside);
+    let figures = move || outside.upgrade().map(|outside| series::figures(&outside.views));
     let face = Face {
         callbacks,
         reloader: Arc::new(reloader),
@@ -223,6 +227,8 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         streams: streams.clone(),
         token,
         node: config.node.clone(),
+        series: Series::start(figures, cast.outside.clock.clone()),
+        debug_page: config.http.debug_page,
     };
     let (address, server) = http::start(face, listener).with_context(cannot_listen)?;
     let handle = server.handle();

@@ -121,6 +121,8 @@ pub struct Http {
     pub token: Option<Secret>,
     /// Or the file that holds it, read at start.
     pub token_file: Option<PathBuf>,
+    /// The dashboard has a page for those who look for a fault in the service itself.
+    pub debug_page: bool,
 }
 
 impl Default for Http {
@@ -130,6 +132,7 @@ impl Default for Http {
             allow_remote_without_auth: false,
             token: None,
             token_file: None,
+            debug_page: false,
         }
     }
 }

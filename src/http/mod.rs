@@ -10,14 +10,16 @@ mod callbacks;
 mod clients;
 mod commands;
 mod communication;
+mod dashboard;
 mod events;
 mod explain;
+mod form;
 mod guard;
 mod health;
 mod history;
 mod import;
 mod lists;
-mod page;
+mod overview;
 mod problem;
 mod reload;
 mod routes;
@@ -32,6 +34,7 @@ pub use import::ROWS_MAX as IMPORT_ROWS_MAX;
 use crate::callbacks::Callback;
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
+use crate::series::Series;
 use crate::sources::Sources;
 use crate::stores::Watched;
 use crate::telemetry::LogLevel;
@@ -76,6 +79,10 @@ pub struct Face {
     pub reloader: Arc<Reloader>,
     /// This node's name.
     pub node: String,
+    /// The last hours as figures.
+    pub series: Arc<Series>,
+    /// Show the page for those who look for a fault in the service itself.
+    pub debug_page: bool,
 }
 
 /// Starts the server on a bound listener; it stops by its handle, without taking the process's
@@ -108,7 +115,9 @@ pub fn start(face: Face, listener: TcpListener) -> std::io::Result<(SocketAddr, 
 
 fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(page::overview)
+        .service(dashboard::dashboard)
+        .service(dashboard::new_ticket)
+        .service(dashboard::file)
         .service(health::healthz)
         .service(health::readyz)
         .service(health::metrics)
@@ -116,6 +125,9 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(webhooks::webhook)
         .service(
             web::scope("/api/v1")
+                .service(overview::overview)
+                .service(overview::series)
+                .service(form::form)
                 .service(alarms::submit)
                 .service(alarms::list)
                 .service(explain::explain)

@@ -150,6 +150,9 @@ pub async fn a_parked_message_comes_back_to_the_byte(world: &mut World) {
             other => panic!("{other:?}"),
         }
     }
+    for (most, counted) in [(1, 1), (9, 2)] {
+        assert_eq!(world.reads.parked_count(most).await.unwrap(), counted);
+    }
     parked.n = numbers[1];
     assert_eq!(world.reads.parked(page(None, 1)).await.unwrap(), [parked.clone()]);
     parked.n = numbers[0];

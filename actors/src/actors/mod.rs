@@ -30,6 +30,7 @@ mod ops;
 mod outbox;
 mod parked_bell;
 mod pool;
+mod tally;
 mod views;
 
 pub use answers::{AnswerInlet, Answers};
@@ -37,6 +38,7 @@ pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
 pub use exchanged::{EXCHANGES_MAX, Exchanged};
+pub use tally::{Counted, Tally};
 pub use gateway::{Ask, Drain, Gateway, Reseat, Resume, SettleRequest, Submit, TakeAnswer};
 pub use heartbeat::{BeatInlet, Heard, Heartbeat, HeartbeatSettings, StopBeating};
 pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};

@@ -5,6 +5,7 @@ use super::Soon;
 use crate::model::{
     AlarmRef, CorrelationKey, Fields, Found, Kind, Mono, RequestId, Service, TicketError, TicketKey,
 };
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The ticket that a call is about.
@@ -187,6 +188,15 @@ impl From<Answer> for Heard {
     }
 }
 
+/// What whoever fills in a form for a new ticket must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// Fields that a create needs, with the values that there are; none: any.
+    pub needs: BTreeMap<String, Vec<String>>,
+    /// Fields by which tickets are found; empty: by any. None: there is no search.
+    pub finds_by: Option<Vec<String>>,
+}
+
 /// A ticketing system.
 pub trait Backend: Send + Sync {
     /// Makes one call, and only one: no redirects, no retries of its own (rule G10). Dropping
@@ -200,5 +210,10 @@ pub trait Backend: Send + Sync {
     fn check_service(&self, service: &Service) -> Result<(), (&'static str, String)> {
         let _ = service;
         Ok(())
+    }
+
+    /// What a form for a new ticket asks for. Makes no call.
+    fn form(&self) -> Form {
+        Form::default()
     }
 }

@@ -11,7 +11,7 @@ mod store;
 mod tripwire;
 
 pub use archive::{Archive, ArchiveError};
-pub use backend::{Answer, Backend, Call, Heard, Reading, SearchBy, TicketTarget, Via, Work};
+pub use backend::{Answer, Backend, Call, Form, Heard, Reading, SearchBy, TicketTarget, Via, Work};
 pub use bus::{
     BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, Verdict,
 };

@@ -366,6 +366,8 @@ pub trait Reads: PastReads + Send + Sync {
     fn events_of(&self, ticket: TicketKey) -> Answered<Vec<(TicketEvent, Option<Timestamp>)>>;
     /// Parked messages.
     fn parked(&self, page: Page) -> Answered<Vec<Parked>>;
+    /// How many messages are parked; counted up to `most`, so that it stays cheap.
+    fn parked_count(&self, most: u32) -> Answered<u64>;
     /// A backend's table of services.
     fn services(&self, backend: BackendId) -> Answered<Option<ServiceTable>>;
     /// Where a backend's final answers go, as a person set it.

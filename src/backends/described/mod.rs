@@ -48,7 +48,7 @@ use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use ticketgate_actors::model::{Service, TicketError, Timestamp};
-use ticketgate_actors::ports::{Answer, Backend, Call, Clock, Heard, Soon};
+use ticketgate_actors::ports::{Answer, Backend, Call, Clock, Form, Heard, Soon};
 use tokio::time::Instant;
 
 /// The longest text about a failed connection.
@@ -147,6 +147,14 @@ impl Backend for DescribedBackend {
 
     fn check_service(&self, service: &Service) -> Result<(), (&'static str, String)> {
         self.0.check_service(service)
+    }
+
+    fn form(&self) -> Form {
+        let operations = &self.0.plan.operations;
+        Form {
+            needs: operations.get(&Operation::Create).map(|it| it.needs.clone()).unwrap_or_default(),
+            finds_by: operations.get(&Operation::Search).map(|it| it.finds_by.clone()),
+        }
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) const LANE_STATES: &str = "SELECT state, n FROM request_counts WHERE 
 pub(super) const LANE_DUE: &str = "SELECT count(*) FROM
     (SELECT 1 FROM alarms WHERE backend = ?1 AND due_at IS NOT NULL LIMIT ?2)";
 const PARKED: &str = "SELECT n, body, raw FROM parked WHERE n < ?1 ORDER BY n DESC LIMIT ?2";
+const PARKED_COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM parked LIMIT ?1)";
 const FIGURE_STATES: &str = "SELECT backend, state, n FROM request_counts WHERE n > 0";
 
 pub(super) fn one<T>(
@@ -329,6 +330,10 @@ impl Reads for SqliteStore {
     fn parked(&self, page: Page) -> Answered<Vec<Parked>> {
         let before = page.before.map_or(i64::MAX, int);
         self.readers.read(move |it| all(it, PARKED, params![before, page.limit], rows::parked))
+    }
+
+    fn parked_count(&self, most: u32) -> Answered<u64> {
+        self.readers.read(move |it| count(it, PARKED_COUNT, params![most]))
     }
 
     fn services(&self, backend: BackendId) -> Answered<Option<ServiceTable>> {

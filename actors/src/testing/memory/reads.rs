@@ -371,6 +371,10 @@ impl Reads for MemoryStore {
         now(events)
     }
 
+    fn parked_count(&self, most: u32) -> Answered<u64> {
+        now(self.rows().parked.len().min(most as usize) as u64)
+    }
+
     fn parked(&self, of: Page) -> Answered<Vec<Parked>> {
         let rows = self.rows();
         let before = rows.parked.iter().rev().filter(|it| of.before.is_none_or(|n| it.n < n));

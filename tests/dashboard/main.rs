@@ -1,0 +1,8 @@
+//! The dashboard as its users have it: a real service with simulated ticketing systems, in a real
+//! Chromium. Every page, and every act. Pictures are kept below `target/tmp/dashboard`.
+
+mod acts;
+mod browser;
+mod form;
+mod pages;
+mod world;
