@@ -50,6 +50,12 @@ export function ago(text) {
   return h("time", { datetime: text, title: `${text} (UTC)` }, shown);
 }
 
+// Moments within a text, which are UTC, as this browser's zone has them.
+export function local(text) {
+  return String(text ?? "").replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (moment) =>
+    (day(moment) === day(Date.now()) ? clock(moment) : `${day(moment)} ${clock(moment)}`));
+}
+
 export const age = (text) => (text ? Date.now() - Date.parse(text) : null);
 
 // A value of a field as text.
@@ -80,7 +86,7 @@ const TONES = {
 
 const WORDS = {
   in_doubt: "in doubt", wait: "waits to retry", intent: "being sent", accepted: "waits for its turn",
-  acknowledged: "taken, answer comes later", duplicate_detected: "duplicate", inProgress: "in progress",
+  duplicate_detected: "duplicate", inProgress: "in progress",
 };
 
 export const word = (state) => WORDS[state] || String(state ?? DASH).replaceAll("_", " ");

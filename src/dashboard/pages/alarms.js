@@ -2,8 +2,8 @@
 
 import { h, fill } from "../dom.js";
 import { get, post, at, may, Problem } from "../api.js";
-import { ago, badge, clock, day, plain, state, time, word, DASH } from "../format.js";
-import { act, emptyBox, facts, head, alarmLink, link, list, outside, requestLink, section, select, ticketLink, forced } from "../parts.js";
+import { badge, clock, day, local, plain, state, time, DASH } from "../format.js";
+import { act, emptyBox, facts, forced, head, alarmLink, link, list, outside, requestLink, section, select, ticketLink } from "../parts.js";
 import { dialog, field } from "../dialog.js";
 import { backendNames } from "./names.js";
 
@@ -40,6 +40,7 @@ export const alarms = {
   },
 };
 
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const TONE = [
   [/undecided/, "ask"], [/doubt|not known|wait|tried again|paused|busy|held/, "warn"],
   [/reject|refus|fail|lost|duplicate|error|answered the .* with [45]/, "bad"],
@@ -59,7 +60,7 @@ export function timeline(steps, label = "What happened, in order") {
     rows.push(h("li", h("time", { datetime: step.at, title: `${step.at} (UTC)` }, shown === last ? "" : shown),
       h(`span.dot.${toneOf(`${step.what} ${step.why || ""}`)}`, { "aria-hidden": "true" }),
       h("span.of", id ? requestLink(id, op) : op),
-      h("div.said", step.what, step.why && h("span.why", ` – ${step.why}`))));
+      h("div.said", local(step.what), step.why && h("span.why", ` – ${local(step.why)}`))));
     last = shown;
   }
   return h("ol.story", { "aria-label": label }, rows);
@@ -133,7 +134,7 @@ export const alarm = {
         told = await get(at("alarms", source, id, "explain"), {}, { signal });
       } catch (error) {
         if (!(error instanceof Problem) || error.status !== 404) throw error;
-        fill(verdict, error.message);
+        fill(verdict, sentence(error.message), ".");
         verdict.className = "verdict bad";
         fill(body, emptyBox("Nothing of this alarm has ever arrived", [
           "Look at the ", link("parked", "parked messages"), ": what could not be read is there, with the reason. Then look at what the source itself publishes. If you have the alarm's values at hand, ",
@@ -146,7 +147,7 @@ export const alarm = {
       signature = now;
       const newest = told.occurrences.at(-1);
       const { alarm: it } = newest;
-      fill(verdict, told.verdict.charAt(0).toUpperCase() + told.verdict.slice(1), ".");
+      fill(verdict, sentence(local(told.verdict)), ".");
       verdict.className = `verdict ${verdictTone(it, told.verdict)}`;
       const again = () => kept.now();
       const undecided = newest.requests.find((request) => request.state === "undecided");

@@ -1,7 +1,7 @@
 // The backends: whether each can be reached, until when its sign-in is good, and its last error.
 
 import { h, fill } from "../dom.js";
-import { get, maybe, post, at } from "../api.js";
+import { maybe, post, at } from "../api.js";
 import { ago, badge, plain, time, DASH } from "../format.js";
 import { act, emptyBox, forced, head } from "../parts.js";
 import { table } from "../table.js";

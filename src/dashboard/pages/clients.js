@@ -2,7 +2,7 @@
 
 import { h, fill } from "../dom.js";
 import { get, at } from "../api.js";
-import { age, ago, number, plain, short, code, span, state, time, badge, DASH } from "../format.js";
+import { age, number, plain, short, code, span, state, time, badge, DASH } from "../format.js";
 import { act, facts, forced, head, link, outside, section } from "../parts.js";
 import { table } from "../table.js";
 

@@ -1,7 +1,7 @@
 // The config in force, what a reload would change, and the reload. Secrets are never shown.
 
 import { h, fill } from "../dom.js";
-import { get, maybe, post, who } from "../api.js";
+import { maybe, post, who } from "../api.js";
 import { plain } from "../format.js";
 import { act, emptyBox, head, select } from "../parts.js";
 import { dialog, toast } from "../dialog.js";

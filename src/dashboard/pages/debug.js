@@ -1,6 +1,5 @@
 // The debug page, off by default: the processing lock and the pending queue of each lane.
 
-import { h } from "../dom.js";
 import { get } from "../api.js";
 import { number, plain, time } from "../format.js";
 import { head, section, requestLink } from "../parts.js";

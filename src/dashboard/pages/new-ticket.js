@@ -149,7 +149,7 @@ async function form(root, asked) {
     if (failed) fill(found, h("p.banner.warn", `${theirs} could not be searched for an existing ticket: ${failed.message}. Look there before you create one.`));
     else if (tickets === null) fill(found, h("p.muted", `${theirs} cannot be searched by object: look there first if you are not sure that there is no ticket.`));
     else if (!tickets.length) fill(found, h("p.muted", `${theirs} was searched: it has no open ticket about ${object}.`));
-    else fill(found, h("p.banner.warn", `${theirs} has ${tickets.length === 1 ? "an open ticket" : `${tickets.length} open tickets`} about ${object}. Take one of them rather than making another.`),
+    else fill(found, h("p.banner.warn", `${theirs} has ${tickets.length === 1 ? "an open ticket" : `${tickets.length} open tickets`} about ${object}. ${alarm ? "Take that rather than making another." : "Look at it before you make another."}`),
       h("ul.found", tickets.map((it) => h("li.card", h("strong", outside(it.url, it.backend_id) || it.backend_id), " ", state(it.status), " ", plain(it.fields?.summary), " ",
         alarm && may("operator", theirs) ? h("button.small", { type: "button", onclick: () => take(it) }, "Take this one") : null))));
   }

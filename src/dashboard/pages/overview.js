@@ -3,8 +3,8 @@
 import { h, fill } from "../dom.js";
 import { get, maybe } from "../api.js";
 import { recentEvents, listen } from "../live.js";
-import { number, span, age, ago, time, state, badge, word } from "../format.js";
-import { head, section, link, ticketLink, alarmLink } from "../parts.js";
+import { number, span, age, time, state } from "../format.js";
+import { section, link, ticketLink, alarmLink } from "../parts.js";
 import { table } from "../table.js";
 import { plot } from "../plot.js";
 import { laneColumns, laneState } from "./lanes.js";
@@ -69,7 +69,7 @@ export const overview = {
     tiles.canary.element.hidden = true;
     const todo = h("ul.needs", { "aria-live": "polite" });
     const madePlot = plot({ title: "Tickets made", lines: [{ name: "made" }], unit: "a minute", write: (n) => (n < 10 && n % 1 ? n.toFixed(1) : number(Math.round(n))) });
-    const latencyPlot = plot({ title: "Time of a backend's answer", lines: [{ name: "mean", tone: 0 }, { name: "longest", tone: 2, area: false }], unit: "", write: (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`) });
+    const latencyPlot = plot({ title: "Answer time", lines: [{ name: "mean", tone: 0 }, { name: "longest", tone: 2, area: false }], unit: "", write: (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`) });
     const failedPlot = plot({ title: "Calls that failed", lines: [{ name: "failed", tone: 1 }], unit: "a minute", write: (n) => (n < 10 && n % 1 ? n.toFixed(1) : number(Math.round(n))) });
     const lanesTable = table({ label: "Lanes", columns: laneColumns(), key: (lane) => lane.id, empty: "No backend is configured. Add a [[backend]] to the config: “ticketgate presets” shows ready ones." });
     const beatsTable = table({ label: "Heartbeats", key: (beat) => beat.origin, empty: "Nobody beats. Heartbeats are off in this config.", columns: [
@@ -112,12 +112,12 @@ export const overview = {
       fill(todo, pending.length
         ? pending.map(([tone, text, path, verb]) => h(`li.${tone}`, h("span", text), link(path, verb)))
         : h("li.ok", h("span", "Nothing. Every lane makes its calls, nothing is undecided, nothing is parked.")));
-      tiles.waiting.show(number(sum("pending")), `${number(sum("due_alarms"))} alarms wait for a flow`);
+      tiles.waiting.show(number(sum("pending")), `${number(sum("due_alarms"))} alarms are due`);
       tiles.doubt.show(number(sum("in_doubt")), sum("in_doubt") ? "being found out" : "nothing to find out", sum("in_doubt") ? "warn" : "");
       tiles.undecided.show(number(sum("undecided")), sum("undecided") ? "a person must say" : "nobody is asked", sum("undecided") ? "ask" : "");
       if (!about) return;
       tiles.parked.show(number(about.parked), about.parked ? "could not be read" : "all could be read", about.parked ? "warn" : "");
-      tiles.events.show(number(about.unsent_events), about.bus_connected ? "the broker is connected" : "the broker is away", about.bus_connected ? "" : "bad");
+      tiles.events.show(number(about.unsent_events), about.bus_connected ? "broker connected" : "the broker is away", about.bus_connected ? "" : "bad");
       const old = about.oldest ? age(about.oldest.since) : null;
       tiles.oldest.show(old === null ? "none" : span(old), about.oldest ? about.oldest.what : "all is settled", old > VERY_OLD_MS ? "bad" : old > OLD_MS ? "warn" : "");
       const canary = about.canary ?? beats?.items.find((it) => it.detail?.canary_age_ms !== undefined)?.detail;
@@ -140,7 +140,7 @@ export const overview = {
       latencyPlot.show({ at: told.at, values: [told.mean_ms, told.longest_ms] });
       const last = told.made.slice(-Math.max(1, Math.round(minute))).reduce((all, it) => all + it, 0);
       const calls = told.calls.slice(-Math.max(1, Math.round(minute))).reduce((all, it) => all + it, 0);
-      tiles.rate.show(`${number(last)}/min`, `${number(calls)} calls in the last minute`);
+      tiles.rate.show(`${number(last)}/min`, `${number(calls)} calls a minute`);
     }, 10_000, false);
   },
 };

@@ -4,7 +4,7 @@
 import { h, fill } from "../dom.js";
 import { get, at } from "../api.js";
 import { ago, plain, state, time, DASH } from "../format.js";
-import { act, alarmLink, facts, forced, head, link, list, requestLink, section, ticketLink } from "../parts.js";
+import { act, alarmLink, facts, forced, head, link, list, requestLink, ticketLink } from "../parts.js";
 import { timeline } from "./alarms.js";
 import { choices } from "./undecided.js";
 

@@ -1,8 +1,8 @@
 // The ticketing services of a backend that has a table of them: select one, import, export.
 
 import { h, fill } from "../dom.js";
-import { get, post, send, download, at } from "../api.js";
-import { badge, number, plain } from "../format.js";
+import { get, send, download, at } from "../api.js";
+import { badge, plain } from "../format.js";
 import { act, emptyBox, forced, head, select } from "../parts.js";
 import { table } from "../table.js";
 import { dialog, field } from "../dialog.js";

@@ -2,7 +2,7 @@
 
 import { h, fill } from "../dom.js";
 import { get, maybe, post, at } from "../api.js";
-import { ago, number, plain, state, time, word, DASH } from "../format.js";
+import { ago, number, plain, state, time, word } from "../format.js";
 import { act, emptyBox, facts, forced, head, link } from "../parts.js";
 import { table } from "../table.js";
 import { dialog, field, toast } from "../dialog.js";

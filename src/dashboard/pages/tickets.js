@@ -1,9 +1,9 @@
 // Tickets as we know them; one with its fields, its requests and its alarm.
 
 import { h, fill } from "../dom.js";
-import { get, maybe, at } from "../api.js";
+import { get, at } from "../api.js";
 import { plain, state, time, DASH } from "../format.js";
-import { act, alarmLink, facts, head, link, list, outside, requestLink, section, ticketLink } from "../parts.js";
+import { act, alarmLink, facts, head, link, list, outside, section, ticketLink } from "../parts.js";
 import { table } from "../table.js";
 import { requestColumns } from "./requests.js";
 import { hold, release } from "./held.js";

@@ -3,8 +3,8 @@
 
 import { h, fill } from "../dom.js";
 import { get, maybe, post, at } from "../api.js";
-import { ago, plain, span, age, DASH } from "../format.js";
-import { act, emptyBox, facts, head, link, requestLink, ticketLink, outside } from "../parts.js";
+import { plain, span, age, DASH } from "../format.js";
+import { act, emptyBox, facts, head, link, requestLink } from "../parts.js";
 import { dialog, field } from "../dialog.js";
 import { madeFor, whyOf } from "./requests.js";
 import { timeline } from "./alarms.js";
