@@ -85,10 +85,11 @@ export async function whoAmI() {
 }
 
 export const who = () => me;
+// The backends that this person is limited to; none: all.
+export const limitedTo = () => (Array.isArray(me.backends) && me.backends.length ? me.backends : null);
 // May this person do what needs that role, at that backend?
 export function may(role, backend) {
   if (me.open) return true;
-  const theirs = me.backends;
-  const there = !backend || !Array.isArray(theirs) || !theirs.length || theirs.includes(backend);
+  const there = !backend || !limitedTo() || limitedTo().includes(backend);
   return there && RANKS.indexOf(me.role) >= RANKS.indexOf(role);
 }

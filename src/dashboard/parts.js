@@ -3,7 +3,7 @@
 import { h, fill } from "./dom.js";
 import { table } from "./table.js";
 import { dialog } from "./dialog.js";
-import { get, post, at, may } from "./api.js";
+import { get, post, at, may, limitedTo } from "./api.js";
 import { offer } from "./pages/names.js";
 
 export const link = (path, ...words) => h("a", { href: `/#/${path}` }, words);
@@ -70,7 +70,10 @@ export function list(root, ctx, { url, label, columns, key, empty, filters = {},
   const values = {};
   // Oldest first pages forward, newest first backward.
   let order = ordered ? ctx.query.get("order") || "" : "";
-  for (const name of Object.keys(filters)) values[name] = ctx.query.get(name) || "";
+  for (const [name, spec] of Object.entries(filters)) {
+    // Whoever is limited to some backends asks for one of them.
+    values[name] = ctx.query.get(name) || (spec.names && limitedTo()?.[0]) || "";
+  }
   const backs = [];
   let before = ctx.query.get("before") || "";
   let text = ctx.query.get("text") || "";
@@ -87,7 +90,7 @@ export function list(root, ctx, { url, label, columns, key, empty, filters = {},
   const remember = () => ctx.remember({ ...values, order, before, text });
 
   const controls = Object.entries(filters).map(([name, spec]) => {
-    const input = spec.names ? select([["", "all"]], "") : spec.options ? select(spec.options, values[name]) : h("input", { type: "text", value: values[name], placeholder: spec.placeholder || "" });
+    const input = spec.names ? select(limitedTo() ? [] : [["", "all"]], "") : spec.options ? select(spec.options, values[name]) : h("input", { type: "text", value: values[name], placeholder: spec.placeholder || "" });
     if (spec.names) offer(input, values[name]).catch(() => {});
     input.addEventListener("change", () => {
       values[name] = input.value.trim();

@@ -62,7 +62,11 @@ export function table({ label, columns, key, empty, sortBy = null, rowClass = nu
           class: [columns[n].num && "num", columns[n].wide && "wide", columns[n].cls].filter(Boolean).join(" ") || null,
         }, cell));
         const fresh = row ? row.element : h("tr");
+        const open = [...fresh.querySelectorAll("details")].map((one) => one.open);
         fill(fresh, tds);
+        fresh.querySelectorAll("details").forEach((one, n) => {
+          one.open = Boolean(open[n]);
+        });
         if (place >= 0) fresh.querySelectorAll("a,button,input")[place]?.focus();
         row = { element: fresh, sign };
         rows.set(name, row);

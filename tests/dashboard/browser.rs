@@ -167,8 +167,9 @@ impl Browser {
     pub async fn write(&self, label: &str, words: &str) {
         let element = self.until(label, &format!("labelled({})", json!(label))).await;
         let id = element[ELEMENT].as_str().unwrap();
-        let is_list = self.run(&format!("return labelled({}).tagName === 'SELECT';", json!(label)));
-        if is_list.await == false {
+        // A file's field cannot be cleared, and neither can a list.
+        let is_text = format!("return !['SELECT', 'file'].includes(labelled({0}).tagName === 'SELECT' ? 'SELECT' : labelled({0}).type);", json!(label));
+        if self.run(&is_text).await == true {
             self.tell(&format!("/element/{id}/clear"), json!({})).await;
         }
         let answer = self.tell(&format!("/element/{id}/value"), json!({ "text": words })).await;

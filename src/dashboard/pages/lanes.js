@@ -36,12 +36,12 @@ function acts(lane, again) {
   const role = "operator";
   const backend = lane.id;
   return h("div.acts",
-    act("Resume…", role, () => forced({
+    (lane.held || lane.pause) && act("Resume…", role, () => forced({
       title: `Resume the lane to ${backend}`, verb: "Resume", danger: false, path: ["lanes", backend, "resume"], after: again,
       text: `Calls to ${backend} go on at once, with what has waited longest. If the reason for the stop is still there, the lane stops again after one call.`,
       done: `The lane to ${backend} goes on.`,
-    }), { backend, why: lane.held || lane.pause ? null : "it is not stopped" }),
-    act("Pause…", role, () => forced({
+    }), { backend }),
+    !lane.pause && act("Pause…", role, () => forced({
       title: `Pause the lane to ${backend}`, verb: "Pause", path: ["lanes", backend, "pause"], after: again,
       text: [`No call to ${backend} is begun from now on; one that is under way ends as it began. Alarms and commands are still taken, and wait.`, "It stays paused, over restarts too, until a person resumes it."],
       done: `The lane to ${backend} is paused.`,

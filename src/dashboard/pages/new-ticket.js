@@ -61,13 +61,13 @@ async function create(values, alarm, event) {
 
 // Policy may have been quicker: then its ticket is the one.
 async function policyMade(event) {
+  let found = null;
   for (let n = 0; n < ASK_TIMES; n += 1) {
-    const { ticket } = await existing(event.source, event.id);
-    if (!ticket) return null;
-    if (ticket.backend_id) return ticket;
+    found = (await existing(event.source, event.id)).ticket;
+    if (!found || found.backend_id) return found;
     await pause(ASK_EVERY_MS);
   }
-  return null;
+  return found;
 }
 
 export const newTicket = {
@@ -188,7 +188,7 @@ async function form(root, asked) {
     } catch (error) {
       const quicker = error instanceof Problem && [409, 422, 400].includes(error.status) ? await policyMade(event_) : null;
       if (quicker) {
-        finish(root, quicker, "The ticket is created: policy was quicker, with your fields", asked);
+        finish(root, quicker, quicker.backend_id ? "The ticket is created" : "The ticket is accepted, and is being created", asked);
         return;
       }
       fill(trouble, error.message, error.body?.error?.code === "id_reused" ? " Open the link again to create another one." : "");

@@ -54,18 +54,19 @@ export const ticket = {
         held ? act("Release…", "operator", () => release(it, again), { small: false, backend: it.backend }) : act("Hold…", "operator", () => hold(it, again), { small: false, backend: it.backend }),
       ], [link("tickets", "Tickets"), " / ", it.backend]));
       const fields = Object.entries(it.fields || {});
-      const alarm = alarmLink(it.fields?.alarm_source, it.fields?.alarm_id);
+      // A link each time: an element stands in one place alone.
+      const alarm = () => alarmLink(it.fields?.alarm_source, it.fields?.alarm_id);
       fill(cards,
         h("section.card", h("h2", "Ticket"), facts([
           ["Backend", it.backend], ["Kind", it.kind], ["Status", [state(it.status), it.backend_status && h("span.muted", ` theirs: ${it.backend_status}`)]],
-          ["Alarm", alarm || "none is named"], ["Made or found", it.adopted ? "found at the backend" : "made by us"], ["Accepted", time(it.accepted_at)], ["Changed", time(it.changed_at)],
+          ["Alarm", alarm() || "none is named"], ["Made or found", it.adopted ? "found at the backend" : "made by us"], ["Accepted", time(it.accepted_at)], ["Changed", time(it.changed_at)],
           ["Events", it.sequence], ["Our key", h("code", it.key)], ["Search text", h("code", it.correlation_key)], ["Home node", plain(it.home_node)],
         ])),
         h("section.card", h("h2", "Fields, as last sent or seen"), fields.length ? facts(fields.map(([name, value]) => [name, plain(value)])) : h("p.muted", "None.")));
       grid.show(requests.items);
       const steps = requests.items.flatMap((request) => request.steps.map((step) => ({ ...step, of: `${request.op} ${request.id}` })));
       steps.sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0));
-      fill(story, h("h2", "What happened"), steps.length ? timeline(steps) : h("p.muted", "Nothing yet."), alarm && h("p.muted", "The whole story, with the alarm's own steps and the events, is on the alarm's page: ", alarm, "."));
+      fill(story, h("h2", "What happened"), steps.length ? timeline(steps) : h("p.muted", "Nothing yet."), alarm() && h("p.muted", "The whole story, with the alarm's own steps and the events, is on the alarm's page: ", alarm(), "."));
     }, 4000);
   },
 };

@@ -2,7 +2,7 @@
 // each with what it does; none does anything before a reason is given.
 
 import { h, fill } from "../dom.js";
-import { get, maybe, post, at } from "../api.js";
+import { get, limitedTo, maybe, post, at } from "../api.js";
 import { plain, span, age, DASH } from "../format.js";
 import { act, emptyBox, facts, head, link, requestLink } from "../parts.js";
 import { dialog, field } from "../dialog.js";
@@ -14,6 +14,8 @@ const PAGE = 50;
 const TELLING = ["summary", "object", "object_name", "description", "severity", "raised_at"];
 
 const label = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
+// What it is about, again, where the answer is given.
+const about = (request) => h("p", h("strong", plain(request.fields?.summary)), ` (${plain(request.fields?.object)})`);
 const settle = (request, says) => (values) => {
   const body = { says, reason: values.reason };
   if (says === "found") body.backend_id = values.backend_id;
@@ -24,7 +26,7 @@ function found(request, after) {
   const id = h("input", { type: "text", required: true, maxlength: "256", autocomplete: "off", spellcheck: "false" });
   return dialog({
     title: `It exists at ${request.backend}`, verb: "This is the ticket", inputs: { backend_id: id },
-    body: [h("p", `Ticketgate takes this as the ticket of the alarm from now on: it is updated and closed like any other. Nothing is created.`), field(`Its number at ${request.backend}`, id, "As it is shown there. If another alarm has this ticket already, this is refused.")],
+    body: [about(request), h("p", `Ticketgate takes this as the ticket of the alarm from now on: it is updated and closed like any other. Nothing is created.`), field(`Its number at ${request.backend}`, id, "As it is shown there. If another alarm has this ticket already, this is refused.")],
     act: settle(request, "found"), done: "Settled: the ticket is known now.",
   }).then((done) => done && after());
 }
@@ -34,6 +36,7 @@ function absent(request, after) {
   return dialog({
     title: request.op === "create" ? "It does not exist: send it again" : `It was not done: send the ${request.op} again`, verb: "Send it again", danger: true, inputs: { looked },
     body: [
+      about(request),
       h("p", request.op === "create"
         ? `The create is sent to ${request.backend} once more. If the ticket is there after all, there will be two of them.`
         : `The ${request.op} is sent to ${request.backend} once more. If it was done after all, it is done twice.`),
@@ -47,6 +50,7 @@ function drop(request, after) {
   return dialog({
     title: "Drop it", verb: "Drop it", danger: true,
     body: [
+      about(request),
       h("p", `Nothing more is sent for this ${request.op}, and it ends as cancelled.`),
       h("p", request.op === "create"
         ? "The alarm stays without a ticket here, until it changes or somebody links one. A ticket that may exist at the backend is not looked after by anybody."
@@ -100,10 +104,12 @@ export const undecided = {
     const cards = new Map();
     const kept = ctx.keep(async (signal) => {
       const only = ctx.query.get("request");
-      const told = await get("/api/v1/requests", { state: "undecided", backend: ctx.query.get("backend"), limit: PAGE }, { signal });
-      const items = only ? told.items.filter((it) => it.id === only) : told.items;
+      const wanted = ctx.query.get("backend");
+      const asked = wanted ? [wanted] : limitedTo() || [null];
+      const told = await Promise.all(asked.map((backend) => get("/api/v1/requests", { state: "undecided", order: "oldest", backend, limit: PAGE }, { signal })));
+      const items = told.flatMap((one) => one.items).filter((it) => !only || it.id === only);
       const some = items.length;
-      fill(note, some ? `${some}${told.next ? ", and more" : ""} to settle` : "", ctx.query.size && some ? [" · ", link("undecided", "show all")] : null);
+      fill(note, some ? `${some}${told.some((one) => one.next) ? ", and more" : ""} to settle` : "", ctx.query.size && some ? [" · ", link("undecided", "show all")] : null);
       const seen = new Set(items.map((it) => it.id));
       for (const [id, element] of cards) {
         if (!seen.has(id)) {
