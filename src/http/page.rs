@@ -17,7 +17,7 @@ const TEMPLATE: &str = include_str!("overview.html");
 pub(super) async fn overview(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
     let outside = &face.cast.outside;
     let figures = outside.reads.figures().await?;
-    let page = Page { before: None, limit: TICKETS };
+    let page = Page { before: None, after: None, limit: TICKETS };
     let mut tickets = Vec::new();
     for (_, ticket) in outside.reads.tickets(TicketFilter::default(), page).await? {
         let alarm = match &ticket.origin {
