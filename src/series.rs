@@ -39,7 +39,10 @@ pub struct Series(Mutex<VecDeque<Point>>);
 
 impl Series {
     /// Begins to take points, for as long as somebody else holds the series.
-    pub fn start(views: impl Fn() -> Option<Figures> + 'static, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub fn start(
+        views: impl Fn() -> Option<Figures> + 'static,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let series = Arc::new(Self::default());
         let kept = Arc::downgrade(&series);
         actix::spawn(async move {
@@ -119,14 +122,8 @@ mod tests {
     fn a_point_is_what_happened_since_the_one_before() {
         let (before, now) = (counted(10, 4, 1, 5_000, 900), counted(14, 6, 2, 13_000, 4_000));
         let at = Timestamp::from_millis(7);
-        let expected = Point {
-            at,
-            calls: 4,
-            made: 2,
-            failed: 1,
-            mean_ms: Some(2.0),
-            longest_ms: Some(4.0),
-        };
+        let expected =
+            Point { at, calls: 4, made: 2, failed: 1, mean_ms: Some(2.0), longest_ms: Some(4.0) };
         assert_eq!(point(at, before, now), expected);
         let quiet = point(at, now, now);
         assert_eq!((quiet.calls, quiet.mean_ms, quiet.longest_ms), (0, None, None));

@@ -51,6 +51,12 @@ impl Access {
             let password = Secret::from_file(file).map_err(|what| ("password_file", what))?;
             uri.authority.userinfo.password = password.expose().to_owned();
         }
+        let user = &uri.authority.userinfo;
+        if user.username == "guest" && user.password == "guest" && !is_local(&uri.authority.host) {
+            let what = "signs in as guest with the password guest, which everybody knows, at a \
+                        broker on another machine: make a user for Ticketgate";
+            return Err(("url", what.to_owned()));
+        }
         if settings.tls.is_some() && uri.scheme != AMQPScheme::AMQPS {
             let what =
                 "is given, but the connection is not encrypted: let the url begin with amqps://";
@@ -64,6 +70,13 @@ impl Access {
         }
         Ok(Self { uri, tls })
     }
+}
+
+/// A broker on this machine, which RabbitMQ itself lets guest reach.
+fn is_local(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Without one, lapin's reader puts a default in.

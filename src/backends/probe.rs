@@ -39,22 +39,10 @@ pub async fn probe(
             Err(reason) => finding("sign-in", false, reason),
         });
     }
-    if operations.contains(&"search") && !backend.searches_by_key() {
-        let first = Fields::from_iter([("cursor".to_owned(), "".into())]);
-        let work = Work::Search { by: SearchBy::Fields(first), kind: Kind::Incident, limit: 1 };
-        let answer = backend.call(call(work, description, &*clock)).await;
-        findings.push(match answer.answer {
-            Answer::Read(reading) => {
-                let n = reading.tickets.len();
-                finding("feed", true, format!("reached and read from its beginning: {n} tickets"))
-            }
-            other => Finding { what: "feed", ..search(other) },
-        });
-    } else if operations.contains(&"search") {
-        let by = SearchBy::CorrelationKey(CorrelationKey(NOBODYS_KEY.to_owned()));
-        let work = Work::Search { by, kind: Kind::Incident, limit: 1 };
-        let answer = backend.call(call(work, description, &*clock)).await;
-        findings.push(search(answer.answer));
+    if operations.contains(&"search") {
+        let by_key = backend.searches_by_key();
+        let answer = backend.call(call(nobodys_search(by_key), description, &*clock)).await;
+        findings.push(found_by_search(answer.answer, by_key));
     } else {
         findings.push(match backend.reach(description.lane.timeout).await {
             Ok(said) => finding("address", true, said),
@@ -70,6 +58,30 @@ pub async fn probe(
     let untried: Vec<_> = operations.into_iter().filter(|name| *name != "search").collect();
     findings.push(Finding { what: "not tried", works: None, said: untried.join(", ") });
     Ok(findings)
+}
+
+/// A search that shows whether the backend is there and finds nothing: by a key that nobody has, or the
+/// beginning of its feed.
+pub fn nobodys_search(searches_by_key: bool) -> Work {
+    let by = match searches_by_key {
+        true => SearchBy::CorrelationKey(CorrelationKey(NOBODYS_KEY.to_owned())),
+        false => SearchBy::Fields(Fields::from_iter([("cursor".to_owned(), "".into())])),
+    };
+    Work::Search { by, kind: Kind::Incident, limit: 1 }
+}
+
+/// What its answer shows.
+pub fn found_by_search(answer: Answer, searches_by_key: bool) -> Finding {
+    if searches_by_key {
+        return search(answer);
+    }
+    match answer {
+        Answer::Read(reading) => {
+            let n = reading.tickets.len();
+            finding("feed", true, format!("reached and read from its beginning: {n} tickets"))
+        }
+        other => Finding { what: "feed", ..search(other) },
+    }
 }
 
 fn finding(what: &'static str, works: bool, said: String) -> Finding {

@@ -1,10 +1,11 @@
-//! Commands that need no running service: `check`, `presets`.
+//! Commands that need no running service: `check`, `presets`, `completions`.
 
 use crate::backends::{self, Finding};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
 use crate::sources;
 use crate::topology;
+use clap::CommandFactory;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use std::path::Path;
@@ -55,6 +56,13 @@ pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
         println!("{table}");
     }
     Ok(all)
+}
+
+/// Prints what a shell needs to complete our commands.
+pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<bool> {
+    let mut command = super::Cli::command();
+    clap_complete::generate(shell, &mut command, "ticketgate", &mut std::io::stdout());
+    Ok(true)
 }
 
 /// Lists presets, or prints one.

@@ -44,6 +44,7 @@ const FILES: &[(&str, &str, &str)] = files! {
     "parts.js": SCRIPT,
     "plot.js": SCRIPT,
     "search.js": SCRIPT,
+    "sign-in.js": SCRIPT,
     "table.js": SCRIPT,
     "theme.js": SCRIPT,
     "pages/alarms.js": SCRIPT,
@@ -86,7 +87,8 @@ fn tag() -> &'static str {
 
 fn serve(name: &str, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let found = FILES.iter().find(|(known, ..)| *known == name);
-    let (_, kind, text) = found.ok_or_else(|| Problem::not_found("the dashboard has no such file"))?;
+    let (_, kind, text) =
+        found.ok_or_else(|| Problem::not_found("the dashboard has no such file"))?;
     let seen = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let is_seen = seen.is_some_and(|tags| tags.split(',').any(|it| it.trim() == tag()));
     let mut response = if is_seen { HttpResponse::NotModified() } else { HttpResponse::Ok() };
@@ -110,12 +112,20 @@ pub(super) async fn new_ticket(request: HttpRequest) -> Result<HttpResponse, Pro
     serve("index.html", &request)
 }
 
-#[get("/dashboard/{file:.*}")]
+#[get("/dashboard/{file}")]
 pub(super) async fn file(
     request: HttpRequest,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     serve(&path, &request)
+}
+
+#[get("/dashboard/pages/{page}")]
+pub(super) async fn page(
+    request: HttpRequest,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    serve(&format!("pages/{path}"), &request)
 }
 
 #[cfg(test)]
@@ -150,7 +160,8 @@ mod tests {
             // An XML namespace is a name and no address.
             let text = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!text.contains("http://") && !text.contains("//cdn"), "{name}");
-            for markup in ["innerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=\""] {
+            for markup in ["innerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=\""]
+            {
                 assert!(!text.contains(markup), "{name}: {markup}");
             }
             if *kind == HTML {

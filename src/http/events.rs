@@ -8,6 +8,7 @@
 //! gracefully waits for them.
 
 use super::Face;
+use super::access::Caller;
 use super::problem::Problem;
 use crate::wire;
 use actix_web::http::header::{self, CACHE_CONTROL};
@@ -17,13 +18,13 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use ticketgate_actors::actors::Outside;
-use ticketgate_actors::model::{EventId, TicketEvent};
+use ticketgate_actors::model::{BackendId, EventId, TicketEvent};
 use ticketgate_actors::ports::StoreError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -100,6 +101,8 @@ struct Filter {
     kinds: Vec<String>,
     events: Vec<String>,
     sources: Vec<String>,
+    /// Whoever reads may see no others; none: all.
+    only: Option<Arc<BTreeSet<BackendId>>>,
 }
 
 fn words(text: Option<&str>) -> Vec<String> {
@@ -120,6 +123,7 @@ impl Filter {
             // Names of events may grow: one that is not known yet is no mistake.
             events: words(query.event.as_deref()),
             sources: words(query.source.as_deref()),
+            only: None,
         })
     }
 
@@ -127,7 +131,8 @@ impl Filter {
         let any = |list: &[String], is: &dyn Fn(&str) -> bool| {
             list.is_empty() || list.iter().any(|word| is(word))
         };
-        any(&self.backends, &|word| word == event.ticket.backend.as_str())
+        let may = self.only.as_ref().is_none_or(|only| only.contains(&event.ticket.backend));
+        may && any(&self.backends, &|word| word == event.ticket.backend.as_str())
             && any(&self.kinds, &|word| word == event.ticket.kind.as_str())
             && any(&self.events, &|word| word == event.event.as_str())
             && any(&self.sources, &|word| event.alarms.iter().any(|alarm| alarm.source == word))
@@ -137,10 +142,11 @@ impl Filter {
 #[get("/events")]
 pub(super) async fn events(
     face: web::Data<Face>,
+    caller: Caller,
     request: HttpRequest,
     query: web::Query<EventQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let filter = Filter::of(&query)?;
+    let filter = Filter { only: caller.backends, ..Filter::of(&query)? };
     let place = face.streams.take()?;
     let outside = face.cast.outside.clone();
     let header = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok());

@@ -34,7 +34,8 @@ pub(super) async fn overview(face: web::Data<Face>) -> Result<HttpResponse, Prob
     })))
 }
 
-/// What has waited longest: an alarm that is due, or a request that has not ended.
+/// What has waited longest: an alarm that is due, or a request that is ready, under way or in doubt. What
+/// waits for a time that was set, or for a person, is not late. Reads the first of each line, and no more.
 async fn oldest(outside: &Outside) -> Result<Value, StoreError> {
     let now = outside.clock.now().wall;
     let mut oldest: Option<(Timestamp, String)> = None;
@@ -60,9 +61,8 @@ async fn oldest(outside: &Outside) -> Result<Value, StoreError> {
             older(request.accepted_at, format!("{} at {backend}", request.op.as_str()));
         }
     }
-    Ok(oldest.map_or(Value::Null, |(since, what)| {
-        json!({ "since": since.to_string(), "what": what })
-    }))
+    Ok(oldest
+        .map_or(Value::Null, |(since, what)| json!({ "since": since.to_string(), "what": what })))
 }
 
 #[derive(Deserialize)]

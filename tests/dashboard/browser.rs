@@ -168,7 +168,10 @@ impl Browser {
         let element = self.until(label, &format!("labelled({})", json!(label))).await;
         let id = element[ELEMENT].as_str().unwrap();
         // A file's field cannot be cleared, and neither can a list.
-        let is_text = format!("return !['SELECT', 'file'].includes(labelled({0}).tagName === 'SELECT' ? 'SELECT' : labelled({0}).type);", json!(label));
+        let is_text = format!(
+            "return !['SELECT', 'file'].includes(labelled({0}).tagName === 'SELECT' ? 'SELECT' : labelled({0}).type);",
+            json!(label)
+        );
         if self.run(&is_text).await == true {
             self.tell(&format!("/element/{id}/clear"), json!({})).await;
         }

@@ -4,9 +4,9 @@ use crate::browser::Browser;
 use crate::world::World;
 use serde_json::json;
 
-const LINK: &str = "/new-ticket?source=dma&id=7%2F12345&object=enc%2F7&object_name=Encoder%207\
+pub const LINK: &str = "/new-ticket?source=dma&id=7%2F12345&object=enc%2F7&object_name=Encoder%207\
                     &value=98%20%C2%B0C&root_time=2026-11-21T10:00:00Z";
-const REFUSED: &[&str] = &["/api/v1/sync", "/api/v1/me", "/api/v1/audit", "/api/v1/alarms/dma/"];
+const REFUSED: &[&str] = &["/api/v1/sync", "/api/v1/alarms/dma/"];
 
 #[actix::test]
 async fn the_form_asks_for_what_the_backend_needs_and_makes_one_ticket() {

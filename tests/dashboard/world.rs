@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep};
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// An alarm text as somebody hostile, or careless, would write it.
-pub const MARKUP: &str = "<img src=x onerror=\"document.title='hit'\"><script>1</script> & \"quoted\"";
+pub const MARKUP: &str =
+    "<img src=x onerror=\"document.title='hit'\"><script>1</script> & \"quoted\"";
 
 pub struct World {
     service: Option<Service>,
@@ -117,8 +118,7 @@ impl World {
 
     /// Raises an alarm whose create is answered by nobody, and gives the request that is undecided.
     pub async fn doubt(&self, id: &str) -> String {
-        let faults =
-            Faults { lost_answer_rate: 1.0, at_most: Some(1), ..Faults::default() };
+        let faults = Faults { lost_answer_rate: 1.0, at_most: Some(1), ..Faults::default() };
         self.oceane.ledger.set_faults("one", faults).unwrap();
         self.alarm("radio", id, "raised").await;
         let is = |told: &Value| {

@@ -1,6 +1,8 @@
 //! The HTTP face from outside: a whole service in this process, over real connections.
 
+mod access;
 mod beats;
 mod events;
+mod hands;
 mod presets;
 mod world;

@@ -118,6 +118,7 @@ fn tickets(tx: &mut dyn Tx, it: &Retire) -> Result<Retired, Halt> {
             }
             tx.drop_alarm(&alarm.at)?;
         }
+        tx.put_held(&ticket.backend, ticket.key, None)?;
         tx.drop_ticket(ticket.key)?;
         retired.gone += 1;
     }

@@ -5,6 +5,7 @@
 //! own types in the adapters.
 
 mod alarm;
+mod audited;
 mod beat;
 mod command;
 mod error;
@@ -23,6 +24,7 @@ mod watched;
 pub use alarm::{
     Alarm, AlarmEvent, AlarmRef, AlarmState, Details, Identity, OccurrenceRef, Severity, Wishes,
 };
+pub use audited::Audited;
 pub use beat::{Beat, BeatStatus};
 pub use command::{
     Code, Command, CommandAnswer, CommandError, CommandRecord, FoundTicket, Given, Granted,

@@ -11,7 +11,10 @@ mod store;
 mod tripwire;
 
 pub use archive::{Archive, ArchiveError};
-pub use backend::{Answer, Backend, Call, Form, Heard, Reading, SearchBy, TicketTarget, Via, Work};
+pub use backend::{
+    About, Answer, Backend, Call, Form, Heard, Reading, SearchBy, TicketTarget, TokenState, Via,
+    Work,
+};
 pub use bus::{
     BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, Verdict,
 };

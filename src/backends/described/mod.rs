@@ -37,7 +37,7 @@ mod xml;
 pub(super) use exchange::{Exchange, Limits, exchange};
 pub(super) use xml::escape as xml_escape;
 
-use super::auth::SignInFailed;
+use super::auth::{Credential, Oauth2, SignInFailed};
 use super::connection;
 use super::description::{Description, DescriptionError};
 use conversation::Conversation;
@@ -48,7 +48,7 @@ use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use ticketgate_actors::model::{Service, TicketError, Timestamp};
-use ticketgate_actors::ports::{Answer, Backend, Call, Clock, Form, Heard, Soon};
+use ticketgate_actors::ports::{About, Answer, Backend, Call, Clock, Form, Heard, Soon};
 use tokio::time::Instant;
 
 /// The longest text about a failed connection.
@@ -145,6 +145,32 @@ impl Backend for DescribedBackend {
         Box::pin(async move { inner.call(call).await })
     }
 
+    fn about(&self) -> About {
+        let Inner { plan, description, .. } = &*self.0;
+        let credential = plan.credential.as_ref();
+        About {
+            preset: description.preset.clone(),
+            speaks: if description.wire.soap.is_some() { "soap" } else { "rest" },
+            operations: self.operations(),
+            searches_by_key: self.searches_by_key(),
+            auth: credential.map_or("none", Credential::word),
+            token: credential.and_then(Credential::token).map(Oauth2::shown),
+        }
+    }
+
+    fn authenticate(&self, timeout: Duration) -> Soon<Option<Result<Timestamp, String>>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let Inner { plan, place, clock, .. } = &*inner;
+            let token = plan.credential.as_ref()?.token()?;
+            Some(match token.renew(&place.client, &**clock, timeout).await {
+                Ok(lent) => Ok(lent.expires),
+                Err(SignInFailed::Away(reason)) => Err(reason),
+                Err(SignInFailed::Refused(error)) => Err(error.in_words()),
+            })
+        })
+    }
+
     fn check_service(&self, service: &Service) -> Result<(), (&'static str, String)> {
         self.0.check_service(service)
     }
@@ -152,7 +178,10 @@ impl Backend for DescribedBackend {
     fn form(&self) -> Form {
         let operations = &self.0.plan.operations;
         Form {
-            needs: operations.get(&Operation::Create).map(|it| it.needs.clone()).unwrap_or_default(),
+            needs: operations
+                .get(&Operation::Create)
+                .map(|it| it.needs.clone())
+                .unwrap_or_default(),
             finds_by: operations.get(&Operation::Search).map(|it| it.finds_by.clone()),
         }
     }

@@ -2,7 +2,7 @@
 
 import { h, fill } from "../dom.js";
 import { maybe, post, at } from "../api.js";
-import { ago, badge, plain, time, DASH } from "../format.js";
+import { ago, badge, local, plain, time, DASH } from "../format.js";
 import { act, emptyBox, forced, head } from "../parts.js";
 import { table } from "../table.js";
 import { toast } from "../dialog.js";
@@ -32,8 +32,8 @@ export const backends = {
         act("Check", "operator", () => check(it.id), { backend: it.id }),
         act("Authenticate…", "operator", () => forced({
           title: `Authenticate at ${it.id}`, verb: "Authenticate", danger: false, path: ["backends", it.id, "authenticate"], after: () => kept.now(),
-          text: "The token in use is dropped, and a new one is requested with the configured credentials.", done: (answer) => `Signed in${answer.expires_at ? ` until ${answer.expires_at}` : ""}.`,
-        }), { backend: it.id, why: ["oauth2", "requested"].includes(it.auth?.type) || it.auth?.has_token !== undefined && it.auth?.has_token !== null ? null : "it has no token that is requested" })) },
+          text: "The token in use is dropped, and a new one is requested with the configured credentials.", done: (answer) => `Signed in${answer.expires_at ? ` until ${local(answer.expires_at)}` : ""}.`,
+        }), { backend: it.id, why: it.auth?.type === "oauth2" ? null : "it has no token that is requested" })) },
     ] });
 
     async function check(id) {

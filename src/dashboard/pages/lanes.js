@@ -12,6 +12,7 @@ import { heldTickets } from "./held.js";
 export function laneState(lane) {
   if (lane.pause) return ["paused", "bad"];
   if (lane.gait === "hung") return ["hangs", "bad"];
+  if (lane.breaker_open) return ["breaker open", "bad"];
   if (lane.held) return ["holds back", "warn"];
   if (lane.in_flight || lane.gait === "working") return ["working", "busy"];
   return ["ready", "ok"];

@@ -221,8 +221,21 @@ CREATE TABLE routes (backend TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHO
 CREATE TABLE services (backend TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+const STEP_7: &str = "
+-- Tickets that a person keeps from being called for, with the reason. They are few.
+CREATE TABLE held (
+    ticket  BLOB PRIMARY KEY,
+    backend TEXT NOT NULL,
+    body    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX held_backend ON held (backend);
+-- Lists of these by what they are filtered by.
+CREATE INDEX parked_inlet ON parked (inlet);
+CREATE INDEX audit_who ON audit (who);
+";
+
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 6] = [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6];
+const STEPS: [&str; 7] = [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7];
 
 /// The newest schema that this version knows.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;

@@ -135,7 +135,7 @@ fn every_list_is_paged_by_the_index_of_its_filter() {
         (requests(backend(), state, ticket), "requests_ticket"),
     ];
     for (list, index) in lists {
-        let (sql, _) = list.page(&Page { before: None, limit: 10 });
+        let (sql, _) = list.page(&Page { before: None, after: None, limit: 10 });
         assert_walks(&connection, &sql, &[index]);
     }
 }
@@ -146,7 +146,8 @@ fn what_has_not_ended_is_listed_from_its_own_index() {
     let connection = database();
     for backend in [None, Some(BackendId::new("noc"))] {
         let filter = RequestFilter { backend, state: None, ticket: None, open: Some(true) };
-        let (sql, _) = reads::request_list(filter).page(&Page { before: None, limit: 10 });
+        let (sql, _) =
+            reads::request_list(filter).page(&Page { before: None, after: None, limit: 10 });
         let plan = plan(&connection, &sql);
         assert!(plan[0].contains("requests_open"), "{sql}\n{plan:#?}");
     }
