@@ -288,7 +288,8 @@ fn dressed(mut response: ServiceResponse<BoxBody>, secure: bool) -> ServiceRespo
     };
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::CONTENT_SECURITY_POLICY, CSP);
-    set(header::REFERRER_POLICY, "no-referrer");
+    // Not `no-referrer`: with it a browser names no origin for our own form, and its sign-in is refused.
+    set(header::REFERRER_POLICY, "same-origin");
     set(header::X_FRAME_OPTIONS, "DENY");
     set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");

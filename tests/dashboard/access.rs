@@ -14,8 +14,14 @@ name = 'a guest'
 role = 'viewer'
 token = 'viewer-0123456789'
 ";
-const REFUSED: &[&str] =
-    &["/api/v1/sync", "/api/v1/config", "/api/v1/alarms/dma/", "/api/v1/me", "401"];
+const REFUSED: &[&str] = &[
+    "/api/v1/sync",
+    "/api/v1/config",
+    "/api/v1/alarms/dma/",
+    "/api/v1/commands",
+    "/api/v1/me",
+    "401",
+];
 
 #[actix::test]
 async fn a_page_survives_the_sign_in_and_shows_what_its_reader_may_not_do() {

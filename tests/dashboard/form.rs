@@ -6,7 +6,7 @@ use serde_json::json;
 
 pub const LINK: &str = "/new-ticket?source=dma&id=7%2F12345&object=enc%2F7&object_name=Encoder%207\
                     &value=98%20%C2%B0C&root_time=2026-11-21T10:00:00Z";
-const REFUSED: &[&str] = &["/api/v1/sync", "/api/v1/alarms/dma/"];
+const REFUSED: &[&str] = &["/api/v1/sync", "/api/v1/alarms/dma/", "/api/v1/commands"];
 
 #[actix::test]
 async fn the_form_asks_for_what_the_backend_needs_and_makes_one_ticket() {

@@ -33,7 +33,8 @@ function finish(root, ticket, words, alarm) {
     facts([["Ticket", ticketLink(ticket.key, ticket.backend_id || "no number yet")], ["Backend", ticket.backend], ["Status", state(ticket.status)], alarm && ["Alarm", alarmLink(alarm.source, alarm.id)]]),
     h("div.actions", outside(ticket.url, "Open it there"), close), h("p.muted", "You can close this page.")));
   close.focus();
-  window.close();
+  // A page that a link has opened may close itself; one that was come to may not, and says so.
+  if (window.opener || history.length <= 1) window.close();
 }
 
 async function existing(source, id) {
