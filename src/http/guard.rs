@@ -174,6 +174,10 @@ fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, HttpRe
 /// Whoever it is; none: nobody that we know.
 fn caller(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
     if face.access.tokens.is_empty() {
+        // Whoever reaches the port may act, but not a page that somebody happens to look at.
+        if !is_safe(request.method()) {
+            must_be_of_our_page(request.headers())?;
+        }
         return Ok(Some(Caller::somebody()));
     }
     if let Some(header) = request.headers().get(header::AUTHORIZATION) {

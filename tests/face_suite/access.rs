@@ -285,6 +285,8 @@ async fn without_a_token_everybody_is_an_admin_and_is_told_so() {
         (&me["role"], &me["open"], &me["backends"]),
         (&json!("admin"), &json!(true), &Value::Null)
     );
+    let foreign = world.send("POST", "/api/v1/alarms").header("origin", "http://evil.example");
+    assert_eq!(foreign.body("[]").send().await.unwrap().status(), 403, "but for others' pages");
     let answer = browser().get(world.url("/sign-in?to=//evil.example")).send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["location"]),
