@@ -190,7 +190,7 @@ mod tests {
             let (key, what) = fault(url, None, tls).unwrap();
             assert_eq!(key, expected, "{url}: {what}");
         }
-        assert!(fault("amqps://h", None, files(None, None, None)).is_none());
+        assert!(fault("amqps://gate:p@h", None, files(None, None, None)).is_none());
         assert_eq!(fault("amqp://u@h", Some(home.path()), None).unwrap().0, "password_file");
     }
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn the_face_speaks_tls_with_its_own_certificate_and_nothing_else() {
     backends::install_tls();
     let folder = tempfile::tempdir().unwrap();
