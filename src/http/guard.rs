@@ -8,7 +8,7 @@
 //! share of the handlers. Whatever is answered carries the same headers, and every error is a problem.
 
 use super::access::{By, Caller};
-use super::endpoints::{Endpoint, endpoint};
+use super::endpoints::{Endpoint, endpoint, methods};
 use super::problem::Problem;
 use super::sessions::COOKIE;
 use super::{Face, callbacks, webhooks};
@@ -165,8 +165,12 @@ fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, HttpRe
         );
         return Err(of_problem(Problem::forbidden(detail)));
     }
-    if endpoint.is_none() && pattern.is_some() {
-        return Err(of_problem(Problem::no_such_method(request.method().as_str())));
+    if let (None, Some(pattern)) = (endpoint, &pattern) {
+        let mut answer = of_problem(Problem::no_such_method(request.method().as_str()));
+        if let Ok(allowed) = HeaderValue::from_str(&methods(pattern)) {
+            answer.headers_mut().insert(header::ALLOW, allowed);
+        }
+        return Err(answer);
     }
     Ok(Some(caller))
 }
@@ -183,7 +187,7 @@ fn caller(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, Probl
     if let Some(header) = request.headers().get(header::AUTHORIZATION) {
         return match face.access.tokens.of_header(header.as_bytes()) {
             Some(caller) => Ok(Some(caller)),
-            None => Err(Problem::unauthorised("this is not a token of the service")),
+            None => Err(Problem::unauthorised("this is not the service's token")),
         };
     }
     let Some(cookie) = request.cookie(COOKIE) else { return Ok(None) };
