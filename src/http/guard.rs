@@ -96,7 +96,7 @@ pub(super) async fn guard(
     };
     let caller = match admit(&face, &request) {
         Ok(caller) => caller,
-        Err(refusal) => return Ok(refused(request, refusal, secure)),
+        Err(refusal) => return Ok(refused(request, *refusal, secure)),
     };
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
@@ -143,8 +143,8 @@ fn timed(payload: Payload, late: Rc<Cell<bool>>) -> Payload {
 }
 
 /// Whoever asks, if this endpoint is for them; none where nobody is asked who they are.
-fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, HttpResponse> {
-    let of_problem = |problem: Problem| problem.error_response();
+fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, Box<HttpResponse>> {
+    let of_problem = |problem: Problem| Box::new(problem.error_response());
     let pattern = request.match_pattern();
     let named = |pattern: &String| endpoint(request.method().as_str(), pattern);
     let endpoint: Option<&Endpoint> = pattern.as_ref().and_then(named);
@@ -152,7 +152,7 @@ fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, HttpRe
         return Ok(None);
     }
     let Some(caller) = caller(face, request).map_err(of_problem)? else {
-        return Err(not_signed_in(request));
+        return Err(Box::new(not_signed_in(request)));
     };
     if let Some(role) = endpoint.and_then(|it| it.role)
         && caller.role < role
