@@ -8,6 +8,7 @@ use crate::topology;
 use clap::CommandFactory;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use ticketgate_actors::ports::Clock;
@@ -61,7 +62,10 @@ pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
 /// Prints what a shell needs to complete our commands.
 pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<bool> {
     let mut command = super::Cli::command();
-    clap_complete::generate(shell, &mut command, "ticketgate", &mut std::io::stdout());
+    // Not straight to a pipe that may be closed: what writes there gives up without a word.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "ticketgate", &mut script);
+    std::io::stdout().write_all(&script)?;
     Ok(true)
 }
 

@@ -71,9 +71,11 @@ impl Config {
         for (key, what) in self.offload.settings().err().into_iter().flatten() {
             wrong(format!("offload.{key}"), what);
         }
+        let mut known_callers = true;
         let open = match self.http.required_tokens() {
             Ok(tokens) => tokens.is_empty() && !self.http.allow_remote_without_auth,
             Err((key, what)) => {
+                known_callers = false;
                 wrong(key, what);
                 false
             }
@@ -103,7 +105,7 @@ impl Config {
                     .into(),
             );
         }
-        if !self.http.listen.ip().is_loopback() && plain && !open {
+        if !self.http.listen.ip().is_loopback() && plain && !open && known_callers {
             wrong(
                 "http.listen".into(),
                 "is reachable from other machines, and what is said there, tokens too, is not \

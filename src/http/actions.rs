@@ -9,7 +9,7 @@ use serde_json::json;
 use ticketgate_actors::changes::Change;
 
 /// Characters of a reason.
-const REASON_MAX: usize = 1_000;
+pub(super) const REASON_MAX: usize = 1_000;
 /// A person's reason, checked.
 pub(super) fn reason(text: &str) -> Result<String, Problem> {
     let text = text.trim();

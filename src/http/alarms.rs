@@ -85,7 +85,7 @@ pub(super) async fn show(
 /// Rows of a page, where nothing else is asked for.
 const PAGE: u32 = 50;
 /// Rows of a page at most.
-const PAGE_MAX: u32 = 500;
+pub(super) const PAGE_MAX: u32 = 500;
 
 /// In which order a list runs: that of arrival, from either end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

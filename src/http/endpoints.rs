@@ -76,6 +76,10 @@ pub enum Gives {
     Text,
     /// A CSV file.
     Csv,
+    /// YAML.
+    Yaml,
+    /// A style sheet.
+    Css,
 }
 
 /// One endpoint.
@@ -172,15 +176,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
     // What every installation carries alike, and the sign-in's page needs.
     Endpoint::get("/dashboard/{file}", Viewer, "A file of the dashboard", Gives::Text).open(),
     Endpoint::get("/dashboard/pages/{page}", Viewer, "One of its pages", Gives::Text).open(),
-    Endpoint::get("/healthz", Viewer, "Is the process alive?", Gives::Text).open(),
+    Endpoint::get("/healthz", Viewer, "Is the process alive?", Gives::Json).open(),
     Endpoint::get("/readyz", Viewer, "Is the service ready?", Gives::Json).open(),
     Endpoint::get("/metrics", Viewer, "Figures for Prometheus", Gives::Text),
     Endpoint::get("/openapi.json", Viewer, "This description", Gives::Json),
-    Endpoint::get("/asyncapi.yaml", Viewer, "The wire's description", Gives::Text),
+    Endpoint::get("/asyncapi.yaml", Viewer, "The wire's description", Gives::Yaml),
     Endpoint::get("/sign-in", Viewer, "The page to sign in", Gives::Page)
         .open()
         .query(&[may("to", Kind::Text)]),
-    Endpoint::get("/sign-in.css", Viewer, "Its style", Gives::Text).open(),
+    Endpoint::get("/sign-in.css", Viewer, "Its style", Gives::Css).open(),
     Endpoint::post(
         "/sign-in",
         Viewer,
@@ -471,6 +475,12 @@ pub(super) fn endpoint(method: &str, pattern: &str) -> Option<&'static Endpoint>
     // What may be got may be asked for by its head alone.
     let method = if method == "HEAD" { "GET" } else { method };
     ENDPOINTS.iter().find(|it| it.path == pattern && it.method == method)
+}
+
+/// The methods of what is registered so, as `Allow` has them.
+pub(super) fn methods(pattern: &str) -> String {
+    let of = ENDPOINTS.iter().filter(|it| it.path == pattern).map(|it| it.method);
+    of.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

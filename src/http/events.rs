@@ -7,9 +7,10 @@
 //! should the signal be lost. Streams end when [`Streams::close`] says so: a server that stops
 //! gracefully waits for them.
 
-use super::Face;
-use super::access::Caller;
+use super::access::{By, Caller};
 use super::problem::Problem;
+use super::sessions::COOKIE;
+use super::{Access, Face};
 use crate::wire;
 use actix_web::http::header::{self, CACHE_CONTROL};
 use actix_web::{HttpRequest, HttpResponse, get, web};
@@ -146,7 +147,7 @@ pub(super) async fn events(
     request: HttpRequest,
     query: web::Query<EventQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let filter = Filter { only: caller.backends, ..Filter::of(&query)? };
+    let filter = Filter { only: caller.backends.clone(), ..Filter::of(&query)? };
     let place = face.streams.take()?;
     let outside = face.cast.outside.clone();
     let header = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok());
@@ -154,7 +155,12 @@ pub(super) async fn events(
     // Subscribed before the first look: what is stored in between wakes the stream.
     let woken = outside.views.events_stored.subscribe();
     let (cursor, opening) = begin(&outside, last).await?;
+    let session = match caller.by {
+        By::Session(_) => request.cookie(COOKIE).map(|cookie| cookie.value().to_owned()),
+        By::Open | By::Token => None,
+    };
     let stream = Stream {
+        session: session.map(|name| (face.access.clone(), name)),
         filter,
         cursor,
         opening: Some(opening),
@@ -210,6 +216,8 @@ fn written(event: &TicketEvent) -> Bytes {
 /// One reader's stream.
 struct Stream {
     outside: Arc<Outside>,
+    /// The session that it was opened with: it ends with that.
+    session: Option<(Arc<Access>, String)>,
     filter: Filter,
     /// The last event that was looked at.
     cursor: u64,
@@ -227,7 +235,7 @@ impl Stream {
     /// The next piece; none: the stream is over. Asked for only when the reader takes more.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
-            if *self.closing.borrow() {
+            if *self.closing.borrow() || self.is_over() {
                 return None;
             }
             if let Some(opening) = self.opening.take() {
@@ -250,6 +258,12 @@ impl Stream {
                 false => self.wait().await,
             }
         }
+    }
+
+    /// The session that it was opened with has ended.
+    fn is_over(&self) -> bool {
+        let now = self.outside.clock.now().mono;
+        self.session.as_ref().is_some_and(|(access, name)| !access.sessions.lives(name, now))
     }
 
     async fn load(&mut self) {

@@ -8,7 +8,7 @@
 //! share of the handlers. Whatever is answered carries the same headers, and every error is a problem.
 
 use super::access::{By, Caller};
-use super::endpoints::{Endpoint, endpoint};
+use super::endpoints::{Endpoint, endpoint, methods};
 use super::problem::Problem;
 use super::sessions::COOKIE;
 use super::{Face, callbacks, webhooks};
@@ -96,7 +96,7 @@ pub(super) async fn guard(
     };
     let caller = match admit(&face, &request) {
         Ok(caller) => caller,
-        Err(refusal) => return Ok(refused(request, refusal, secure)),
+        Err(refusal) => return Ok(refused(request, *refusal, secure)),
     };
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
@@ -143,8 +143,8 @@ fn timed(payload: Payload, late: Rc<Cell<bool>>) -> Payload {
 }
 
 /// Whoever asks, if this endpoint is for them; none where nobody is asked who they are.
-fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, HttpResponse> {
-    let of_problem = |problem: Problem| problem.error_response();
+fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, Box<HttpResponse>> {
+    let of_problem = |problem: Problem| Box::new(problem.error_response());
     let pattern = request.match_pattern();
     let named = |pattern: &String| endpoint(request.method().as_str(), pattern);
     let endpoint: Option<&Endpoint> = pattern.as_ref().and_then(named);
@@ -152,7 +152,7 @@ fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, HttpRe
         return Ok(None);
     }
     let Some(caller) = caller(face, request).map_err(of_problem)? else {
-        return Err(not_signed_in(request));
+        return Err(Box::new(not_signed_in(request)));
     };
     if let Some(role) = endpoint.and_then(|it| it.role)
         && caller.role < role
@@ -165,8 +165,12 @@ fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, HttpRe
         );
         return Err(of_problem(Problem::forbidden(detail)));
     }
-    if endpoint.is_none() && pattern.is_some() {
-        return Err(of_problem(Problem::no_such_method(request.method().as_str())));
+    if let (None, Some(pattern)) = (endpoint, &pattern) {
+        let mut answer = of_problem(Problem::no_such_method(request.method().as_str()));
+        if let Ok(allowed) = HeaderValue::from_str(&methods(pattern)) {
+            answer.headers_mut().insert(header::ALLOW, allowed);
+        }
+        return Err(answer);
     }
     Ok(Some(caller))
 }
@@ -174,12 +178,16 @@ fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, HttpRe
 /// Whoever it is; none: nobody that we know.
 fn caller(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, Problem> {
     if face.access.tokens.is_empty() {
+        // Whoever reaches the port may act, but not a page that somebody happens to look at.
+        if !is_safe(request.method()) {
+            must_be_of_our_page(request.headers())?;
+        }
         return Ok(Some(Caller::somebody()));
     }
     if let Some(header) = request.headers().get(header::AUTHORIZATION) {
         return match face.access.tokens.of_header(header.as_bytes()) {
             Some(caller) => Ok(Some(caller)),
-            None => Err(Problem::unauthorised("this is not a token of the service")),
+            None => Err(Problem::unauthorised("this is not the service's token")),
         };
     }
     let Some(cookie) = request.cookie(COOKIE) else { return Ok(None) };

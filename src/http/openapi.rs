@@ -1,6 +1,8 @@
 //! `/openapi.json`: the face for machines, written from the table of its endpoints.
 
 use super::Face;
+use super::actions::REASON_MAX;
+use super::alarms::PAGE_MAX;
 use super::endpoints::{ENDPOINTS, Endpoint, Field, Gives, Kind, Takes};
 use super::sessions::COOKIE;
 use actix_web::{HttpResponse, get, web};
@@ -133,6 +135,24 @@ fn schema(kind: Kind) -> Value {
     }
 }
 
+/// With the bounds that go with a name everywhere.
+fn schema_of(field: &Field) -> Value {
+    let mut schema = schema(field.kind);
+    match field.name {
+        "reason" if field.required => {
+            schema["minLength"] = 1.into();
+            schema["maxLength"] = REASON_MAX.into();
+            schema["pattern"] = "\\S".into();
+        }
+        "limit" => {
+            schema["minimum"] = 1.into();
+            schema["maximum"] = PAGE_MAX.into();
+        }
+        _ => {}
+    }
+    schema
+}
+
 fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     let in_path = endpoint.path.split('/').filter_map(|part| {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
@@ -153,7 +173,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
             "name": field.name,
             "in": "query",
             "required": field.required,
-            "schema": schema(field.kind),
+            "schema": schema_of(field),
         })
     });
     in_path.chain(in_query).collect()
@@ -161,7 +181,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
 
 fn object(fields: &[Field]) -> Value {
     let properties: Map<_, _> =
-        fields.iter().map(|field| (field.name.to_owned(), schema(field.kind))).collect();
+        fields.iter().map(|field| (field.name.to_owned(), schema_of(field))).collect();
     let required: Vec<_> =
         fields.iter().filter(|field| field.required).map(|field| field.name).collect();
     json!({
@@ -194,6 +214,8 @@ fn answer(gives: Gives) -> Value {
         Gives::Page => ("text/html", json!({ "type": "string" })),
         Gives::Text => ("text/plain", json!({ "type": "string" })),
         Gives::Csv => ("text/csv", json!({ "type": "string" })),
+        Gives::Yaml => ("application/yaml", json!({})),
+        Gives::Css => ("text/css", json!({ "type": "string" })),
     };
     let mut content = Map::new();
     content.insert(media.to_owned(), json!({ "schema": schema }));

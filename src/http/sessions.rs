@@ -112,6 +112,11 @@ impl Sessions {
         Some(Caller { by: By::Session(until), ..session.caller.clone() })
     }
 
+    /// Does it live? Asked by what goes on by itself, which is no use of it.
+    pub fn lives(&self, name: &str, now: Mono) -> bool {
+        self.lock().sessions.get(&digest(name)).is_some_and(|session| !is_over(session, now))
+    }
+
     /// Ends a session; one that is not there is no error.
     pub fn end(&self, name: &str) {
         self.lock().sessions.remove(&digest(name));
@@ -146,7 +151,9 @@ mod tests {
         let name = sessions.begin(Caller::somebody(), at(0));
         assert!(sessions.caller(&name, at(idle).mono).is_none());
         let name = sessions.begin(Caller::somebody(), at(0));
+        assert!(sessions.lives(&name, at(idle - 1).mono) && !sessions.lives(&name, at(idle).mono));
         sessions.end(&name);
+        assert!(!sessions.lives(&name, at(1).mono));
         assert!(sessions.caller(&name, at(1).mono).is_none());
         assert!(sessions.caller("", at(1).mono).is_none());
     }

@@ -11,15 +11,14 @@ use uuid::Uuid;
 /// Where they speak.
 pub(super) const PREFIX: &str = "/webhooks/";
 
+/// What a message of a source says; or, of each alarm in it, what is wrong.
+type Alarms = Vec<Result<(Identity, Said), Malformed>>;
+
 /// Reads what a source sent, as if it came now.
 ///
 /// # Errors
 /// No such source, or nobody can read it.
-pub(super) fn read(
-    face: &Face,
-    name: &str,
-    delivery: &Delivery,
-) -> Result<Vec<Result<(Identity, Said), Malformed>>, Malformed> {
+pub(super) fn read(face: &Face, name: &str, delivery: &Delivery) -> Result<Alarms, Malformed> {
     let source = face.sources.iter().find(|source| source.name == name);
     let source = source.ok_or_else(|| Malformed {
         field: None,

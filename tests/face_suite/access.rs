@@ -82,7 +82,7 @@ async fn asked(user: &User, endpoint: &Endpoint, token: Option<&str>) -> (u16, S
     (status, body)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn every_endpoint_asks_for_its_role_and_lets_it_through() {
     let world = World::with(TOKENS).await;
     let roles = [Role::Viewer, Role::Submitter, Role::Operator, Role::Admin];
@@ -116,7 +116,7 @@ async fn every_endpoint_asks_for_its_role_and_lets_it_through() {
     assert_eq!(other.send().await.unwrap().status(), 405);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn a_token_of_one_backend_sees_and_does_only_what_is_of_that() {
     let world = World::with(TOKENS).await;
     let ask = async |method: &str, path: &str, body: Value| {
@@ -176,7 +176,7 @@ async fn signed_in(world: &World, role: Role) -> String {
     cookie.split(';').next().unwrap().to_owned()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn a_session_is_as_good_as_its_token_for_our_own_page_and_for_no_other() {
     let world = World::with(TOKENS).await;
     let client = browser();
@@ -227,7 +227,7 @@ async fn a_session_is_as_good_as_its_token_for_our_own_page_and_for_no_other() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn a_browser_is_led_to_the_sign_in_and_a_program_is_not() {
     let world = World::with(TOKENS).await;
     let client = browser();
@@ -261,7 +261,7 @@ async fn a_browser_is_led_to_the_sign_in_and_a_program_is_not() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn tokens_cannot_be_guessed_at_the_sign_in() {
     let world = World::with(TOKENS).await;
     let client = browser();
@@ -279,7 +279,7 @@ async fn tokens_cannot_be_guessed_at_the_sign_in() {
     assert_eq!(me.send().await.unwrap().status(), 200);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn without_a_token_everybody_is_an_admin_and_is_told_so() {
     let world = World::with("").await;
     let me = world.get("/api/v1/me").await;
@@ -287,6 +287,8 @@ async fn without_a_token_everybody_is_an_admin_and_is_told_so() {
         (&me["role"], &me["open"], &me["backends"]),
         (&json!("admin"), &json!(true), &Value::Null)
     );
+    let foreign = world.send("POST", "/api/v1/alarms").header("origin", "http://evil.example");
+    assert_eq!(foreign.body("[]").send().await.unwrap().status(), 403, "but for others' pages");
     let answer = browser().get(world.url("/sign-in?to=//evil.example")).send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["location"]),
@@ -294,7 +296,7 @@ async fn without_a_token_everybody_is_an_admin_and_is_told_so() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn what_is_too_large_or_leads_out_is_refused_with_a_problem() {
     let world = World::with("").await;
     let large = "x".repeat(5 * 1024 * 1024);
@@ -336,7 +338,7 @@ async fn what_is_too_large_or_leads_out_is_refused_with_a_problem() {
     assert_eq!(wrong.headers()["content-type"], "application/problem+json");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn a_slow_head_and_a_slow_body_are_cut_off() {
     let world = World::with("").await;
     let slow = async |begin: &str| {
@@ -356,7 +358,7 @@ async fn a_slow_head_and_a_slow_body_are_cut_off() {
     assert_eq!(world.get("/api/v1/alarms").await["items"], json!([]));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn hostile_text_stays_data() {
     let world = World::with("").await;
     let text = "<img src=x onerror=alert(1)>\"'`${7*7}{{7*7}}";

@@ -27,7 +27,7 @@ async fn request_of(user: &crate::world::User, alarm: &str, state: &str) -> Valu
     user.until(&path, is).await["items"][0].clone()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn a_lane_that_a_person_paused_stays_paused_over_a_restart() {
     let world = Process::start().await;
     let (status, told) = act(&world, "/api/v1/lanes/crm/pause", because()).await;
@@ -59,7 +59,7 @@ async fn a_lane_that_a_person_paused_stays_paused_over_a_restart() {
     assert_eq!((status, &told["field"]), (400, &json!("reason")));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn one_ticket_is_held_while_others_go_on_and_one_is_cancelled() {
     let world = World::with("").await;
     act(&world, "/api/v1/lanes/crm/pause", because()).await;
@@ -99,7 +99,7 @@ async fn one_ticket_is_held_while_others_go_on_and_one_is_cancelled() {
     assert_eq!(made["items"].as_array().unwrap().len(), 2, "{made}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn a_failed_create_is_done_again_once() {
     ticketgate::backends::install_tls();
     let faults = Faults { busy_rate: 1.0, at_most: Some(1), ..Faults::default() };
@@ -131,7 +131,7 @@ async fn a_failed_create_is_done_again_once() {
     assert_eq!(world.get(&format!("/api/v1/commands/{id}")).await["ok"], true);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn a_parked_alarm_is_mended_and_taken_as_if_it_had_just_come() {
     let source = "[[source]]\nname = \"foreign\"\npreset = \"alertmanager\"\n";
     let world = World::with(source).await;
@@ -176,7 +176,7 @@ async fn a_parked_alarm_is_mended_and_taken_as_if_it_had_just_come() {
     assert_eq!(world.get("/api/v1/parked").await["items"], json!([]));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn a_backend_is_shown_checked_and_asked_for_a_new_token_without_its_secret() {
     use ticketgate::simulate::settings::System;
     ticketgate::backends::install_tls();
@@ -211,7 +211,7 @@ async fn a_backend_is_shown_checked_and_asked_for_a_new_token_without_its_secret
     assert_eq!(*until, told["expires_at"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[actix::test]
 async fn lists_run_from_either_end_page_by_page() {
     let world = World::with("").await;
     for alarm in ["a", "b", "c"] {

@@ -5,4 +5,5 @@ mod beats;
 mod events;
 mod hands;
 mod presets;
+mod tls;
 mod world;

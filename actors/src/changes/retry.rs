@@ -72,7 +72,7 @@ pub(super) fn retry(tx: &mut dyn Tx, it: &Retry, now: Timestamp) -> Result<Appli
     }
     let made_by = match &failed.made_by {
         MadeBy::Level { at, .. } => {
-            let version = take_up(tx, at, &ticket, it, now)?;
+            let version = take_up(tx, (at, failed.op), &ticket, it, now)?;
             MadeBy::Level { at: at.clone(), version }
         }
         MadeBy::Command { .. } => {
@@ -110,7 +110,7 @@ pub(super) fn retry(tx: &mut dyn Tx, it: &Retry, now: Timestamp) -> Result<Appli
 /// version that it begins with: one that is out of date.
 fn take_up(
     tx: &mut dyn Tx,
-    at: &OccurrenceRef,
+    (at, op): (&OccurrenceRef, Op),
     ticket: &Ticket,
     it: &Retry,
     now: Timestamp,
@@ -118,6 +118,11 @@ fn take_up(
     let newest: Option<Alarm> = tx.newest_alarm(&at.alarm)?;
     let mut alarm = newest.filter(|alarm| alarm.at == *at).ok_or(Refusal::MovedOn)?;
     if alarm.ticket != Some(ticket.key) || alarm.no_ticket {
+        return Err(Refusal::MovedOn.into());
+    }
+    // A ticket that alarms share is closed with the last of them.
+    let goes_on = |other: &Alarm| other.at != *at && other.active;
+    if op == Op::Close && tx.alarms_of(ticket.key)?.iter().any(goes_on) {
         return Err(Refusal::MovedOn.into());
     }
     if alarm.request.is_some() {
