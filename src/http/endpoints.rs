@@ -80,6 +80,8 @@ pub enum Gives {
     Yaml,
     /// A style sheet.
     Css,
+    /// A file of any kind.
+    File,
 }
 
 /// One endpoint.
@@ -174,8 +176,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         may("root_time", Kind::Text),
     ]),
     // What every installation carries alike, and the sign-in's page needs.
-    Endpoint::get("/dashboard/{file}", Viewer, "A file of the dashboard", Gives::Text).open(),
-    Endpoint::get("/dashboard/pages/{page}", Viewer, "One of its pages", Gives::Text).open(),
+    Endpoint::get("/dashboard/{file}", Viewer, "A file of the dashboard", Gives::File).open(),
+    Endpoint::get("/dashboard/pages/{page}", Viewer, "One of its pages", Gives::File).open(),
     Endpoint::get("/healthz", Viewer, "Is the process alive?", Gives::Json).open(),
     Endpoint::get("/readyz", Viewer, "Is the service ready?", Gives::Json).open(),
     Endpoint::get("/metrics", Viewer, "Figures for Prometheus", Gives::Text),

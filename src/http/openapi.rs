@@ -215,6 +215,7 @@ fn answer(gives: Gives) -> Value {
         Gives::Text => ("text/plain", json!({ "type": "string" })),
         Gives::Csv => ("text/csv", json!({ "type": "string" })),
         Gives::Yaml => ("application/yaml", json!({})),
+        Gives::File => ("*/*", json!({ "type": "string" })),
         Gives::Css => ("text/css", json!({ "type": "string" })),
     };
     let mut content = Map::new();
