@@ -4,22 +4,23 @@
 //! deliveries, no more intents, 20 s for calls, 5 s for confirms, then everything else; what is
 //! still under way then is an open intent, and in doubt at the next start.
 
-use crate::amqp::{AmqpBus, Inlets};
+use crate::amqp::{self, AmqpBus, Inlets};
 use crate::archive::FileArchive;
 use crate::backends::{self, Description};
 use crate::callbacks;
 use crate::clock::{RandomIds, SystemClock};
 use crate::config::{Config, Loaded, backend_ids};
-use crate::http::{self, Face, Streams};
+use crate::http::{self, Access, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
+use crate::series::{self, Series};
 use crate::sources::ByQueue;
 use crate::stores::{SqliteSettings, SqliteStore, Watched};
 use crate::telemetry::LogLevel;
 use crate::topology;
 use crate::tripwire::FileTripwire;
-use crate::wire::{Decoder, Encoding};
+use crate::wire::{self, Decoder, Encoding};
 use actix_web::dev::ServerHandle;
 use anyhow::{Context, anyhow};
 use std::collections::HashMap;
@@ -120,7 +121,8 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     // no intent and sent nothing when it gives up.
     let cannot_listen = || format!("cannot listen on {}", config.http.listen);
     let listener = TcpListener::bind(config.http.listen).with_context(cannot_listen)?;
-    let token = config.http.required_token().map_err(|(key, what)| anyhow!("{key}: {what}"))?;
+    let tokens = config.http.required_tokens().map_err(|(key, what)| anyhow!("{key}: {what}"))?;
+    let tls = config.http.tls().map_err(|(key, what)| anyhow!("{key}: {what}"))?;
     let known: Vec<BackendId> = backend_ids(described);
 
     let [alarms, commands, answers, sync, parked, heartbeats] =
@@ -217,6 +219,10 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         log_level.clone(),
         section,
     );
+    // Weak: what takes figures must not keep a stopped service's store open.
+    let outside = Arc::downgrade(&cast.outside);
+    let figures = move || outside.upgrade().map(|outside| series::figures(&outside.views));
+    let prefix = config.amqp.as_ref().map(|amqp| amqp.prefix.as_str());
     let face = Face {
         callbacks,
         reloader: Arc::new(reloader),
@@ -227,10 +233,13 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         metrics: Arc::new(Metrics::default()),
         log_level,
         streams: streams.clone(),
-        token,
+        access: Arc::new(Access::new(tokens, tls.is_some())),
         node: config.node.clone(),
+        series: Series::start(figures, cast.outside.clock.clone()),
+        debug_page: config.http.debug_page,
+        asyncapi: wire::yaml(&wire::asyncapi(&amqp::places(prefix))).into(),
     };
-    let (address, server) = http::start(face, listener).with_context(cannot_listen)?;
+    let (address, server) = http::start(face, listener, tls).with_context(cannot_listen)?;
     let handle = server.handle();
     actix::spawn(async move {
         if let Err(error) = server.await {

@@ -17,6 +17,7 @@ pub mod inproc;
 pub mod metrics;
 pub mod reload;
 pub mod secrets;
+pub mod series;
 pub mod services;
 pub mod simulate;
 pub mod sources;

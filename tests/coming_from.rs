@@ -34,6 +34,7 @@ fn exists(span: &str) -> Option<bool> {
     let (first, rest) = span.split_once(' ').unwrap_or((span, ""));
     Some(match first {
         "config:" => key_exists(rest),
+        "page:" => pages().contains(&format!("path: \"{rest}\"")),
         "preset:" => runs(&["presets", rest]).is_some(),
         "ticketgate" => command_exists(rest),
         _ if METHODS.contains(&first.to_lowercase().as_str()) && rest.starts_with('/') => {
@@ -48,6 +49,12 @@ fn exists(span: &str) -> Option<bool> {
         }
         _ => return None,
     })
+}
+
+/// The dashboard's pages, as they are written: each says its path.
+fn pages() -> String {
+    let entries = fs::read_dir(root().join("src/dashboard/pages")).unwrap();
+    entries.map(|entry| read(&entry.unwrap().path())).collect()
 }
 
 fn read(file: &Path) -> String {
@@ -236,6 +243,7 @@ fn a_name_that_is_not_there_is_found_out() {
         "ticketgate client unlock --raisin",
         "ticketgate simulate nothing",
         "preset: oceania",
+        "page: lames",
         "docs/politics.md",
         "ticketgate_history_rose",
     ] {

@@ -62,8 +62,23 @@ impl Access {
                 "asks for auth_mechanism=external, which needs tls.cert_file and tls.key_file";
             return Err(("url", what.to_owned()));
         }
+        let user = &uri.authority.userinfo;
+        let by_password = uri.query.auth_mechanism != Some(SASLMechanism::External);
+        let is_guest = user.username == "guest" && user.password == "guest";
+        if by_password && is_guest && !is_local(&uri.authority.host) {
+            let what = "signs in as guest with the password guest, which everybody knows, at a \
+                        broker on another machine: make a user for Ticketgate";
+            return Err(("url", what.to_owned()));
+        }
         Ok(Self { uri, tls })
     }
+}
+
+/// A broker on this machine, which RabbitMQ itself lets guest reach.
+fn is_local(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Without one, lapin's reader puts a default in.
@@ -143,6 +158,14 @@ mod tests {
     }
 
     #[test]
+    fn guest_is_for_brokers_of_this_machine() {
+        for url in ["amqp://127.0.0.1", "amqp://guest:guest@localhost:5672/%2f", "amqp://g:guest@h"]
+        {
+            assert_eq!(fault(url, None, None), None, "{url}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_names_its_key() {
         let home = tempfile::tempdir().unwrap();
         let empty = home.path().join("empty.pem");
@@ -156,6 +179,8 @@ mod tests {
             ("nonsense", None, "url"),
             ("amqp://h", files(None, None, None), "tls"),
             ("amqps://h?auth_mechanism=external", None, "url"),
+            ("amqp://guest:guest@broker.example", None, "url"),
+            ("amqp://10.0.0.7", None, "url"),
             ("amqps://h", files(there, None, None), "tls.ca_file"),
             ("amqps://h", files(None, there, None), "tls.key_file"),
             ("amqps://h", files(None, None, there), "tls.cert_file"),
@@ -165,7 +190,7 @@ mod tests {
             let (key, what) = fault(url, None, tls).unwrap();
             assert_eq!(key, expected, "{url}: {what}");
         }
-        assert!(fault("amqps://h", None, files(None, None, None)).is_none());
+        assert!(fault("amqps://gate:p@h", None, files(None, None, None)).is_none());
         assert_eq!(fault("amqp://u@h", Some(home.path()), None).unwrap().0, "password_file");
     }
 }

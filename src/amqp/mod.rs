@@ -32,6 +32,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
+/// The exchanges and queues under that prefix; without a broker, as they would be.
+pub fn places(prefix: Option<&str>) -> Vec<wire::Place> {
+    topology::places(prefix.unwrap_or(&AmqpSettings::default().prefix))
+}
+
 /// Threads of the bus: one for each direction.
 const THREADS: usize = 2;
 

@@ -7,6 +7,7 @@
 
 use super::link::Trouble;
 use super::settings::{AmqpSettings, Hears, Subscription};
+use crate::wire::Place;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
@@ -71,6 +72,26 @@ const INTAKES: &[Intake] = &[
 /// A name with its prefix.
 pub(super) fn named(settings: &AmqpSettings, name: &str) -> String {
     format!("{}.{name}", settings.prefix)
+}
+
+/// The exchanges under that prefix, and the queues behind them that the service consumes: for the
+/// description of the wire.
+pub(super) fn places(prefix: &str) -> Vec<Place> {
+    let named = |name: &str| format!("{prefix}.{name}");
+    let of = |(word, kind): &(&'static str, ExchangeKind)| {
+        let intake = INTAKES.iter().find(|intake| intake.exchange == *word);
+        Place {
+            word,
+            exchange: named(word),
+            kind: match kind {
+                ExchangeKind::Direct => "direct",
+                ExchangeKind::Fanout => "fanout",
+                _ => "topic",
+            },
+            queue: intake.map(|intake| (named(intake.queue), intake.binding)),
+        }
+    };
+    EXCHANGES.iter().map(of).collect()
 }
 
 /// Declares everything. On a channel of its own: the first refusal closes it.

@@ -38,6 +38,8 @@ impl DescriptionError {
 pub struct Description {
     /// Its name. Never changes: it is part of every correlation key.
     pub id: BackendId,
+    /// The preset that it began with.
+    pub preset: Option<String>,
     /// How its lane goes.
     pub lane: LaneDescription,
     /// Where and how it is reached.

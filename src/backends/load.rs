@@ -26,6 +26,7 @@ pub fn load(table: toml::Table) -> Result<Description, Vec<DescriptionError>> {
     let one = |error| vec![error];
     let id = id(&table).map_err(one)?;
     let key = |below: &str| format!("backend.{id}.{below}");
+    let preset = table.get("preset").and_then(Value::as_str).map(str::to_owned);
     let mut table =
         with_preset(table).map_err(|problem| one(DescriptionError::new(key("preset"), problem)))?;
     table.remove("id");
@@ -55,7 +56,7 @@ pub fn load(table: toml::Table) -> Result<Description, Vec<DescriptionError>> {
         let problem = "type = \"soap\" needs [backend.soap], and no other type has it";
         return Err(one(DescriptionError::new(key("soap"), problem)));
     }
-    let description = Description { id: BackendId::new(&id), lane, connection, wire };
+    let description = Description { id: BackendId::new(&id), preset, lane, connection, wire };
     errors.extend(limits(&description));
     errors.extend(described::check(&description));
     if errors.is_empty() { Ok(description) } else { Err(errors) }

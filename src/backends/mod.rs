@@ -30,7 +30,7 @@ pub use described::wire;
 pub use description::{Description, DescriptionError, LaneDescription};
 pub use load::load;
 pub use presets::{preset, preset_names};
-pub use probe::{Finding, probe};
+pub use probe::{Finding, found_by_search, nobodys_search, probe};
 
 /// Names ring as the process's provider of cryptography; reqwest panics without one. May be called
 /// as often as one likes; the first provider named stays.

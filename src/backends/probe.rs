@@ -38,10 +38,8 @@ pub async fn probe(
     }
     let searches = operations.contains(&"search") && backend.searches_by_key();
     if searches {
-        let by = SearchBy::CorrelationKey(CorrelationKey(NOBODYS_KEY.to_owned()));
-        let work = Work::Search { by, kind: Kind::Incident, limit: 1 };
-        let answer = backend.call(call(work, description, &*clock)).await;
-        findings.push(search(answer.answer));
+        let answer = backend.call(call(nobodys_search(), description, &*clock)).await;
+        findings.push(found_by_search(answer.answer));
     }
     if let Some(page) = backend.changes() {
         let work = Work::Changes { cursor: None, since: None, offset: 0, limit: page.size };
@@ -63,6 +61,17 @@ pub async fn probe(
     let untried: Vec<_> = operations.into_iter().filter(|name| !tried(name)).collect();
     findings.push(Finding { what: "not tried", works: None, said: untried.join(", ") });
     Ok(findings)
+}
+
+/// A search that shows whether the backend is there and finds nothing: by a key that nobody has.
+pub fn nobodys_search() -> Work {
+    let by = SearchBy::CorrelationKey(CorrelationKey(NOBODYS_KEY.to_owned()));
+    Work::Search { by, kind: Kind::Incident, limit: 1 }
+}
+
+/// What its answer shows.
+pub fn found_by_search(answer: Answer) -> Finding {
+    search(answer)
 }
 
 fn finding(what: &'static str, works: bool, said: String) -> Finding {

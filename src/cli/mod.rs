@@ -1,12 +1,14 @@
 //! The command line. Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 78 bad config.
 
 mod alarm;
+mod backend;
 mod explain;
 mod follow;
 mod heartbeat;
 mod history;
 mod import;
 mod offline;
+mod parked;
 mod people;
 mod places;
 mod reload;
@@ -14,6 +16,7 @@ mod remote;
 mod sign_in;
 mod sync;
 mod ticket;
+mod work;
 
 use crate::demo::DemoArgs;
 use crate::simulate::cli::SimulateArgs;
@@ -89,19 +92,38 @@ enum Command {
         #[command(flatten)]
         at: remote::At,
     },
-    /// Look at the lanes to the backends, and let them go on
+    /// Look at the lanes to the backends; pause them, hold single tickets, let them go on
     Lane {
         #[command(subcommand)]
-        command: people::LaneCommand,
+        command: work::LaneCommand,
         #[command(flatten)]
         at: remote::At,
     },
-    /// Look at requests, and say what became of undecided ones
+    /// Look at requests: settle undecided ones, retry failed ones, cancel waiting ones
     Request {
         #[command(subcommand)]
-        command: people::RequestCommand,
+        command: work::RequestCommand,
         #[command(flatten)]
         at: remote::At,
+    },
+    /// Look at the backends, ask whether they answer, request new tokens
+    Backend {
+        #[command(subcommand)]
+        command: backend::BackendCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Who did what, when and why
+    Audit {
+        #[command(subcommand)]
+        command: backend::AuditCommand,
+        #[command(flatten)]
+        at: remote::At,
+    },
+    /// Print what a shell needs to complete commands
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
     },
     /// The ticketing services of a backend, of which one is selected
     Service {
@@ -131,10 +153,10 @@ enum Command {
         #[command(flatten)]
         at: remote::At,
     },
-    /// Look at messages that could not be read
+    /// Look at messages that could not be read; mend them, have them taken, let them go
     Parked {
         #[command(subcommand)]
-        command: people::ParkedCommand,
+        command: parked::ParkedCommand,
         #[command(flatten)]
         at: remote::At,
     },
@@ -200,13 +222,16 @@ pub fn run() -> ExitCode {
         Command::Ticket { command, at } => on_actix(ticket::run(at, command)),
         Command::Lock { command, at } => on_actix(people::lock(at, command)),
         Command::Client { command, at } => on_actix(people::client(at, command)),
-        Command::Lane { command, at } => on_actix(people::lane(at, command)),
-        Command::Request { command, at } => on_actix(people::request(at, command)),
+        Command::Lane { command, at } => on_actix(work::lane(at, command)),
+        Command::Request { command, at } => on_actix(work::request(at, command)),
+        Command::Backend { command, at } => on_actix(backend::backend(at, command)),
+        Command::Audit { command, at } => on_actix(backend::audit(at, command)),
+        Command::Completions { shell } => offline::completions(shell),
         Command::Service { command, at } => on_actix(places::service(at, command)),
         Command::Route { command, at } => on_actix(places::route(at, command)),
         Command::Communication { command, at } => on_actix(places::communication(at, command)),
         Command::Sync { command, at } => on_actix(sync::run(at, command)),
-        Command::Parked { command, at } => on_actix(people::parked(at, command)),
+        Command::Parked { command, at } => on_actix(parked::parked(at, command)),
         Command::History { command, at } => on_actix(history::history(at, command)),
         Command::Offload { command, at } => on_actix(history::offload(at, command)),
         Command::Follow(args) => on_actix(follow::follow(args)),

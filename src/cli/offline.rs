@@ -1,12 +1,14 @@
-//! Commands that need no running service: `check`, `presets`.
+//! Commands that need no running service: `check`, `presets`, `completions`.
 
 use crate::backends::{self, Finding};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
 use crate::sources;
 use crate::topology;
+use clap::CommandFactory;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use ticketgate_actors::ports::Clock;
@@ -55,6 +57,16 @@ pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
         println!("{table}");
     }
     Ok(all)
+}
+
+/// Prints what a shell needs to complete our commands.
+pub fn completions(shell: clap_complete::Shell) -> anyhow::Result<bool> {
+    let mut command = super::Cli::command();
+    // Not straight to a pipe that may be closed: what writes there gives up without a word.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "ticketgate", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(true)
 }
 
 /// Lists presets, or prints one.

@@ -74,19 +74,46 @@ impl Config {
         for (key, what) in self.offload.settings().err().into_iter().flatten() {
             wrong(format!("offload.{key}"), what);
         }
-        let open = match self.http.required_token() {
-            Ok(token) => token.is_none() && !self.http.allow_remote_without_auth,
+        let mut known_callers = true;
+        let open = match self.http.required_tokens() {
+            Ok(tokens) => tokens.is_empty() && !self.http.allow_remote_without_auth,
+            Err((key, what)) => {
+                known_callers = false;
+                wrong(key, what);
+                false
+            }
+        };
+        let plain = match self.http.tls() {
+            // Whoever lets everybody in has nothing to keep from those who listen.
+            Ok(tls) => {
+                let explicit = self.http.allow_remote_without_tls;
+                tls.is_none() && !explicit && !self.http.allow_remote_without_auth
+            }
             Err((key, what)) => {
                 wrong(key.into(), what);
                 false
             }
         };
+        for (n, token) in self.http.tokens.iter().enumerate() {
+            for id in token.backends.iter().flatten().filter(|id| !ids.contains(id)) {
+                wrong(format!("http.tokens[{n}].backends"), unknown(id.as_str()));
+            }
+        }
         if !self.http.listen.ip().is_loopback() && open {
             wrong(
                 "http.listen".into(),
                 "is reachable from other machines, and there is no sign-in: use 127.0.0.1, give \
                  http.token_file, or set http.allow_remote_without_auth = true behind a proxy that \
                  has one"
+                    .into(),
+            );
+        }
+        if !self.http.listen.ip().is_loopback() && plain && !open && known_callers {
+            wrong(
+                "http.listen".into(),
+                "is reachable from other machines, and what is said there, tokens too, is not \
+                 encrypted: use 127.0.0.1, give http.tls_cert and http.tls_key, or set \
+                 http.allow_remote_without_tls = true behind a proxy that speaks TLS"
                     .into(),
             );
         }

@@ -7,7 +7,7 @@ use super::sync::SyncSection;
 use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
 use crate::callbacks::CallbackSection;
-use crate::http::Token;
+use crate::http::{self, Role, Token, Tokens};
 use crate::secrets::Secret;
 use crate::topology::TopologySection;
 use crate::words;
@@ -129,6 +129,36 @@ pub struct Http {
     pub token: Option<Secret>,
     /// Or the file that holds it, read at start.
     pub token_file: Option<PathBuf>,
+    /// The dashboard has a page for those who look for a fault in the service itself.
+    pub debug_page: bool,
+    /// More tokens, each with a name, a role and, if wanted, the backends that it is limited to.
+    #[serde(skip_serializing)]
+    pub tokens: Vec<TokenSection>,
+    /// Our certificate and those that vouch for it, as PEM; absent: plain HTTP.
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, as PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Listen without TLS on an address that is not of this machine alone.
+    pub allow_remote_without_tls: bool,
+}
+
+/// `[[http.tokens]]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSection {
+    /// Whose it is: the name in the audit.
+    pub name: String,
+    /// `viewer`, `submitter`, `operator` or `admin`.
+    pub role: Role,
+    /// The only backends that it is for; absent: all.
+    #[serde(default)]
+    pub backends: Option<Vec<BackendId>>,
+    /// The token.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// Or the file that holds it, read at start.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Http {
@@ -138,28 +168,99 @@ impl Default for Http {
             allow_remote_without_auth: false,
             token: None,
             token_file: None,
+            debug_page: false,
+            tokens: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            allow_remote_without_tls: false,
+        }
+    }
+}
+
+/// Tokens at most: people and programs of one installation, all compared for each request.
+const TOKENS_MAX: usize = 100;
+/// Characters of a name.
+const NAME_MAX: usize = 64;
+/// Whose the single token is.
+const SINGLE: &str = "operator";
+/// Names that the audit gives to others.
+const TAKEN: [&str; 2] = ["ticketgate", SINGLE];
+
+/// Of a token and its file exactly one is given.
+fn secret(
+    key: &str,
+    token: Option<&Secret>,
+    file: Option<&PathBuf>,
+) -> Result<Option<(String, Secret)>, (String, String)> {
+    match (token, file) {
+        (None, None) => Ok(None),
+        (Some(token), None) => Ok(Some((format!("{key}token"), token.clone()))),
+        (None, Some(file)) => {
+            let key = format!("{key}token_file");
+            match Secret::from_file(file) {
+                Ok(secret) => Ok(Some((key, secret))),
+                Err(what) => Err((key, what)),
+            }
+        }
+        (Some(_), Some(_)) => {
+            Err((format!("{key}token"), "give either token or token_file".to_owned()))
         }
     }
 }
 
 impl Http {
-    /// The token that callers must bring; none: there is no sign-in.
+    /// The tokens that let somebody in; none: there is no sign-in.
     ///
     /// # Errors
     /// The key at fault, and what is wrong with it.
-    pub fn required_token(&self) -> Result<Option<Token>, (&'static str, String)> {
-        let (key, secret) = match (&self.token, &self.token_file) {
-            (None, None) => return Ok(None),
-            (Some(token), None) => ("http.token", token.clone()),
-            (None, Some(file)) => {
-                let key = "http.token_file";
-                (key, Secret::from_file(file).map_err(|what| (key, what))?)
+    pub fn required_tokens(&self) -> Result<Tokens, (String, String)> {
+        let mut tokens = Tokens::default();
+        if let Some((key, secret)) = secret("http.", self.token.as_ref(), self.token_file.as_ref())?
+        {
+            let token = Token::new(&secret);
+            let added = token.and_then(|token| tokens.add(token, SINGLE, Role::Admin, None));
+            added.map_err(|what| (key, what))?;
+        }
+        if self.tokens.len() > TOKENS_MAX {
+            return Err(("http.tokens".to_owned(), format!("may be {TOKENS_MAX}")));
+        }
+        for (n, one) in self.tokens.iter().enumerate() {
+            let place = format!("http.tokens[{n}].");
+            let wrong = |key: &str, what: &str| Err((format!("{place}{key}"), what.to_owned()));
+            let name = one.name.trim();
+            let good = |c: char| !c.is_control();
+            if name.is_empty() || name.chars().count() > NAME_MAX || !name.chars().all(good) {
+                return wrong("name", "has 1 to 64 characters");
             }
-            (Some(_), Some(_)) => {
-                return Err(("http.token", "give either token or token_file".to_owned()));
+            if TAKEN.contains(&name) || self.tokens[..n].iter().any(|it| it.name.trim() == name) {
+                return wrong("name", "is taken: the audit could not tell them apart");
             }
-        };
-        Token::new(&secret).map(Some).map_err(|what| (key, what))
+            if one.backends.as_ref().is_some_and(Vec::is_empty) {
+                return wrong("backends", "names none: leave it out, or name some");
+            }
+            let (token, file) = (one.token.as_ref(), one.token_file.as_ref());
+            let Some((key, secret)) = secret(&place, token, file)? else {
+                return wrong("token_file", "is missing: give it, or token");
+            };
+            let only = one.backends.as_deref();
+            let token = Token::new(&secret);
+            let added = token.and_then(|token| tokens.add(token, name, one.role, only));
+            added.map_err(|what| (key, what))?;
+        }
+        Ok(tokens)
+    }
+
+    /// Our certificate; none: plain HTTP.
+    ///
+    /// # Errors
+    /// The key at fault, and what is wrong with it.
+    pub fn tls(&self) -> Result<Option<rustls::ServerConfig>, (&'static str, String)> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => http::tls(cert, key).map(Some),
+            (Some(_), None) => Err(("http.tls_key", "is missing beside tls_cert".to_owned())),
+            (None, Some(_)) => Err(("http.tls_cert", "is missing beside tls_key".to_owned())),
+        }
     }
 }
 

@@ -148,9 +148,16 @@ fn the_config_of_the_compose_file_is_right_once_its_secrets_are_there() {
 
 #[test]
 fn with_a_token_other_machines_may_reach_the_port() {
-    for token in ["", "token = \"0123456789abcdef\"\n", "allow_remote_without_auth = true\n"] {
-        let text = format!("[http]\nlisten = \"0.0.0.0:80\"\n{token}");
-        assert_eq!(errors(&text).is_empty(), !token.is_empty(), "{text}");
+    let token = "token = \"0123456789abcdef\"\n";
+    for (keys, may) in [
+        (String::new(), false),
+        (token.to_owned(), false),
+        ("allow_remote_without_tls = true\n".to_owned(), false),
+        (format!("{token}allow_remote_without_tls = true\n"), true),
+        ("allow_remote_without_auth = true\n".to_owned(), true),
+    ] {
+        let text = format!("[http]\nlisten = \"0.0.0.0:80\"\n{keys}");
+        assert_eq!(errors(&text).is_empty(), may, "{text}");
     }
     let both = "[http]\ntoken = \"0123456789abcdef\"\ntoken_file = \"/x\"\n";
     assert!(errors(both)[0].contains("give either token or token_file"), "{:?}", errors(both));

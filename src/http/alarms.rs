@@ -1,22 +1,32 @@
 //! Alarms in and out: `POST /api/v1/alarms` (one event or an array, all or nothing; 202 means
 //! committed), lists, one alarm.
 
+use super::access::Caller;
 use super::problem::Problem;
 use super::{Face, shapes};
 use crate::wire;
 use actix_web::{HttpResponse, get, post, web};
 use serde::Deserialize;
 use serde_json::json;
-use ticketgate_actors::model::AlarmRef;
+use ticketgate_actors::model::{AlarmRef, Said};
 use ticketgate_actors::ports::{AlarmFilter, Page};
 
 #[post("/alarms")]
 pub(super) async fn submit(
     face: web::Data<Face>,
+    caller: Caller,
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     let events = wire::alarms_from_json(&body, &face.known_backends)
         .map_err(|(index, malformed)| Problem::malformed(index, malformed))?;
+    for (_, said) in &events {
+        // Where policy sends an alarm is not the sender's choice; what the sender wishes is.
+        if let Said::Alarm(event) = said
+            && let Some(backend) = &event.details.wishes.backend
+        {
+            caller.must_see(backend)?;
+        }
+    }
     let repeats = face.cast.intake.accept(events).await?;
     let known = repeats.iter().filter(|repeat| **repeat).count();
     Ok(HttpResponse::Accepted()
@@ -29,6 +39,8 @@ struct AlarmQuery {
     source: Option<String>,
     state: Option<String>,
     before: Option<u64>,
+    after: Option<u64>,
+    order: Option<Order>,
     limit: Option<u32>,
 }
 
@@ -43,7 +55,7 @@ pub(super) async fn list(
         Some("cleared") => Some(false),
         Some(_) => return Err(Problem::field("state", "state is active or cleared")),
     };
-    let page = page(query.before, query.limit)?;
+    let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let filter = AlarmFilter { source: query.source.clone(), active };
     let rows = face.cast.outside.reads.alarms(filter, page).await?;
@@ -73,12 +85,35 @@ pub(super) async fn show(
 /// Rows of a page, where nothing else is asked for.
 const PAGE: u32 = 50;
 /// Rows of a page at most.
-const PAGE_MAX: u32 = 500;
+pub(super) const PAGE_MAX: u32 = 500;
+
+/// In which order a list runs: that of arrival, from either end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Order {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
 
 /// The page that a query asks for.
-pub(super) fn page(before: Option<u64>, limit: Option<u32>) -> Result<Page, Problem> {
+pub(super) fn page(
+    before: Option<u64>,
+    after: Option<u64>,
+    order: Option<Order>,
+    limit: Option<u32>,
+) -> Result<Page, Problem> {
+    let after = match (order.unwrap_or_default(), after) {
+        (Order::Newest, None) => None,
+        (Order::Newest, Some(_)) => {
+            return Err(Problem::field("after", "after goes with order=oldest"));
+        }
+        (Order::Oldest, after) => Some(after.unwrap_or(0)),
+    };
     match limit.unwrap_or(PAGE) {
-        limit @ 1..=PAGE_MAX => Ok(Page { before, limit }),
+        limit @ 1..=PAGE_MAX => Ok(Page { before, after, limit }),
         _ => Err(Problem::field("limit", format!("limit is 1 to {PAGE_MAX}"))),
     }
 }

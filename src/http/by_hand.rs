@@ -1,6 +1,7 @@
 //! What a person decides about an alarm: link, unlink, no ticket. Each with a reason, audited.
 
-use super::actions::{ReasonBody, SOMEBODY, reason};
+use super::access::Caller;
+use super::actions::{ReasonBody, reason};
 use super::problem::Problem;
 use super::{Face, shapes};
 use actix_web::{HttpResponse, post, web};
@@ -49,33 +50,37 @@ impl LinkBody {
 #[post("/alarms/{source}/{id}/link")]
 pub(super) async fn link(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<(String, String)>,
     body: web::Json<LinkBody>,
 ) -> Result<HttpResponse, Problem> {
     let name = body.name(&face)?;
-    decide(&face, path.into_inner(), Wanted::Link(name), &body.reason).await
+    decide(&face, &caller, path.into_inner(), Wanted::Link(name), &body.reason).await
 }
 
 #[post("/alarms/{source}/{id}/unlink")]
 pub(super) async fn unlink(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<(String, String)>,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    decide(&face, path.into_inner(), Wanted::Unlink, &body.reason).await
+    decide(&face, &caller, path.into_inner(), Wanted::Unlink, &body.reason).await
 }
 
 #[post("/alarms/{source}/{id}/no-ticket")]
 pub(super) async fn no_ticket(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<(String, String)>,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    decide(&face, path.into_inner(), Wanted::NoTicket, &body.reason).await
+    decide(&face, &caller, path.into_inner(), Wanted::NoTicket, &body.reason).await
 }
 
 async fn decide(
     face: &Face,
+    caller: &Caller,
     (source, id): (String, String),
     wanted: Wanted,
     why: &str,
@@ -86,18 +91,29 @@ async fn decide(
     let newest = outside.reads.occurrences(alarm.clone()).await?.pop();
     let unknown = || Problem::not_found(format!("no event of alarm {alarm} has ever arrived here"));
     let newest = newest.ok_or_else(unknown)?;
+    if let Some(backend) = &newest.backend {
+        caller.must_see(backend)?;
+    }
     // Of use only if the ticket is one that nobody here knows yet.
     let backend = match &wanted {
-        Wanted::Link(TicketName::Theirs(backend, ..)) => backend.clone(),
+        Wanted::Link(TicketName::Theirs(backend, ..)) => {
+            caller.must_see(backend)?;
+            backend.clone()
+        }
         _ => BackendId::new(""),
     };
+    if let Wanted::Link(TicketName::Key(key)) = &wanted
+        && let Some(ticket) = outside.reads.ticket(*key).await?
+    {
+        caller.must_see(&ticket.backend)?;
+    }
     let origin = Origin::Alarm { at: newest.at.clone(), number: newest.tickets_made + 1 };
     let row = Named {
         ticket: TicketKey(outside.ids.uuid(outside.clock.now().wall)),
         correlation_key: correlation_key(&outside.instance, &backend, newest.kind, &origin),
         origin,
     };
-    let it = ByHand { alarm, wanted, row, who: SOMEBODY.to_owned(), reason };
+    let it = ByHand { alarm, wanted, row, who: caller.who(), reason };
     match face.cast.intake.by_hand(it).await {
         Ok(alarm) => Ok(HttpResponse::Ok().json(shapes::alarm(&alarm))),
         Err(StoreError::Refused(Refusal::NotFound)) => {

@@ -1,7 +1,8 @@
 //! The ticket clients for people: who holds which, what it is busy with, what its last reads gave;
 //! and the two things that may be forced, each with a reason (rules L10, L11).
 
-use super::actions::{ReasonBody, SOMEBODY, reason};
+use super::access::Caller;
+use super::actions::{ReasonBody, reason};
 use super::problem::Problem;
 use super::{Face, shapes};
 use actix_web::{HttpResponse, get, post, web};
@@ -84,11 +85,13 @@ pub(super) async fn path(
 #[post("/clients/{n}/unlock")]
 pub(super) async fn unlock(
     face: web::Data<Face>,
+    caller: Caller,
     n: web::Path<u64>,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
+    caller.must_see_all()?;
     let number = known(&face, *n)?;
-    let unlock = Unlock { client: number, who: SOMEBODY.to_owned(), reason: reason(&body.reason)? };
+    let unlock = Unlock { client: number, who: caller.who(), reason: reason(&body.reason)? };
     match face.cast.pool.ask(unlock).await {
         Some(Ok(was_locked)) => Ok(HttpResponse::Ok().json(json!({ "was_locked": was_locked }))),
         Some(Err(error)) => Err(error.into()),
@@ -99,12 +102,14 @@ pub(super) async fn unlock(
 #[post("/clients/{n}/not-busy")]
 pub(super) async fn not_busy(
     face: web::Data<Face>,
+    caller: Caller,
     n: web::Path<u64>,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
+    caller.must_see_all()?;
     let number = known(&face, *n)?;
     let audit = Change::Audit {
-        who: SOMEBODY.to_owned(),
+        who: caller.who(),
         what: format!("client {number} set to not busy"),
         why: reason(&body.reason)?,
     };

@@ -2,6 +2,7 @@
 //! the response.
 
 use super::Face;
+use super::access::Caller;
 use super::lists::id;
 use super::problem::Problem;
 use super::shapes;
@@ -12,7 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use ticketgate_actors::model::{
-    Code, Command, CommandAnswer, CommandError, CommandId, Given, Stage,
+    BackendId, Code, Command, CommandAnswer, CommandError, CommandId, Given, Order, Stage,
+    TicketName,
 };
 use ticketgate_actors::ports::BadCommand;
 use uuid::Uuid;
@@ -29,6 +31,7 @@ struct Wait {
 #[post("/commands")]
 pub(super) async fn submit(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<Wait>,
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
@@ -40,17 +43,45 @@ pub(super) async fn submit(
         },
     };
     let command = wire::command_from_json(&body).map_err(bad)?;
+    if let Some(backend) = concerns(&face, &command).await? {
+        caller.must_see(&backend)?;
+    }
     let first = face.cast.commands.run(command).await?;
     let answer = if wait.is_zero() { first } else { face.cast.commands.wait(first, wait).await? };
     respond(&answer)
 }
 
+/// The backend that a command is for; none: it is for none, or names a ticket that nobody knows.
+async fn concerns(face: &Face, command: &Command) -> Result<Option<BackendId>, Problem> {
+    let ticket = match &command.order {
+        Order::Create { backend, .. } | Order::Search { backend, .. } => {
+            return Ok(Some(backend.clone()));
+        }
+        Order::Update { ticket, .. } | Order::Close { ticket, .. } | Order::Query(ticket) => ticket,
+        Order::Acquire { .. } | Order::Renew { .. } | Order::Release { .. } => return Ok(None),
+    };
+    Ok(match ticket {
+        TicketName::Theirs(backend, ..) => Some(backend.clone()),
+        TicketName::Key(key) => {
+            let row = face.cast.outside.reads.ticket(*key).await?;
+            row.map(|ticket| ticket.backend)
+        }
+    })
+}
+
 #[get("/commands/{id}")]
 pub(super) async fn stage(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let command: CommandId = id("id", &path)?;
+    let reads = &face.cast.outside.reads;
+    if let Some(record) = reads.command(command).await?
+        && let Some(request) = reads.request(record.request).await?
+    {
+        caller.must_see(&request.backend)?;
+    }
     match face.cast.commands.stage(command).await? {
         Some(answer) => Ok(HttpResponse::Ok().json(wire::answer(&answer))),
         None => Err(Problem::not_found(format!("no write command with the id {command} is known"))),

@@ -1,5 +1,6 @@
 //! The communication log: the newest calls to the backends.
 
+use super::access::Caller;
 use super::problem::Problem;
 use super::services::known;
 use super::{Face, shapes};
@@ -20,9 +21,13 @@ struct CallsQuery {
 #[get("/communication")]
 pub(super) async fn list(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<CallsQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let backend = query.backend.as_deref().map(|name| known(&face, name)).transpose()?;
+    if let Some(name) = &query.backend {
+        known(&face, name)?;
+    }
+    let backend = caller.list_of(query.backend.as_deref())?;
     let limit = query.limit.unwrap_or(LIMIT);
     if !(1..=EXCHANGES_MAX).contains(&limit) {
         return Err(Problem::field("limit", format!("limit is 1 to {EXCHANGES_MAX}")));

@@ -7,8 +7,10 @@
 //! should the signal be lost. Streams end when [`Streams::close`] says so: a server that stops
 //! gracefully waits for them.
 
-use super::Face;
+use super::access::{By, Caller};
 use super::problem::Problem;
+use super::sessions::COOKIE;
+use super::{Access, Face};
 use crate::wire;
 use actix_web::http::header::{self, CACHE_CONTROL};
 use actix_web::{HttpRequest, HttpResponse, get, web};
@@ -17,13 +19,13 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use ticketgate_actors::actors::Outside;
-use ticketgate_actors::model::{EventId, EventName, TicketEvent};
+use ticketgate_actors::model::{BackendId, EventId, EventName, TicketEvent};
 use ticketgate_actors::ports::StoreError;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -100,6 +102,8 @@ struct Filter {
     kinds: Vec<String>,
     events: Vec<String>,
     sources: Vec<String>,
+    /// Whoever reads may see no others; none: all.
+    only: Option<Arc<BTreeSet<BackendId>>>,
 }
 
 fn words(text: Option<&str>) -> Vec<String> {
@@ -120,6 +124,7 @@ impl Filter {
             // Names of events may grow: one that is not known yet is no mistake.
             events: words(query.event.as_deref()),
             sources: words(query.source.as_deref()),
+            only: None,
         })
     }
 
@@ -131,7 +136,8 @@ impl Filter {
         let any = |list: &[String], is: &dyn Fn(&str) -> bool| {
             list.is_empty() || list.iter().any(|word| is(word))
         };
-        any(&self.backends, &|word| word == event.ticket.backend.as_str())
+        let may = self.only.as_ref().is_none_or(|only| only.contains(&event.ticket.backend));
+        may && any(&self.backends, &|word| word == event.ticket.backend.as_str())
             && any(&self.kinds, &|word| word == event.ticket.kind.as_str())
             && any(&self.events, &|word| word == event.event.as_str())
             && any(&self.sources, &|word| event.alarms.iter().any(|alarm| alarm.source == word))
@@ -141,10 +147,11 @@ impl Filter {
 #[get("/events")]
 pub(super) async fn events(
     face: web::Data<Face>,
+    caller: Caller,
     request: HttpRequest,
     query: web::Query<EventQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let filter = Filter::of(&query)?;
+    let filter = Filter { only: caller.backends.clone(), ..Filter::of(&query)? };
     let place = face.streams.take()?;
     let outside = face.cast.outside.clone();
     let header = request.headers().get("Last-Event-ID").and_then(|value| value.to_str().ok());
@@ -152,7 +159,12 @@ pub(super) async fn events(
     // Subscribed before the first look: what is stored in between wakes the stream.
     let woken = outside.views.events_stored.subscribe();
     let (cursor, opening) = begin(&outside, last).await?;
+    let session = match caller.by {
+        By::Session(_) => request.cookie(COOKIE).map(|cookie| cookie.value().to_owned()),
+        By::Open | By::Token => None,
+    };
     let stream = Stream {
+        session: session.map(|name| (face.access.clone(), name)),
         filter,
         cursor,
         opening: Some(opening),
@@ -208,6 +220,8 @@ fn written(event: &TicketEvent) -> Bytes {
 /// One reader's stream.
 struct Stream {
     outside: Arc<Outside>,
+    /// The session that it was opened with: it ends with that.
+    session: Option<(Arc<Access>, String)>,
     filter: Filter,
     /// The last event that was looked at.
     cursor: u64,
@@ -225,7 +239,7 @@ impl Stream {
     /// The next piece; none: the stream is over. Asked for only when the reader takes more.
     async fn next(mut self) -> Option<(Bytes, Self)> {
         loop {
-            if *self.closing.borrow() {
+            if *self.closing.borrow() || self.is_over() {
                 return None;
             }
             if let Some(opening) = self.opening.take() {
@@ -248,6 +262,12 @@ impl Stream {
                 false => self.wait().await,
             }
         }
+    }
+
+    /// The session that it was opened with has ended.
+    fn is_over(&self) -> bool {
+        let now = self.outside.clock.now().mono;
+        self.session.as_ref().is_some_and(|(access, name)| !access.sessions.lives(name, now))
     }
 
     async fn load(&mut self) {

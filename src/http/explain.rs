@@ -2,6 +2,7 @@
 //! alarm's own rows, its requests and its events, in the order in which they happened.
 
 use super::Face;
+use super::access::Caller;
 use super::problem::Problem;
 use super::shapes;
 use crate::topology;
@@ -17,6 +18,7 @@ const REQUESTS_MAX: u32 = 200;
 #[get("/alarms/{source}/{id}/explain")]
 pub(super) async fn explain(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (source, id) = path.into_inner();
@@ -28,6 +30,9 @@ pub(super) async fn explain(
             "no event of alarm {alarm} has ever arrived here: look at the parked messages, and at \
              the source's own publishing"
         )));
+    }
+    if let Some(backend) = occurrences.last().and_then(|newest| newest.backend.as_ref()) {
+        caller.must_see(backend)?;
     }
     let mut told = Vec::with_capacity(occurrences.len());
     for occurrence in &occurrences {
@@ -52,7 +57,8 @@ async fn tell(outside: &Outside, alarm: &Alarm) -> Result<Value, StoreError> {
         let of_ticket = ticket.iter().flat_map(|ticket| ticket.story.steps());
         steps.extend(of_ticket.map(|step| shapes::step(step, "ticket")));
         let filter = RequestFilter { ticket: Some(key), ..RequestFilter::default() };
-        requests = reads.requests(filter, Page { before: None, limit: REQUESTS_MAX }).await?;
+        requests =
+            reads.requests(filter, Page { before: None, after: None, limit: REQUESTS_MAX }).await?;
         requests.reverse();
         for request in &requests {
             let of = format!("{} {}", request.op.as_str(), request.id);
@@ -72,15 +78,17 @@ async fn tell(outside: &Outside, alarm: &Alarm) -> Result<Value, StoreError> {
         }
     }
     let waits = requests.last().filter(|it| matches!(it.state, State::Accepted | State::Wait));
-    let pause = match waits {
-        Some(request) => reads.lane(request.backend.clone()).await?.pause,
-        None => None,
-    };
+    let (mut pause, mut held) = (None, None);
+    if let Some(request) = waits {
+        pause = reads.lane(request.backend.clone()).await?.pause;
+        let all = reads.held(request.backend.clone()).await?;
+        held = all.into_iter().find(|(key, _)| *key == request.ticket).map(|(_, why)| why);
+    }
     // Times are text of one form, so their order is the order of time; equal times keep theirs.
     steps.sort_by(|one, other| one["at"].as_str().cmp(&other["at"].as_str()));
     Ok(json!({
         "alarm": shapes::alarm(alarm),
-        "verdict": verdict(alarm, ticket.as_ref(), requests.last(), pause.as_ref()),
+        "verdict": verdict(alarm, ticket.as_ref(), requests.last(), (pause.as_ref(), held.as_ref())),
         "ticket": ticket.as_ref().map(shapes::ticket),
         "topology": topology::shown(&outside.policy().topology, &alarm.details.object),
         "requests": requests.iter().map(shapes::request).collect::<Vec<_>>(),
@@ -93,7 +101,7 @@ fn verdict(
     alarm: &Alarm,
     ticket: Option<&Ticket>,
     last: Option<&Request>,
-    pause: Option<&Pause>,
+    (pause, held): (Option<&Pause>, Option<&Pause>),
 ) -> String {
     let reason = alarm.reason.as_deref().unwrap_or("no reason is known");
     if let Some(request) = last.filter(|request| !request.state.ended()) {
@@ -106,6 +114,13 @@ fn verdict(
                 "its {what} waits: the lane to {backend} is paused ({}); a person lets it go on: \
                  ticketgate lane resume {backend}",
                 pause.reason
+            );
+        }
+        if let Some(held) = held {
+            return format!(
+                "its {what} waits: a person holds its ticket ({}, {}); it goes on with: ticketgate \
+                 lane release {backend} {}",
+                held.by, held.reason, request.ticket
             );
         }
         return match request.state {

@@ -1,7 +1,8 @@
 //! What has ended, as lists; and a person's order to put them into their files now.
 
-use super::actions::{ReasonBody, SOMEBODY, reason};
-use super::alarms::page;
+use super::access::Caller;
+use super::actions::{ReasonBody, reason};
+use super::alarms::{Order, page};
 use super::problem::Problem;
 use super::{Face, shapes};
 use actix_web::{HttpResponse, get, post, web};
@@ -15,6 +16,8 @@ use ticketgate_actors::model::{HistoryList, HistoryRow};
 struct HistoryQuery {
     list: Option<String>,
     before: Option<u64>,
+    after: Option<u64>,
+    order: Option<Order>,
     limit: Option<u32>,
 }
 
@@ -26,7 +29,7 @@ pub(super) async fn history(
     let list = HistoryList::parse(query.list.as_deref().unwrap_or("status"));
     let lists = HistoryList::ALL.map(HistoryList::as_str).join(", ");
     let list = list.ok_or_else(|| Problem::field("list", format!("list is one of {lists}")))?;
-    let page = page(query.before, query.limit)?;
+    let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let rows = face.cast.outside.reads.history(list, page).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.n);
@@ -48,9 +51,11 @@ fn shape(row: &HistoryRow) -> Value {
 #[post("/history/offload")]
 pub(super) async fn offload(
     face: web::Data<Face>,
+    caller: Caller,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    let order = OffloadNow { who: SOMEBODY.to_owned(), reason: reason(&body.reason)? };
+    caller.must_see_all()?;
+    let order = OffloadNow { who: caller.who(), reason: reason(&body.reason)? };
     match face.cast.offload.ask(order).await {
         Some(Ok(gone)) => {
             let rows: Map<String, Value> =

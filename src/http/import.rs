@@ -1,7 +1,8 @@
 //! Open tickets of an old system are brought along (`ticketgate ticket import`).
 
 use super::Face;
-use super::actions::{SOMEBODY, reason};
+use super::access::Caller;
+use super::actions::reason;
 use super::problem::Problem;
 use actix_web::{HttpResponse, post, web};
 use serde::Deserialize;
@@ -43,6 +44,7 @@ struct Row {
 #[post("/tickets/import")]
 pub(super) async fn import(
     face: web::Data<Face>,
+    caller: Caller,
     body: web::Json<ImportBody>,
 ) -> Result<HttpResponse, Problem> {
     let reason = reason(&body.reason)?;
@@ -52,10 +54,11 @@ pub(super) async fn import(
     }
     for (n, row) in body.rows.iter().enumerate() {
         row.check(&face, n)?;
+        caller.must_see(&BackendId::new(&row.backend))?;
     }
     let verdicts = match body.dry_run {
         true => tried(&face, &body.rows).await?,
-        false => done(&face, &body.rows, &reason).await?,
+        false => done(&face, &caller, &body.rows, &reason).await?,
     };
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for verdict in &verdicts {
@@ -110,10 +113,15 @@ async fn tried(face: &Face, rows: &[Row]) -> Result<Vec<Brought>, Problem> {
     Ok(verdicts)
 }
 
-async fn done(face: &Face, rows: &[Row], reason: &str) -> Result<Vec<Brought>, Problem> {
+async fn done(
+    face: &Face,
+    caller: &Caller,
+    rows: &[Row],
+    reason: &str,
+) -> Result<Vec<Brought>, Problem> {
     let outside = &face.cast.outside;
     let now = outside.clock.now().wall;
-    let who = SOMEBODY.to_owned();
+    let who = caller.who();
     let what = format!("{} tickets brought along", rows.len());
     let audit = Change::Audit { who, what, why: reason.to_owned() };
     let mut changes = Vec::with_capacity(rows.len() + 1);
@@ -131,7 +139,7 @@ async fn done(face: &Face, rows: &[Row], reason: &str) -> Result<Vec<Brought>, P
             kind: row.kind,
             status: row.status,
             row: Named { ticket, correlation_key, origin },
-            who: SOMEBODY.to_owned(),
+            who: caller.who(),
             reason: reason.to_owned(),
         })));
     }

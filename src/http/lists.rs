@@ -1,13 +1,14 @@
-//! Lists and single rows: tickets, requests, lanes, heartbeats, parked messages.
+//! Lists and single rows: tickets, requests, snapshots, heartbeats.
 
-use super::alarms::page;
+use super::access::Caller;
+use super::alarms::{Order, page};
 use super::problem::Problem;
 use super::{Face, shapes};
 use actix_web::{HttpResponse, get, web};
 use serde::Deserialize;
 use std::str::FromStr;
-use ticketgate_actors::model::{BackendId, RequestId, State, TicketKey};
-use ticketgate_actors::ports::{Page, RequestFilter, TicketFilter};
+use ticketgate_actors::model::{RequestId, State, TicketKey};
+use ticketgate_actors::ports::{RequestFilter, TicketFilter};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,18 +16,21 @@ struct TicketQuery {
     backend: Option<String>,
     status: Option<String>,
     before: Option<u64>,
+    after: Option<u64>,
+    order: Option<Order>,
     limit: Option<u32>,
 }
 
 #[get("/tickets")]
 pub(super) async fn tickets(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<TicketQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let page = page(query.before, query.limit)?;
+    let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let filter = TicketFilter {
-        backend: query.backend.as_deref().map(BackendId::new),
+        backend: caller.list_of(query.backend.as_deref())?,
         status: query.status.clone(),
     };
     let rows = face.cast.outside.reads.tickets(filter, page).await?;
@@ -51,13 +55,20 @@ pub(super) async fn snapshots(face: web::Data<Face>) -> Result<HttpResponse, Pro
 #[get("/tickets/{key}")]
 pub(super) async fn ticket(
     face: web::Data<Face>,
+    caller: Caller,
     key: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let key: TicketKey = id("key", &key)?;
-    match face.cast.outside.reads.ticket(key).await? {
-        Some(ticket) => Ok(HttpResponse::Ok().json(shapes::ticket(&ticket))),
-        None => Err(Problem::not_found(format!("no ticket has the key {key}"))),
-    }
+    let reads = &face.cast.outside.reads;
+    let ticket = reads.ticket(key).await?;
+    let ticket =
+        ticket.ok_or_else(|| Problem::not_found(format!("no ticket has the key {key}")))?;
+    caller.must_see(&ticket.backend)?;
+    let held = reads.held(ticket.backend.clone()).await?;
+    let held = held.iter().find(|(held, _)| *held == key).map(|(_, why)| why);
+    let mut shape = shapes::ticket(&ticket);
+    shape["held"] = shapes::pause(held);
+    Ok(HttpResponse::Ok().json(shape))
 }
 
 #[derive(Deserialize)]
@@ -68,12 +79,15 @@ struct RequestQuery {
     ticket: Option<String>,
     open: Option<bool>,
     before: Option<u64>,
+    after: Option<u64>,
+    order: Option<Order>,
     limit: Option<u32>,
 }
 
 #[get("/requests")]
 pub(super) async fn requests(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<RequestQuery>,
 ) -> Result<HttpResponse, Problem> {
     let words = || State::ALL.map(State::as_str).join(", ");
@@ -81,10 +95,10 @@ pub(super) async fn requests(
         State::parse(word)
             .ok_or_else(|| Problem::field("state", format!("state is one of {}", words())))
     });
-    let page = page(query.before, query.limit)?;
+    let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let filter = RequestFilter {
-        backend: query.backend.as_deref().map(BackendId::new),
+        backend: caller.list_of(query.backend.as_deref())?,
         state: state.transpose()?,
         ticket: query.ticket.as_deref().map(|key| id("ticket", key)).transpose()?,
         open: query.open,
@@ -98,31 +112,16 @@ pub(super) async fn requests(
 #[get("/requests/{id}")]
 pub(super) async fn request(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let request: RequestId = id("id", &path)?;
     match face.cast.outside.reads.request(request).await? {
-        Some(row) => Ok(HttpResponse::Ok().json(shapes::request(&row))),
+        Some(row) => {
+            caller.must_see(&row.backend).map(|()| HttpResponse::Ok().json(shapes::request(&row)))
+        }
         None => Err(Problem::not_found(format!("no request has the id {request}"))),
     }
-}
-
-#[get("/lanes")]
-pub(super) async fn lanes(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
-    let outside = &face.cast.outside;
-    let ids = outside.backends.names();
-    let mut items = Vec::with_capacity(ids.len());
-    for id in ids {
-        let counts = outside.reads.lane_counts(id.clone()).await?;
-        let view = outside.views.lanes.get(&id).map(|view| view.clone()).unwrap_or_default();
-        let gait = outside.views.gaits.get(&id).map(|gait| *gait);
-        let mut lane = shapes::lane(id.as_str(), &view, &counts, gait);
-        let now = outside.clock.now().mono;
-        let canary = outside.views.canaries.get(&id).map(|sight| shapes::canary(&sight, now));
-        lane["canary"] = canary.unwrap_or_default();
-        items.push(lane);
-    }
-    Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }
 
 #[get("/heartbeats")]
@@ -133,38 +132,4 @@ pub(super) async fn heartbeats(face: web::Data<Face>) -> HttpResponse {
     rows.sort_by(|one, other| one.origin.cmp(&other.origin));
     let items = rows.iter().map(|sight| shapes::heartbeat(sight, now)).collect();
     HttpResponse::Ok().json(shapes::list(items, None))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ParkedQuery {
-    before: Option<u64>,
-    limit: Option<u32>,
-}
-
-#[get("/parked")]
-pub(super) async fn parked(
-    face: web::Data<Face>,
-    query: web::Query<ParkedQuery>,
-) -> Result<HttpResponse, Problem> {
-    let page = page(query.before, query.limit)?;
-    let limit = page.limit as usize;
-    let rows = face.cast.outside.reads.parked(page).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.n);
-    let items = rows.iter().map(|row| shapes::parked(row, false)).collect();
-    Ok(HttpResponse::Ok().json(shapes::list(items, next)))
-}
-
-#[get("/parked/{n}")]
-pub(super) async fn parked_one(
-    face: web::Data<Face>,
-    n: web::Path<u64>,
-) -> Result<HttpResponse, Problem> {
-    let n = n.into_inner();
-    let page = Page { before: n.checked_add(1), limit: 1 };
-    let rows = face.cast.outside.reads.parked(page).await?;
-    match rows.first().filter(|row| row.n == n) {
-        Some(row) => Ok(HttpResponse::Ok().json(shapes::parked(row, true))),
-        None => Err(Problem::not_found(format!("no parked message has the number {n}"))),
-    }
 }

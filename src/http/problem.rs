@@ -59,6 +59,31 @@ impl Problem {
     pub fn unauthorised(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", detail)
     }
+    /// 403: who it is was clear, and that is not enough.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", detail)
+    }
+    /// 405.
+    pub fn no_such_method(method: &str) -> Self {
+        let detail = format!("this path has no {method}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
+    }
+    /// 408.
+    pub fn too_slow(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "Request timeout", detail)
+    }
+    /// Any status that the server itself answers with.
+    pub fn of_status(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, status.canonical_reason().unwrap_or("Error"), detail)
+    }
+    /// Is it a 404?
+    pub fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND.as_u16()
+    }
+    /// Names the field at fault, where there is one.
+    pub fn at_field(&mut self, field: Option<String>) {
+        self.field = field;
+    }
     /// 404.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not found", detail)
@@ -122,6 +147,13 @@ impl From<IntakeError> for Problem {
 
 /// Bad JSON in a body.
 pub fn of_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
+    if matches!(
+        error,
+        JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. }
+    ) {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Problem::of_status(status, "the body is too large").into();
+    }
     Problem::invalid(error.to_string()).into()
 }
 /// A bad query.

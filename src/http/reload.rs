@@ -1,7 +1,8 @@
 //! The config as it is in force, and `reload`.
 
 use super::Face;
-use super::actions::{SOMEBODY, reason};
+use super::access::Caller;
+use super::actions::reason;
 use super::problem::Problem;
 use crate::reload::NotReloaded;
 use actix_web::{HttpResponse, get, post, web};
@@ -26,10 +27,12 @@ struct ReloadBody {
 #[post("/config/reload")]
 pub(super) async fn reload(
     face: web::Data<Face>,
+    caller: Caller,
     body: web::Json<ReloadBody>,
 ) -> Result<HttpResponse, Problem> {
+    caller.must_see_all()?;
     let why = if body.dry_run { String::new() } else { reason(&body.reason)? };
-    match face.reloader.reload(body.dry_run, SOMEBODY, &why).await {
+    match face.reloader.reload(body.dry_run, &caller.name, &why).await {
         Ok(changes) => {
             Ok(HttpResponse::Ok().json(json!({ "applied": !body.dry_run, "changes": changes })))
         }

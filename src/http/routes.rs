@@ -1,7 +1,8 @@
 //! Where final answers go that no command sends elsewhere: the routes of the config, and those that a
 //! person sets in their place. They count from the next final answer on.
 
-use super::actions::{SOMEBODY, reason};
+use super::access::Caller;
+use super::actions::reason;
 use super::problem::Problem;
 use super::services::known;
 use super::{Face, shapes};
@@ -16,7 +17,7 @@ use ticketgate_actors::ports::StoreError;
 const NAME_MAX: usize = 255;
 
 #[get("/routes")]
-pub(super) async fn list(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(face: web::Data<Face>, caller: Caller) -> Result<HttpResponse, Problem> {
     let outside = &face.cast.outside;
     let config = outside.backends.names().into_iter();
     let mut routes: BTreeMap<BackendId, (Route, &str)> = config
@@ -25,6 +26,7 @@ pub(super) async fn list(face: web::Data<Face>) -> Result<HttpResponse, Problem>
     for (backend, route) in outside.reads.routes().await? {
         routes.insert(backend, (route, "operator"));
     }
+    routes.retain(|backend, _| caller.sees(backend));
     let items = routes.iter().map(|(backend, (route, by))| shapes::route(backend, route, by));
     Ok(HttpResponse::Ok().json(shapes::list(items.collect(), None)))
 }
@@ -42,11 +44,12 @@ struct NewRoute {
 #[post("/routes")]
 pub(super) async fn add(
     face: web::Data<Face>,
+    caller: Caller,
     body: web::Json<NewRoute>,
 ) -> Result<HttpResponse, Problem> {
     let backend = known(&face, &body.backend)?;
     let route = checked(&body.exchange, &body.key)?;
-    let shown = set(&face, backend, Some(route), true, &body.reason).await?;
+    let shown = set(&face, &caller, backend, Some(route), true, &body.reason).await?;
     Ok(HttpResponse::Created().json(shown))
 }
 
@@ -62,12 +65,13 @@ struct RouteBody {
 #[put("/routes/{backend}")]
 pub(super) async fn replace(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<String>,
     body: web::Json<RouteBody>,
 ) -> Result<HttpResponse, Problem> {
     let backend = known(&face, &path).map_err(|_| Problem::not_found("no such backend"))?;
     let route = checked(&body.exchange, &body.key)?;
-    let shown = set(&face, backend, Some(route), false, &body.reason).await?;
+    let shown = set(&face, &caller, backend, Some(route), false, &body.reason).await?;
     Ok(HttpResponse::Ok().json(shown))
 }
 
@@ -81,12 +85,13 @@ struct RemoveQuery {
 #[delete("/routes/{backend}")]
 pub(super) async fn remove(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<String>,
     query: web::Query<RemoveQuery>,
 ) -> Result<HttpResponse, Problem> {
     // Also one whose backend is no longer configured can go.
     let backend = BackendId::new(&path);
-    set(&face, backend, None, false, &query.reason).await?;
+    set(&face, &caller, backend, None, false, &query.reason).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -103,12 +108,14 @@ fn checked(exchange: &str, key: &str) -> Result<Route, Problem> {
 
 async fn set(
     face: &Face,
+    caller: &Caller,
     backend: BackendId,
     route: Option<Route>,
     only_new: bool,
     why: &str,
 ) -> Result<serde_json::Value, Problem> {
-    let (why, who) = (reason(why)?, SOMEBODY.to_owned());
+    caller.must_see(&backend)?;
+    let (why, who) = (reason(why)?, caller.who());
     let shown = route.as_ref().map(|route| shapes::route(&backend, route, "operator"));
     let change = SetRoute { backend, route, only_new, who, why };
     match face.cast.outside.store.apply(Change::SetRoute(Box::new(change)).into()).await {

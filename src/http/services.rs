@@ -1,7 +1,8 @@
 //! The ticketing services of a backend: list, import and export as a file, select one.
 
 use super::Face;
-use super::actions::{SOMEBODY, reason};
+use super::access::Caller;
+use super::actions::reason;
 use super::problem::Problem;
 use super::shapes;
 use crate::services;
@@ -30,12 +31,14 @@ struct ListQuery {
 #[get("/services")]
 pub(super) async fn list(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<ListQuery>,
 ) -> Result<HttpResponse, Problem> {
     let mut backends = match &query.backend {
         Some(name) => vec![known(&face, name)?],
         None => face.known_backends.to_vec(),
     };
+    backends.retain(|backend| caller.sees(backend));
     backends.sort();
     let mut items = Vec::new();
     for backend in backends {
@@ -57,9 +60,11 @@ struct ExportQuery {
 #[get("/services/export")]
 pub(super) async fn export(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<ExportQuery>,
 ) -> Result<HttpResponse, Problem> {
     let backend = known(&face, &query.backend)?;
+    caller.must_see(&backend)?;
     let table = face.cast.outside.reads.services(backend).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8")
@@ -78,11 +83,13 @@ struct ImportQuery {
 #[post("/services/import")]
 pub(super) async fn import(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<ImportQuery>,
     file: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     let why = reason(&query.reason)?;
     let backend = known(&face, &query.backend)?;
+    caller.must_see(&backend)?;
     let outside = &face.cast.outside;
     let seat = outside.backends.get(&backend);
     let check = |service: &_| seat.as_ref().map_or(Ok(()), |seat| seat.port.check_service(service));
@@ -101,7 +108,7 @@ pub(super) async fn import(
         "services": table.as_ref().map_or(0, |table| table.services.len()),
         "selected": table.as_ref().map(|table| table.selected.clone()),
     });
-    let who = SOMEBODY.to_owned();
+    let who = caller.who();
     let change = ImportServices { backend, table, who, why };
     let applied = outside.store.apply(Change::ImportServices(Box::new(change)).into()).await?;
     if let Some(Applied::ServiceInUse { service, requests }) = applied.first() {
@@ -124,12 +131,14 @@ struct SelectBody {
 #[post("/services/{backend}/select")]
 pub(super) async fn select(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<String>,
     body: web::Json<SelectBody>,
 ) -> Result<HttpResponse, Problem> {
     let why = reason(&body.reason)?;
     let backend = known(&face, &path).map_err(|_| Problem::not_found("no such backend"))?;
-    let (name, who) = (body.name.clone(), SOMEBODY.to_owned());
+    caller.must_see(&backend)?;
+    let (name, who) = (body.name.clone(), caller.who());
     let change = SelectService { backend: backend.clone(), name, who, why };
     let outside = &face.cast.outside;
     match outside.store.apply(Change::SelectService(Box::new(change)).into()).await {

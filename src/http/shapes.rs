@@ -4,13 +4,14 @@ use crate::words;
 use serde_json::{Map, Value, json};
 use ticketgate_actors::actors::{ClientView, Exchanged, LaneView, Response};
 use ticketgate_actors::logic::canary;
+use ticketgate_actors::logic::lane::LaneSettings;
 use ticketgate_actors::logic::progress::Gait;
 use ticketgate_actors::logic::pulse::Sight;
 use ticketgate_actors::model::{
-    Alarm, BackendId, ClientNumber, Found, MadeBy, Mono, Parked, Pass, Request, Route, Service,
-    Snapshot, Step, Story, Ticket, Timestamp,
+    Alarm, Audited, BackendId, ClientNumber, Found, MadeBy, Mono, Parked, Pass, Request, Route,
+    Service, Snapshot, Step, Story, Ticket, Timestamp,
 };
-use ticketgate_actors::ports::LaneCounts;
+use ticketgate_actors::ports::{About, LaneCounts, Pause};
 
 fn time(at: Option<Timestamp>) -> Value {
     at.map_or(Value::Null, |at| json!(at.to_string()))
@@ -116,6 +117,8 @@ pub fn request(request: &Request) -> Value {
         "error": request.error,
         "accepted_at": request.accepted_at.to_string(),
         "ended_at": time(request.ended_at),
+        "retry_of": request.retry_of,
+        "retried_by": request.retried_by,
         "steps": steps(&request.story),
     })
 }
@@ -137,11 +140,15 @@ pub fn lane(id: &str, view: &LaneView, counts: &LaneCounts, gait: Option<Gait>) 
         "gait": gait.map(Gait::as_str),
         "pending": counts.pending,
         "intent": counts.intent,
+        "acknowledged": counts.acknowledged,
         "in_doubt": counts.in_doubt,
         "undecided": counts.undecided,
         "due_alarms": counts.due_alarms,
         "in_flight": view.glance.in_flight,
         "held": view.glance.held,
+        "pause": pause(view.glance.pause.as_ref()),
+        "held_tickets": view.glance.held_tickets,
+        "breaker_open": view.glance.breaker_open,
         "heads": view.glance.heads,
         "searches": view.glance.reads,
         "calls": view.calls,
@@ -238,6 +245,59 @@ pub fn service(backend: &BackendId, service: &Service, selected: &str) -> Value 
     })
 }
 
+/// Why something makes no calls, where it makes none.
+pub fn pause(pause: Option<&Pause>) -> Value {
+    pause.map_or(
+        Value::Null,
+        |it| json!({ "since": it.since.to_string(), "reason": it.reason, "by": it.by }),
+    )
+}
+
+/// A line of the audit.
+pub fn audited(row: &Audited) -> Value {
+    json!({
+        "n": row.n,
+        "at": row.at.to_string(),
+        "who": row.who,
+        "what": row.what,
+        "why": row.why,
+    })
+}
+
+/// A backend: what it is, and how it stands. No secret.
+pub fn backend(
+    id: &BackendId,
+    about: &About,
+    settings: &LaneSettings,
+    view: &LaneView,
+    gait: Option<Gait>,
+) -> Value {
+    let token = about.token.as_ref();
+    let error = token.and_then(|token| token.error.as_ref());
+    json!({
+        "id": id,
+        "preset": about.preset,
+        "type": about.speaks,
+        "capability": settings.capability,
+        "readable": settings.readable,
+        "operations": about.operations,
+        "lane": {
+            "gait": gait.map(Gait::as_str),
+            "held": view.glance.held,
+            "pause": pause(view.glance.pause.as_ref()),
+        },
+        "last_success": time(view.last_success),
+        "last_error": view.last_error,
+        "auth": {
+            "type": about.auth,
+            "has_token": token.is_some(),
+            "expires_at": time(token.and_then(|token| token.expires)),
+            "last_error": error.map(|(_, why)| why),
+            "last_error_at": time(error.map(|(at, _)| *at)),
+        },
+    })
+}
+
 /// A route, and who set it.
 pub fn route(backend: &BackendId, route: &Route, by: &str) -> Value {
     json!({ "backend": backend, "exchange": route.exchange, "key": route.key, "set_by": by })
@@ -270,6 +330,7 @@ pub fn parked(message: &Parked, with_body: bool) -> Value {
         "reason": message.reason,
         "field": message.field,
         "bytes": message.body.len(),
+        "mended": message.mended,
     });
     if with_body {
         shape["body"] = match std::str::from_utf8(&message.body) {

@@ -2,7 +2,8 @@
 //! over HTTP.
 
 use super::Face;
-use super::actions::{ReasonBody, SOMEBODY, reason};
+use super::access::Caller;
+use super::actions::{ReasonBody, reason};
 use super::lists::id;
 use super::problem::Problem;
 use super::shapes;
@@ -15,7 +16,7 @@ use ticketgate_actors::actors::{
     told_of_feed,
 };
 use ticketgate_actors::changes::{Change, PersonSync, Steer};
-use ticketgate_actors::logic::sync::From as Comes;
+use ticketgate_actors::logic::sync::{From as Comes, Plan};
 use ticketgate_actors::model::{
     BackendId, Held, Place, SyncRow, Tally, TicketChange, TicketKey, Timestamp,
 };
@@ -30,9 +31,17 @@ const CHANGES_MAX: u32 = 1_000;
 /// Ids in one order about the skip list.
 const IDS_MAX: usize = 1_000;
 
-fn find<'a>(face: &'a Face, name: &str) -> Result<&'a (SyncSettings, Post<Sync>), Problem> {
+/// The sync of that name, if there is one and the caller may act on both its sides.
+fn find<'a>(
+    face: &'a Face,
+    caller: &Caller,
+    name: &str,
+) -> Result<&'a (SyncSettings, Post<Sync>), Problem> {
     let found = face.cast.syncs.iter().find(|(settings, _)| settings.plan.name == name);
-    found.ok_or_else(|| Problem::not_found(format!("no sync is called {name:?}")))
+    let found = found.ok_or_else(|| Problem::not_found(format!("no sync is called {name:?}")))?;
+    caller.must_see(&found.0.plan.source)?;
+    caller.must_see(&found.0.plan.home)?;
+    Ok(found)
 }
 
 fn tally(it: &Tally) -> Value {
@@ -91,9 +100,10 @@ async fn shown(face: &Face, settings: &SyncSettings) -> Result<Value, Problem> {
 }
 
 #[get("/sync")]
-pub(super) async fn list(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(face: web::Data<Face>, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut items = Vec::new();
-    for (settings, _) in &face.cast.syncs {
+    let seen = |plan: &Plan| caller.sees(&plan.source) && caller.sees(&plan.home);
+    for (settings, _) in face.cast.syncs.iter().filter(|(settings, _)| seen(&settings.plan)) {
         items.push(shown(&face, settings).await?);
     }
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
@@ -102,9 +112,10 @@ pub(super) async fn list(face: web::Data<Face>) -> Result<HttpResponse, Problem>
 #[get("/sync/{name}")]
 pub(super) async fn one(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &name)?;
+    let (settings, _) = find(&face, &caller, &name)?;
     Ok(HttpResponse::Ok().json(shown(&face, settings).await?))
 }
 
@@ -118,10 +129,11 @@ struct HeldQuery {
 #[get("/sync/{name}/held")]
 pub(super) async fn held(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
     query: web::Query<HeldQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &name)?;
+    let (settings, _) = find(&face, &caller, &name)?;
     let limit = query.limit.unwrap_or(100);
     if !(1..=HELD_MAX).contains(&limit) {
         return Err(Problem::field("limit", format!("limit is 1 to {HELD_MAX}")));
@@ -156,11 +168,12 @@ fn replaced() -> Problem {
 #[post("/sync/{name}/run")]
 pub(super) async fn run(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, post) = find(&face, &name)?;
-    let order = RunNow { who: SOMEBODY.to_owned(), reason: reason(&body.reason)? };
+    let (settings, post) = find(&face, &caller, &name)?;
+    let order = RunNow { who: caller.who(), reason: reason(&body.reason)? };
     post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
     Ok(HttpResponse::Ok().json(shown(&face, settings).await?))
 }
@@ -174,10 +187,11 @@ struct DryBody {
 #[post("/sync/{name}/dry-run")]
 pub(super) async fn dry_run(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
     body: Option<web::Json<DryBody>>,
 ) -> Result<HttpResponse, Problem> {
-    let (_, post) = find(&face, &name)?;
+    let (_, post) = find(&face, &caller, &name)?;
     let order = DryRun { cursor: body.and_then(|body| body.cursor.clone()) };
     let said = post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
     let items: Vec<Value> = said.into_iter().map(dry_shape).collect();
@@ -200,12 +214,13 @@ struct ReplayQuery {
 #[post("/sync/{name}/replay")]
 pub(super) async fn replay(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
     query: web::Query<ReplayQuery>,
     file: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     let why = reason(&query.reason)?;
-    let (settings, post) = find(&face, &name)?;
+    let (settings, post) = find(&face, &caller, &name)?;
     let outside = &face.cast.outside;
     let seat = outside.backends.get(&settings.plan.source);
     let now = outside.clock.now().wall;
@@ -221,7 +236,7 @@ pub(super) async fn replay(
             said.map_err(|wrong| Problem::malformed(0, wrong))?.tickets
         }
     };
-    let order = Replay { told, who: SOMEBODY.to_owned(), reason: why };
+    let order = Replay { told, who: caller.who(), reason: why };
     post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
     Ok(HttpResponse::Ok().json(shown(&face, settings).await?))
 }
@@ -235,6 +250,7 @@ struct SkipBody {
 
 async fn steer(
     face: &Face,
+    caller: &Caller,
     settings: &SyncSettings,
     steer: Steer,
     why: String,
@@ -244,7 +260,7 @@ async fn steer(
         Steer::Cursor(_) | Steer::Skip(_) => Vec::new(),
     };
     let plan = settings.plan.clone();
-    let order = PersonSync { plan, steer, who: SOMEBODY.to_owned(), reason: why, ids };
+    let order = PersonSync { plan, steer, who: caller.who(), reason: why, ids };
     face.cast.steer_sync(Change::SyncSteer(Box::new(order))).await?;
     Ok(HttpResponse::Ok().json(shown(face, settings).await?))
 }
@@ -260,23 +276,25 @@ fn ids(body: &SkipBody) -> Result<Vec<String>, Problem> {
 #[post("/sync/{name}/skip")]
 pub(super) async fn skip(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
     body: web::Json<SkipBody>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &name)?;
+    let (settings, _) = find(&face, &caller, &name)?;
     let why = reason(&body.reason)?;
-    steer(&face, settings, Steer::Skip(ids(&body)?), why).await
+    steer(&face, &caller, settings, Steer::Skip(ids(&body)?), why).await
 }
 
 #[post("/sync/{name}/unskip")]
 pub(super) async fn unskip(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
     body: web::Json<SkipBody>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &name)?;
+    let (settings, _) = find(&face, &caller, &name)?;
     let why = reason(&body.reason)?;
-    steer(&face, settings, Steer::Unskip(ids(&body)?), why).await
+    steer(&face, &caller, settings, Steer::Unskip(ids(&body)?), why).await
 }
 
 #[derive(Deserialize)]
@@ -293,27 +311,29 @@ struct CursorBody {
 #[post("/sync/{name}/cursor")]
 pub(super) async fn cursor(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
     body: web::Json<CursorBody>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &name)?;
+    let (settings, _) = find(&face, &caller, &name)?;
     let why = reason(&body.reason)?;
     if matches!(settings.plan.from, Comes::Connector) {
         return Err(Problem::conflict(NotRun::NoFeed.to_string()));
     }
     let cursor = Some(body.cursor.clone()).filter(|cursor| !cursor.is_empty());
     let place = Place { cursor, watermark: body.watermark, ..Place::default() };
-    steer(&face, settings, Steer::Cursor(place), why).await
+    steer(&face, &caller, settings, Steer::Cursor(place), why).await
 }
 
 /// A connector's message over HTTP (CONTRACT 1.7); the answer is the body.
 #[post("/sync/{name}/messages")]
 pub(super) async fn message(
     face: web::Data<Face>,
+    caller: Caller,
     name: web::Path<String>,
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &name)?;
+    let (settings, _) = find(&face, &caller, &name)?;
     let backend: &BackendId = &settings.plan.source;
     let said =
         wire::sync_from_json(&body, backend).map_err(|wrong| Problem::malformed(0, wrong))?;
@@ -328,12 +348,15 @@ pub(super) async fn message(
 #[get("/tickets/{key}/changes")]
 pub(super) async fn changes(
     face: web::Data<Face>,
+    caller: Caller,
     key: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let key: TicketKey = id("key", &key)?;
     let reads = &face.cast.outside.reads;
     let ticket = reads.ticket(key).await?;
-    ticket.ok_or_else(|| Problem::not_found(format!("no ticket has the key {key}")))?;
+    let ticket =
+        ticket.ok_or_else(|| Problem::not_found(format!("no ticket has the key {key}")))?;
+    caller.must_see(&ticket.backend)?;
     let changes = reads.ticket_changes(key, CHANGES_MAX).await?;
     let twins = reads.twins(key).await?;
     let twins: Vec<Value> = twins

@@ -4,11 +4,30 @@ use super::Face;
 use super::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use serde_json::json;
-use ticketgate_actors::ports::Delivery;
+use ticketgate_actors::model::{Identity, Said};
+use ticketgate_actors::ports::{Delivery, Malformed};
 use uuid::Uuid;
 
 /// Where they speak.
 pub(super) const PREFIX: &str = "/webhooks/";
+
+/// What a message of a source says; or, of each alarm in it, what is wrong.
+type Alarms = Vec<Result<(Identity, Said), Malformed>>;
+
+/// Reads what a source sent, as if it came now.
+///
+/// # Errors
+/// No such source, or nobody can read it.
+pub(super) fn read(face: &Face, name: &str, delivery: &Delivery) -> Result<Alarms, Malformed> {
+    let source = face.sources.iter().find(|source| source.name == name);
+    let source = source.ok_or_else(|| Malformed {
+        field: None,
+        reason: format!("no [[source]] is called {name}"),
+    })?;
+    let outside = &face.cast.outside;
+    let fresh = || -> Uuid { outside.ids.uuid(outside.clock.now().wall) };
+    source.read(delivery, &face.known_backends, Some(fresh))
+}
 
 /// 202 means: committed, each alarm as an event or parked. Whoever hears 503 sends it again; a body
 /// that nobody could read is refused, since it would be the same tomorrow.

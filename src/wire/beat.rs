@@ -20,7 +20,7 @@ const DETAIL_MAX: usize = 16 * 1024;
 /// The longest interval, in milliseconds: a day.
 const INTERVAL_MAX: u64 = 86_400_000;
 
-const FIELDS: &[&str] =
+pub(super) const FIELDS: &[&str] =
     &["origin", "boot_id", "sequence", "sent_at", "interval_ms", "status", "detail"];
 const STATUSES: &[(&str, BeatStatus)] =
     &[("ok", BeatStatus::Ok), ("degraded", BeatStatus::Degraded)];

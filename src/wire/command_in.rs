@@ -27,7 +27,7 @@ const LOCK_WAIT_MAX: Duration = Duration::from_secs(600);
 const LIMIT: u64 = 20;
 const LIMIT_MAX: u64 = 100;
 
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "command",
     "id",
     "backend",

@@ -121,6 +121,24 @@ pub fn encode(message: &Outgoing, node: &str, encoding: Encoding) -> Encoded {
     }
 }
 
+/// The fields of a ticket event.
+pub(super) const TICKET_FIELDS: &[&str] = &[
+    "event_id",
+    "event",
+    "at",
+    "sequence",
+    "request_id",
+    "correlation_key",
+    "alarm",
+    "alarms",
+    "ticket",
+    "error",
+];
+
+/// The fields of a write-back.
+pub(super) const WRITE_BACK_FIELDS: &[&str] =
+    &["source", "id", "key", "backend", "backend_id", "status", "url", "at"];
+
 /// CONTRACT 1.4, the ticket event. Absent and null are told apart: what the contract calls null
 /// until known is null, what it calls absent is absent.
 #[derive(Serialize)]

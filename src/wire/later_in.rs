@@ -11,7 +11,7 @@ use ticketgate_actors::logic::correlation;
 use ticketgate_actors::model::{BackendId, CorrelationKey, Fields, Found, RequestId, TicketError};
 use ticketgate_actors::ports::{Delivery, Later, Malformed};
 
-const FIELDS: &[&str] = &[
+pub(super) const FIELDS: &[&str] = &[
     "id",
     "backend",
     "request_id",

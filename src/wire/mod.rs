@@ -9,6 +9,7 @@
 mod alarm_in;
 mod alarms_json;
 mod answer_out;
+mod asyncapi;
 mod beat;
 mod canary;
 mod codec;
@@ -23,6 +24,7 @@ mod tree;
 pub use alarm_in::{FIELDS as ALARM_FIELDS, said as alarm_from_fields, severity_words};
 pub use alarms_json::{MAX_EVENTS, alarms_from_json};
 pub use answer_out::{AnswerOut, answer, found};
+pub use asyncapi::{Place, asyncapi, yaml};
 pub use codec::{Encoding, MAX_BODY};
 pub use command_in::command_from_json;
 pub use decoder::Decoder;

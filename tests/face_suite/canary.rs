@@ -169,7 +169,7 @@ impl Backend for BrokenBackend {
             while broken.is(LANE) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            Answer::Read(Reading { tickets: Vec::new(), more: false }).into()
+            Answer::Read(Reading::default()).into()
         })
     }
 }

@@ -1,7 +1,10 @@
 //! The HTTP face from outside: a whole service in this process, over real connections.
 
+mod access;
 mod beats;
 mod canary;
 mod events;
+mod hands;
 mod presets;
+mod tls;
 mod world;

@@ -94,7 +94,7 @@ pub async fn a_second_level_made_request_is_refused_and_its_neighbours_are_not(w
     assert_eq!(world.reads.occurrences(alarm_ref("with it")).await.unwrap(), []);
     world.alarm("left").await;
     world.alarm("right").await;
-    let all = Page { before: None, limit: 10 };
+    let all = Page { before: None, after: None, limit: 10 };
     let requests = world.reads.requests(RequestFilter::default(), all).await.unwrap();
     assert_eq!(requests, [first]);
 }
@@ -240,7 +240,7 @@ pub async fn a_ticket_of_the_backend_is_adopted(world: &mut World) {
     assert!(events.iter().all(|(event, _)| event.event == EventName::Adopted));
     assert_eq!(events[1].0.alarms, [alarm_ref("a"), alarm_ref("b")]);
     let filter = RequestFilter { state: Some(State::Adopted), ..RequestFilter::default() };
-    let page = Page { before: None, limit: 10 };
+    let page = Page { before: None, after: None, limit: 10 };
     assert_eq!(world.reads.requests(filter, page.clone()).await.unwrap().len(), 2);
     assert_eq!(world.reads.alarms(AlarmFilter::default(), page).await.unwrap().len(), 2);
 }

@@ -27,7 +27,7 @@ use ticketgate_actors::ports::{
 use ticketgate_actors::testing::{ManualClock, MemoryStore, alarm_event};
 use uuid::Uuid;
 
-const ALL: Page = Page { before: None, limit: 10_000 };
+const ALL: Page = Page { before: None, after: None, limit: 10_000 };
 
 /// A step as numbers: what to do, and what to choose on the way.
 type Draw = (u8, [u8; 5]);
@@ -97,6 +97,7 @@ impl Pair {
                 content_type: Some("text/plain".into()),
                 reason: "not a map".into(),
                 field: None,
+                mended: 0,
                 body: pick.to_vec(),
             })),
             29..=31 => self.later(pick).await,
@@ -357,7 +358,7 @@ async fn dump(reads: &dyn Reads, clock: &dyn Clock) -> Vec<String> {
         format!("{:#?}", reads.alarms(AlarmFilter::default(), ALL).await),
         format!("{:#?}", reads.requests(RequestFilter::default(), ALL).await),
         format!("{:#?}", reads.unsent_events(3, 10_000).await),
-        format!("{:#?}", reads.parked(ALL).await),
+        format!("{:#?}", reads.parked(None, ALL).await),
         format!("{:#?}", reads.figures().await),
     ];
     for list in HistoryList::ALL {

@@ -11,7 +11,7 @@ use ticketgate_actors::ports::{
 use ticketgate_actors::testing::alarm_event;
 
 fn page(before: Option<u64>, limit: u32) -> Page {
-    Page { before, limit }
+    Page { before, after: None, limit }
 }
 
 pub async fn an_alarm_is_due_in_its_time_with_its_ticket(world: &mut World) {
@@ -141,6 +141,7 @@ pub async fn a_parked_message_comes_back_to_the_byte(world: &mut World) {
         content_type: None,
         reason: "not JSON".into(),
         field: None,
+        mended: 0,
         body: (0..=255).collect(),
     };
     let mut numbers = Vec::new();
@@ -150,10 +151,13 @@ pub async fn a_parked_message_comes_back_to_the_byte(world: &mut World) {
             other => panic!("{other:?}"),
         }
     }
+    for (most, counted) in [(1, 1), (9, 2)] {
+        assert_eq!(world.reads.parked_count(most).await.unwrap(), counted);
+    }
     parked.n = numbers[1];
-    assert_eq!(world.reads.parked(page(None, 1)).await.unwrap(), [parked.clone()]);
+    assert_eq!(world.reads.parked(None, page(None, 1)).await.unwrap(), [parked.clone()]);
     parked.n = numbers[0];
-    assert_eq!(world.reads.parked(page(Some(numbers[1]), 9)).await.unwrap(), [parked]);
+    assert_eq!(world.reads.parked(None, page(Some(numbers[1]), 9)).await.unwrap(), [parked]);
 }
 
 pub async fn events_are_read_on_from_any_of_them(world: &mut World) {

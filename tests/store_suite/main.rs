@@ -9,6 +9,7 @@ mod canary_cases;
 mod cases;
 mod command_cases;
 mod differential;
+mod hand_cases;
 mod lane_cases;
 mod later_cases;
 mod list_cases;
@@ -57,6 +58,17 @@ macro_rules! every_case {
             lane_cases: an_old_copy_of_a_request_makes_no_intent,
             lane_cases: a_person_settles_a_doubt,
             lane_cases: an_unconfirmed_event_stays_in_the_outbox,
+            hand_cases: a_person_pauses_a_lane_once_and_a_restart_keeps_it,
+            hand_cases: a_held_ticket_is_not_ready_until_it_is_released,
+            hand_cases: only_so_many_tickets_of_a_backend_are_held,
+            hand_cases: a_failed_create_is_done_again_by_a_fresh_request_of_its_ticket,
+            hand_cases: a_create_of_a_cleared_alarm_that_is_done_again_is_closed_after_it,
+            hand_cases: a_create_that_may_have_been_done_begins_in_doubt,
+            hand_cases: what_has_moved_on_is_not_done_again,
+            hand_cases: a_failed_command_is_done_again_under_another_id,
+            hand_cases: a_request_is_cancelled_before_its_intent_and_not_after,
+            hand_cases: what_is_cancelled_in_the_midst_of_a_line_leaves_its_first_alone,
+            hand_cases: a_parked_message_goes_only_with_what_is_made_of_it,
             later_cases: a_later_answer_finds_its_request_by_any_of_its_names,
             later_cases: a_later_answer_ends_a_doubt_and_what_is_undecided,
             later_cases: a_later_answer_that_fits_nothing_is_refused_and_leaves_no_trace,

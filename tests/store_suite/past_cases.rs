@@ -14,7 +14,7 @@ use ticketgate_actors::model::{
 use ticketgate_actors::ports::{Leaving, Page, RequestFilter, TicketFilter};
 use ticketgate_actors::testing::alarm_event;
 
-const ALL: Page = Page { before: None, limit: 1_000 };
+const ALL: Page = Page { before: None, after: None, limit: 1_000 };
 const DAY: Duration = Duration::from_secs(86_400);
 
 async fn list(world: &World, list: HistoryList) -> Vec<HistoryRow> {
@@ -160,7 +160,7 @@ pub async fn history_is_paged_from_both_ends(world: &mut World) {
     let rows = list(world, HistoryList::Tickets).await;
     let numbers: Vec<u64> = rows.iter().map(|row| row.n).collect();
     assert!(numbers.is_sorted_by(|one, next| one > next), "newest first: {numbers:?}");
-    let page = Page { before: Some(numbers[1]), limit: 2 };
+    let page = Page { before: Some(numbers[1]), after: None, limit: 2 };
     assert_eq!(world.reads.history(HistoryList::Tickets, page).await.unwrap(), rows[2..4]);
     let nth = async |nth| world.reads.nth_history(HistoryList::Tickets, nth).await.unwrap();
     assert_eq!(

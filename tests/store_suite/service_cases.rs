@@ -144,7 +144,7 @@ pub async fn what_waits_is_told_from_what_has_ended(world: &mut World) {
         (None, None, None, vec![waits.id, ended.id]),
     ] {
         let filter = RequestFilter { backend, state: None, ticket, open };
-        let page = Page { before: None, limit: 10 };
+        let page = Page { before: None, after: None, limit: 10 };
         let rows = world.reads.requests(filter.clone(), page).await.unwrap();
         let found: Vec<_> = rows.iter().map(|request| request.id).collect();
         assert_eq!(found, ids, "{filter:?}");

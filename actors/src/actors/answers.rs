@@ -23,6 +23,14 @@ impl Answers {
         Self { outside, gateway, decode }
     }
 
+    /// What a delivery says, read as it would be if it came now; nothing is taken.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_again(&self, delivery: &Delivery) -> Result<Later, Malformed> {
+        self.decode.later(delivery)
+    }
+
     /// Gives an answer to its request. The request as it is now; none: nothing new was said.
     ///
     /// # Errors
@@ -76,6 +84,7 @@ impl Answers {
             content_type: delivery.content_type.clone(),
             reason,
             field,
+            mended: 0,
             body: delivery.body.to_vec(),
         };
         match self.outside.store.apply(Change::Park(Box::new(parked)).into()).await {

@@ -32,6 +32,8 @@ pub struct Exchanged {
     pub http_status: Option<u16>,
     /// In words.
     pub verdict: String,
+    /// It was not done, or it is not known whether it was.
+    pub failed: bool,
 }
 
 impl Exchanged {
@@ -47,6 +49,7 @@ impl Exchanged {
             took: Duration::ZERO,
             http_status: None,
             verdict: String::new(),
+            failed: false,
         }
     }
 
@@ -65,12 +68,17 @@ impl Exchanged {
         };
         self.http_status = heard.http_status.or(of_error);
         self.verdict = verdict(&heard.answer);
+        self.failed = !matches!(
+            heard.answer,
+            Answer::Done(_) | Answer::Acknowledged { .. } | Answer::Read(_)
+        );
     }
 }
 
 impl Views {
     /// Adds a call; the oldest goes if there are too many.
     pub(super) fn write_down(&self, backend: BackendId, row: Exchanged) {
+        self.tallies.entry(backend.clone()).or_default().count(&row);
         let mut rows = self.exchanges.entry(backend).or_default();
         if rows.len() >= EXCHANGES_MAX {
             rows.pop_front();
@@ -112,6 +120,7 @@ mod tests {
             took: Duration::ZERO,
             http_status: Some(200),
             verdict: "done".to_owned(),
+            failed: false,
         }
     }
 

@@ -7,13 +7,13 @@
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
 use super::{Dispatcher, Outbox, Outside, Wake, calling, ops};
-use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Level, Settle};
+use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Level};
 use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, SWEEP_PAGE, Turn};
 use crate::logic::topic;
 use crate::model::{
     Alarm, BackendId, EventId, Fields, Moment, Mono, Request, State, Ticket, Timestamp,
 };
-use crate::ports::{Answer, Call, Heard, Ids, LeaseLost, Reads, StoreError, Work};
+use crate::ports::{Answer, Call, Heard, Ids, LeaseLost, Reads, Soon, StoreError, Work};
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
     WrapFuture,
@@ -55,11 +55,6 @@ pub struct Resume {
     /// Why.
     pub reason: String,
 }
-
-/// A person's answer to an undecided request.
-#[derive(Message)]
-#[rtype(result = "Result<Request, StoreError>")]
-pub struct SettleRequest(pub Settle);
 
 /// A backend's later answer. The request that it moved; none: it said nothing new.
 #[derive(Message)]
@@ -133,7 +128,7 @@ impl Gateway {
     }
 
     /// Feeds a lane and carries out what it wants; what is answered at once is fed right back.
-    fn feed(&mut self, backend: &BackendId, input: Input, ctx: &mut Context<Self>) {
+    pub(super) fn feed(&mut self, backend: &BackendId, input: Input, ctx: &mut Context<Self>) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let now = self.outside.clock.now();
@@ -286,7 +281,7 @@ impl Gateway {
     }
 
     /// Tells operators of the lane.
-    fn ops(&self, backend: &BackendId, what: &'static str, why: &str, by: &str) {
+    pub(super) fn ops(&self, backend: &BackendId, what: &'static str, why: &str, by: &str) {
         tracing::warn!(%backend, what, why, by, "operators should know");
         let key = format!("lane.{}.{what}", topic::word(backend.as_str()));
         let said = [("backend", backend.as_str()), ("what", what), ("reason", why), ("by", by)];
@@ -365,7 +360,9 @@ async fn take(
     }
     let unconfirmed = outside.reads.requests_in(backend.clone(), State::Acknowledged).await;
     let unconfirmed = unconfirmed.map_err(lost)?;
-    Ok(Input::Taken { epoch, pause, doubts, unconfirmed })
+    let held = outside.reads.held(backend.clone()).await.map_err(lost)?;
+    let held = held.into_iter().map(|(ticket, _)| ticket).collect();
+    Ok(Input::Taken { epoch, pause, doubts, unconfirmed, held })
 }
 
 async fn load(reads: Arc<dyn Reads>, backend: BackendId, class: u8, now: Timestamp) -> Input {
@@ -461,8 +458,13 @@ impl Handler<Resume> for Gateway {
 }
 
 impl Gateway {
+    /// Has the store apply one change.
+    pub(super) fn apply(&self, change: Change) -> Soon<Result<Vec<Applied>, StoreError>> {
+        self.outside.store.apply(change.into())
+    }
+
     /// Stores what another hand than the lane's says of a request, and tells the lane.
-    fn by_another_hand<T: 'static>(
+    pub(super) fn by_another_hand<T: 'static>(
         &self,
         change: Change,
         ctx: &mut Context<Self>,
@@ -489,28 +491,20 @@ impl Gateway {
     }
 
     fn moved(&mut self, concluded: Concluded, ctx: &mut Context<Self>) {
-        let Concluded { request, next, due, .. } = concluded;
+        let Concluded { request, ticket, next, due, .. } = concluded;
         self.outside.notices.moved(request.id);
         self.outbox.tell(Woken);
         if let Some(due) = due {
             self.dispatcher.tell(Wake(due));
         }
-        self.feed(&request.backend, Input::Moved(request.id), ctx);
-        if let Some(next) = next {
-            self.feed(&request.backend, Input::Submitted(Box::new(next)), ctx);
+        let backend = request.backend.clone();
+        self.feed(&backend, Input::Moved(request.id), ctx);
+        if request.state == State::InDoubt {
+            self.feed(&backend, Input::Doubted(Box::new(request), Box::new(ticket)), ctx);
         }
-    }
-}
-
-impl Handler<SettleRequest> for Gateway {
-    type Result = ResponseFuture<Result<Request, StoreError>>;
-
-    fn handle(&mut self, it: SettleRequest, ctx: &mut Self::Context) -> Self::Result {
-        let SettleRequest(settle) = it;
-        self.by_another_hand(Change::Settle(Box::new(settle)), ctx, |applied| match applied {
-            Some(Applied::Concluded(it)) => Ok((it.request.clone(), Some(it))),
-            _ => Err(StoreError::Down("the store answered oddly".to_owned())),
-        })
+        if let Some(next) = next {
+            self.feed(&backend, Input::Submitted(Box::new(next)), ctx);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::canary::{CameIn, Canary, TestBoard};
 use super::parked_bell::{self, Notice, ParkedBell};
 use super::{Dispatcher, Outside, Post, Wake};
 use crate::changes::Refusal::NoSnapshot;
-use crate::changes::{Applied, ByHand, CanaryStep, Change, ChangeSet, TakeIn};
+use crate::changes::{Applied, ByHand, CanaryStep, Change, ChangeSet, TakeIn, Unpark};
 use crate::logic::correlation::digest_16;
 use crate::model::{
     Alarm, BackendId, CANARY_SOURCE, Identity, Parked, Pass, Said, Snapshot, Timestamp,
@@ -130,6 +130,41 @@ impl Intake {
             me.clear_unnamed(&applied);
             Ok(repeats)
         })
+    }
+
+    /// What a delivery says, read as it would be if it came now; nothing is taken.
+    pub fn read_again(&self, delivery: &Delivery) -> Vec<Result<(Identity, Said), Malformed>> {
+        self.decode.decode(delivery)
+    }
+
+    /// Takes the events of a parked message, which goes with the same commit. Gives for each whether it
+    /// was here before.
+    ///
+    /// # Errors
+    /// The service is stopping, or the store did not take them: the message stays.
+    pub async fn take_parked(
+        self: &Arc<Self>,
+        events: Vec<(Identity, Said)>,
+        parked: Unpark,
+    ) -> Result<Accepted, IntakeError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(IntakeError::Closed);
+        }
+        let events = events.into_iter().filter_map(|(identity, said)| self.take_in(identity, said));
+        let changes = events.chain([Change::Unpark(Box::new(parked))]).collect();
+        let applied = self.outside.store.apply(ChangeSet(changes)).await?;
+        let mut due = HashSet::new();
+        let mut count = Accepted::default();
+        for one in &applied {
+            match one {
+                _ if self.note(one, &mut due) => count.repeats += 1,
+                Applied::TakenIn(_) | Applied::Marked { .. } => count.accepted += 1,
+                _ => {}
+            }
+        }
+        self.wake(due);
+        self.clear_unnamed(&applied);
+        Ok(count)
     }
 
     /// What a person decides about an alarm; gives the alarm as it is then.
@@ -400,6 +435,7 @@ fn parked(delivery: &Delivery, why: Malformed, now: Timestamp) -> Parked {
         content_type: delivery.content_type.clone(),
         reason: why.reason,
         field: why.field,
+        mended: 0,
         body: delivery.body.to_vec(),
     }
 }

@@ -22,6 +22,7 @@ mod commands;
 mod dispatcher;
 mod exchanged;
 mod gateway;
+mod hands;
 mod heartbeat;
 mod intake;
 mod keeper;
@@ -33,6 +34,7 @@ mod outbox;
 mod parked_bell;
 mod pool;
 mod sync;
+mod tally;
 mod views;
 
 pub use answers::{AnswerInlet, Answers};
@@ -41,9 +43,10 @@ pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Wake};
 pub use exchanged::{EXCHANGES_MAX, Exchanged};
-pub use gateway::{Ask, Drain, Gateway, Reseat, Resume, SettleRequest, Submit, TakeAnswer};
+pub use gateway::{Ask, Drain, Gateway, Reseat, Resume, Submit, TakeAnswer};
+pub use hands::{CancelRequest, Hold, PauseLane, RetryRequest, SettleRequest};
 pub use heartbeat::{BeatInlet, Heard, Heartbeat, HeartbeatSettings, StopBeating};
-pub use intake::{Intake, IntakeError, IntakeFigures, ParkedInlet};
+pub use intake::{Accepted, Intake, IntakeError, IntakeFigures, ParkedInlet};
 pub use keeper::{Keeper, Post};
 pub use leases::StoreLeases;
 pub use notices::Notices;
@@ -56,6 +59,7 @@ pub use sync::{
     ConnectorInlet, Connectors, DryRun, DrySaid, Launch, NoConnector, NotRun, Replay, RunFailed,
     RunNow, Sync, SyncSettings, told_of_feed,
 };
+pub use tally::{Counted, Tally};
 pub use views::{BusyWith, ClientView, Desk, DeskPath, LaneView, RESPONSES_MAX, Response, Views};
 
 use crate::changes::{Applied, Change};

@@ -1,7 +1,7 @@
 //! What the faces see of live actors, without disturbing them: snapshots in maps that each actor
 //! writes itself. For reading only: nothing is decided on them.
 
-use super::{Exchanged, NotRead};
+use super::{Exchanged, NotRead, Tally};
 use crate::logic::canary;
 use crate::logic::lane::LaneGlance;
 use crate::logic::progress::Gait;
@@ -150,6 +150,8 @@ pub struct Views {
     pub clients: DashMap<ClientNumber, ClientView>,
     /// The newest calls to each backend, oldest first.
     pub exchanges: DashMap<BackendId, VecDeque<Exchanged>>,
+    /// What the calls to each backend came to.
+    pub tallies: DashMap<BackendId, Tally>,
     /// What lies on the clients' desks.
     pub desks: DashMap<ClientNumber, Desk>,
     /// Wishes that wait for a client.

@@ -11,12 +11,15 @@ mod command;
 mod conclude;
 mod decide;
 mod history;
+mod hold;
 mod import;
 mod intend;
 mod lane;
 mod later;
 mod locks;
+mod parked;
 mod retire;
+mod retry;
 mod routes;
 mod services;
 mod settle;
@@ -32,12 +35,15 @@ pub use command::{CommandTaken, Guard, Named, TakeCommand, Write};
 pub use conclude::{Conclude, Concluded, End};
 pub use decide::{Decide, Decision, LockProof};
 pub use history::Past;
+pub use hold::{HELD_MAX, HoldTicket};
 pub use import::Import;
 pub use intend::{Intend, Level};
 pub use lane::TakeLane;
 pub use later::{Asked, LaterAnswer, Outcome};
 pub use locks::ForceUnlock;
+pub use parked::{Mend, Unpark};
 pub use retire::{Retire, Retired, Walk};
+pub use retry::{Cancel, Retry};
 pub use routes::SetRoute;
 pub use services::{ImportServices, SelectService};
 pub use settle::{PersonSays, Settle};
@@ -91,6 +97,17 @@ pub enum Change {
     TakeLane(TakeLane),
     /// A lane stops calling, with a reason that people see.
     PauseLane(BackendId, Epoch, Pause),
+    /// A person pauses a lane.
+    PauseByHand {
+        /// Whose lane.
+        backend: BackendId,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person holds one ticket of a lane, or lets it go on.
+    HoldTicket(Box<HoldTicket>),
     /// A person lets a lane go on.
     ResumeLane {
         /// Whose lane.
@@ -102,6 +119,14 @@ pub enum Change {
     },
     /// A person ends a doubt.
     Settle(Box<Settle>),
+    /// A person has a failed request done again.
+    Retry(Box<Retry>),
+    /// A person cancels a request before it is sent.
+    Cancel(Box<Cancel>),
+    /// A person replaces the body of a parked message.
+    Mend(Box<Mend>),
+    /// A parked message goes.
+    Unpark(Box<Unpark>),
     /// A person decides about an alarm.
     ByHand(Box<ByHand>),
     /// An open ticket of an old system is brought along.
@@ -212,7 +237,11 @@ pub enum Applied {
     Stale(Box<Request>, Box<Alarm>, Vec<Alarm>),
     /// Of [`Change::Intend`]: nothing was written, the request is not waiting for that attempt.
     Skipped,
-    /// Of [`Change::Conclude`] and [`Change::Settle`].
+    /// Of [`Change::PauseByHand`] and [`Change::HoldTicket`].
+    Held(Pause),
+    /// Of [`Change::Mend`]: the message as it is now.
+    Mended(Box<Parked>),
+    /// Of [`Change::Conclude`], [`Change::Settle`], [`Change::Retry`] and [`Change::Cancel`].
     Concluded(Box<Concluded>),
     /// Of [`Change::LaterAnswer`]; none: it said nothing new.
     Later(Option<Box<Concluded>>),
@@ -290,6 +319,24 @@ pub enum Refusal {
     /// A request of the alarm has not ended.
     #[error("a request of the alarm is under way: wait for its end")]
     UnderWay,
+    /// The lane is paused.
+    #[error("the lane is paused already")]
+    AlreadyPaused,
+    /// The ticket is held.
+    #[error("the ticket is held already")]
+    AlreadyHeld,
+    /// The ticket is not held.
+    #[error("the ticket is not held")]
+    NotHeld,
+    /// So many tickets of the backend are held that no more may be.
+    #[error("too many tickets of this backend are held: pause its lane instead")]
+    TooManyHeld,
+    /// Another request does again what this one failed to do.
+    #[error("it was retried already")]
+    AlreadyRetried,
+    /// Something newer has taken its place.
+    #[error("its alarm or its ticket has moved on since")]
+    MovedOn,
     /// The ticket is closed.
     #[error("the ticket is closed")]
     Closed,
@@ -372,6 +419,14 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
         Change::Swept(it) => watch::perform(tx, it, now),
         Change::TakeLane(it) => lane::take(tx, it, now),
         Change::PauseLane(backend, epoch, pause) => lane::pause(tx, backend, *epoch, pause),
+        Change::PauseByHand { backend, who, reason } => {
+            hold::pause(tx, backend, (who, reason), now)
+        }
+        Change::HoldTicket(it) => hold::ticket(tx, it, now),
+        Change::Retry(it) => retry::retry(tx, it, now),
+        Change::Cancel(it) => retry::cancel(tx, it, now),
+        Change::Mend(it) => parked::mend(tx, it, now),
+        Change::Unpark(it) => parked::unpark(tx, it, now),
         Change::ResumeLane { backend, who, reason } => lane::resume(tx, backend, who, reason, now),
         Change::Settle(it) => settle::perform(tx, it, now),
         Change::Import(it) => import::perform(tx, it, context),

@@ -121,6 +121,7 @@ fn tickets(tx: &mut dyn Tx, it: &Retire) -> Result<Retired, Halt> {
         if ticket.synced {
             sync::forget(tx, ticket.key)?;
         }
+        tx.put_held(&ticket.backend, ticket.key, None)?;
         tx.drop_ticket(ticket.key)?;
         retired.gone += 1;
     }

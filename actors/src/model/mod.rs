@@ -5,6 +5,7 @@
 //! own types in the adapters.
 
 mod alarm;
+mod audited;
 mod beat;
 mod canary;
 mod command;
@@ -25,6 +26,7 @@ mod watched;
 pub use alarm::{
     Alarm, AlarmEvent, AlarmRef, AlarmState, Details, Identity, OccurrenceRef, Severity, Wishes,
 };
+pub use audited::Audited;
 pub use beat::{Beat, BeatStatus};
 pub use canary::{CANARY_SOURCE, TestAlarm, TestRow};
 pub use command::{

@@ -21,7 +21,10 @@ pub struct Parked {
     pub reason: String,
     /// The field at fault, where one is.
     pub field: Option<String>,
-    /// The body, byte for byte.
+    /// How often a person has replaced its body.
+    #[serde(default)]
+    pub mended: u32,
+    /// The body, byte for byte, as it came or as it was mended last.
     #[serde(skip)]
     pub body: Vec<u8>,
 }

@@ -195,6 +195,12 @@ pub struct Request {
     /// The backend's service that it was accepted for; none: there was no table of them then.
     #[serde(default)]
     pub service: Option<String>,
+    /// The failed request that a person had done again by this one.
+    #[serde(default)]
+    pub retry_of: Option<RequestId>,
+    /// The request by which a person had this failed one done again.
+    #[serde(default)]
+    pub retried_by: Option<RequestId>,
     /// The last error, for people and for the failure event.
     pub error: Option<TicketError>,
     /// When.
@@ -234,6 +240,8 @@ impl Request {
             taken: false,
             backend_ref: None,
             service: None,
+            retry_of: None,
+            retried_by: None,
             error: None,
             accepted_at: now,
             ended_at: None,

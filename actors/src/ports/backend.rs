@@ -7,6 +7,7 @@ use crate::model::{
     TicketKey, Timestamp,
 };
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The ticket that a call is about.
@@ -230,11 +231,58 @@ pub struct ChangesPage {
     pub size: u32,
 }
 
+/// What whoever fills in a form for a new ticket must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// Fields that a create needs, with the values that there are; none: any.
+    pub needs: BTreeMap<String, Vec<String>>,
+    /// Fields by which tickets are found; empty: by any. None: there is no search.
+    pub finds_by: Option<Vec<String>>,
+}
+
+/// What a backend is, for people. No secret is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The preset that its description began with.
+    pub preset: Option<String>,
+    /// How it speaks: `rest`, `soap`.
+    pub speaks: &'static str,
+    /// The operations that it is described with.
+    pub operations: Vec<&'static str>,
+    /// It can be searched by our key.
+    pub searches_by_key: bool,
+    /// How we say who we are: `none`, `basic`, `header`, `bearer`, `oauth2`, `wsse`.
+    pub auth: &'static str,
+    /// The token, where one is requested.
+    pub token: Option<TokenState>,
+}
+
+/// How it stands with a token that is requested.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenState {
+    /// Until when the one at hand is good; none: there is none.
+    pub expires: Option<Timestamp>,
+    /// The last failure to get one, until one is got.
+    pub error: Option<(Timestamp, String)>,
+}
+
 /// A ticketing system.
 pub trait Backend: Send + Sync {
     /// Makes one call, and only one: no redirects, no retries of its own (rule G10). Dropping
     /// the future closes the connection.
     fn call(&self, call: Call) -> Soon<Heard>;
+
+    /// What it is, for people.
+    fn about(&self) -> About {
+        About { auth: "none", ..About::default() }
+    }
+
+    /// Drops the token at hand and requests a new one: until when that is good, or why there is none.
+    /// None: no token is requested for this backend.
+    fn authenticate(&self, timeout: Duration) -> Soon<Option<Result<Timestamp, String>>> {
+        let _ = timeout;
+        Box::pin(std::future::ready(None))
+    }
 
     /// Could calls go to this service? Opens no connection.
     ///
@@ -257,5 +305,10 @@ pub trait Backend: Send + Sync {
     fn read_changes(&self, body: &[u8]) -> Result<Reading, String> {
         let _ = body;
         Err("this backend has no feed of changes".to_owned())
+    }
+
+    /// What a form for a new ticket asks for. Makes no call.
+    fn form(&self) -> Form {
+        Form::default()
     }
 }

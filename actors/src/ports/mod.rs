@@ -13,8 +13,8 @@ mod tripwire;
 
 pub use archive::{Archive, ArchiveError};
 pub use backend::{
-    Answer, Backend, Call, ChangesBy, ChangesPage, Heard, Reading, SearchBy, TicketTarget, Via,
-    Work,
+    About, Answer, Backend, Call, ChangesBy, ChangesPage, Form, Heard, Reading, SearchBy,
+    TicketTarget, TokenState, Via, Work,
 };
 pub use bus::{
     BadCommand, Bus, Decode, Delivery, Inlet, Later, Malformed, Outgoing, PublishFailed, SyncSaid,

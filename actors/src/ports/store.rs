@@ -8,8 +8,8 @@
 use super::{PastReads, PastTx, Soon, SyncReads, SyncTx};
 use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
-    Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Epoch,
-    EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route,
+    Alarm, AlarmRef, Audited, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey,
+    Epoch, EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route,
     ServiceTable, Snapshot, State, TestRow, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use serde::{Deserialize, Serialize};
@@ -156,8 +156,25 @@ pub trait Tx: PastTx + SyncTx {
     fn lock(&mut self, guid: Uuid) -> Result<Option<KeptLock>, TxError>;
     /// Forgets an external lock; one that is not there is no error.
     fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError>;
-    /// Parks a message and gives its number.
+    /// Parks a message and gives its number, which grows and is never given again.
     fn park(&mut self, message: &Parked) -> Result<u64, TxError>;
+    /// A parked message by its number.
+    fn parked(&mut self, n: u64) -> Result<Option<Parked>, TxError>;
+    /// Rewrites a message that was parked before, by its number.
+    fn put_parked(&mut self, message: &Parked) -> Result<(), TxError>;
+    /// Takes a parked message away; one that is not there is no error.
+    fn drop_parked(&mut self, n: u64) -> Result<(), TxError>;
+    /// Why a ticket is held; none: it is not.
+    fn held(&mut self, ticket: TicketKey) -> Result<Option<Pause>, TxError>;
+    /// How many tickets of a backend are held.
+    fn count_held(&mut self, backend: &BackendId) -> Result<u64, TxError>;
+    /// Holds a ticket of that backend, or holds it no more.
+    fn put_held(
+        &mut self,
+        backend: &BackendId,
+        ticket: TicketKey,
+        why: Option<&Pause>,
+    ) -> Result<(), TxError>;
     /// A backend's table of services.
     fn services(&mut self, backend: &BackendId) -> Result<Option<ServiceTable>, TxError>;
     /// Writes a backend's table of services; none: takes it away.
@@ -214,11 +231,13 @@ pub struct DueAlarm {
     pub others: Vec<Alarm>,
 }
 
-/// Filters and place of a list. Lists run newest first, by the store's own order.
+/// Place in a list, which runs by the store's own order: newest first, unless `after` is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// Only rows before this one (a row's `n`).
     pub before: Option<u64>,
+    /// Only rows after this one, and then oldest first.
+    pub after: Option<u64>,
     /// At most so many.
     pub limit: u32,
 }
@@ -307,8 +326,8 @@ pub trait Reads: PastReads + SyncReads + Send + Sync {
     ) -> Answered<Vec<DueAlarm>>;
     /// How many un-ended requests a backend has; cheap.
     fn open_requests(&self, backend: BackendId) -> Answered<u64>;
-    /// Requests of a lane that may go now: first in line of their ticket, in state `accepted` or
-    /// `wait`, ready at `now`, of one priority class, in order of acceptance.
+    /// Requests of a lane that may go now: first in line of their ticket, which is not held, in state
+    /// `accepted` or `wait`, ready at `now`, of one priority class, in order of acceptance.
     fn ready_requests(
         &self,
         backend: BackendId,
@@ -367,8 +386,14 @@ pub trait Reads: PastReads + SyncReads + Send + Sync {
     fn requests(&self, filter: RequestFilter, page: Page) -> Answered<Vec<Request>>;
     /// Events of a ticket, oldest first, with the time of their confirm.
     fn events_of(&self, ticket: TicketKey) -> Answered<Vec<(TicketEvent, Option<Timestamp>)>>;
-    /// Parked messages.
-    fn parked(&self, page: Page) -> Answered<Vec<Parked>>;
+    /// Parked messages, all or of one inlet.
+    fn parked(&self, inlet: Option<String>, page: Page) -> Answered<Vec<Parked>>;
+    /// Who did what and why, all or of one person.
+    fn audited(&self, who: Option<String>, page: Page) -> Answered<Vec<Audited>>;
+    /// The tickets of a backend that are held, and why.
+    fn held(&self, backend: BackendId) -> Answered<Vec<(TicketKey, Pause)>>;
+    /// How many messages are parked; counted up to `most`, so that it stays cheap.
+    fn parked_count(&self, most: u32) -> Answered<u64>;
     /// A backend's table of services.
     fn services(&self, backend: BackendId) -> Answered<Option<ServiceTable>>;
     /// Where a backend's final answers go, as a person set it.

@@ -33,14 +33,18 @@ pub trait SyncTx {
     /// How many wait for their connector; counted up to `most`.
     fn outgoing_count(&mut self, sync: &str, most: u32) -> Result<u64, TxError>;
     /// What was told of that id and not merged.
-    fn held(&mut self, sync: &str, id: &str) -> Result<Option<Held>, TxError>;
+    fn aside(&mut self, sync: &str, id: &str) -> Result<Option<Held>, TxError>;
     /// Keeps something that was told.
-    fn put_held(&mut self, held: &Held) -> Result<(), TxError>;
+    fn put_aside(&mut self, held: &Held) -> Result<(), TxError>;
     /// It is not kept any more; nothing there is no error.
-    fn drop_held(&mut self, sync: &str, id: &str) -> Result<(), TxError>;
+    fn drop_aside(&mut self, sync: &str, id: &str) -> Result<(), TxError>;
     /// Kept because a request is under way, by id from after that one.
-    fn held_under_way(&mut self, sync: &str, after: &str, limit: u32)
-    -> Result<Vec<Held>, TxError>;
+    fn aside_under_way(
+        &mut self,
+        sync: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Held>, TxError>;
     /// Adds a line to a ticket's history.
     fn add_ticket_change(&mut self, change: &TicketChange) -> Result<(), TxError>;
     /// Removes a ticket's history.

@@ -11,12 +11,11 @@ mod oauth;
 mod source;
 mod wsse;
 
-pub(super) use oauth::SignInFailed;
+pub(super) use oauth::{Oauth2, SignInFailed};
 pub use oauth::{Oauth2Description, SendSecret};
 pub use wsse::{PasswordType, WsseDescription};
 
 use crate::secrets::Secret;
-use oauth::Oauth2;
 use reqwest::RequestBuilder;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -128,6 +127,17 @@ impl Credential {
         match &self.0 {
             Scheme::Oauth2(oauth) => Some(oauth),
             _ => None,
+        }
+    }
+
+    /// Its type, as the config names it.
+    pub fn word(&self) -> &'static str {
+        match &self.0 {
+            Scheme::Basic { .. } => "basic",
+            Scheme::Header { .. } => "header",
+            Scheme::Bearer(_) => "bearer",
+            Scheme::Oauth2(_) => "oauth2",
+            Scheme::Wsse(_) => "wsse",
         }
     }
 

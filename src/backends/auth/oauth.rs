@@ -16,10 +16,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::PoisonError;
 use std::time::Duration;
 use ticketgate_actors::model::{Mono, TicketError, Timestamp};
-use ticketgate_actors::ports::Clock;
-use tokio::sync::Mutex;
+use ticketgate_actors::ports::{Clock, TokenState};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// Tokens and what stands around them are small.
@@ -100,6 +101,8 @@ pub(in crate::backends) struct Oauth2 {
     refresh_before: Duration,
     /// One request at a time.
     token: Mutex<(Option<Token>, u64)>,
+    /// For people, who must not wait for a request that is under way.
+    shown: std::sync::Mutex<TokenState>,
 }
 
 /// A token for one call, and its number by which it can be dropped.
@@ -130,6 +133,7 @@ impl Oauth2 {
             parameters: described.parameters.clone(),
             refresh_before: described.refresh_before,
             token: Mutex::new((None, 0)),
+            shown: std::sync::Mutex::default(),
         })
     }
 
@@ -144,16 +148,55 @@ impl Oauth2 {
         clock: &dyn Clock,
         timeout: Duration,
     ) -> Result<Lent, SignInFailed> {
+        self.lend_from(self.token.lock().await, client, clock, timeout).await
+    }
+
+    /// A new token, whatever there was: a person wants it so.
+    pub async fn renew(
+        &self,
+        client: &Client,
+        clock: &dyn Clock,
+        timeout: Duration,
+    ) -> Result<Lent, SignInFailed> {
         let mut held = self.token.lock().await;
+        held.0 = None;
+        self.lend_from(held, client, clock, timeout).await
+    }
+
+    /// How it stands, for people.
+    pub fn shown(&self) -> TokenState {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn show(&self, state: TokenState) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    async fn lend_from(
+        &self,
+        mut held: MutexGuard<'_, (Option<Token>, u64)>,
+        client: &Client,
+        clock: &dyn Clock,
+        timeout: Duration,
+    ) -> Result<Lent, SignInFailed> {
         let (kept, number) = &mut *held;
         match kept {
             Some(token) if clock.now().mono < token.renew_at => {}
             _ => {
                 *kept = None;
-                let (secret, life) = self.request(client, clock, timeout).await?;
+                let requested = self.request(client, clock, timeout).await;
+                let (secret, life) = requested.inspect_err(|why| {
+                    let reason = match why {
+                        SignInFailed::Away(reason) => reason.clone(),
+                        SignInFailed::Refused(error) => error.in_words(),
+                    };
+                    let error = Some((clock.now().wall, reason));
+                    self.show(TokenState { expires: None, error });
+                })?;
                 *number += 1;
                 let renew_at = clock.now().mono.plus(life.saturating_sub(self.refresh_before));
                 let expires = clock.now().wall.plus(life);
+                self.show(TokenState { expires: Some(expires), error: None });
                 *kept = Some(Token { secret, renew_at, expires, number: *number });
             }
         }
@@ -166,6 +209,7 @@ impl Oauth2 {
         let mut held = self.token.lock().await;
         if held.0.as_ref().is_some_and(|token| token.number == number) {
             held.0 = None;
+            self.show(TokenState { expires: None, ..self.shown() });
         }
     }
 

@@ -38,7 +38,7 @@ mod xml;
 pub(super) use exchange::{Exchange, Limits, exchange};
 pub(super) use xml::escape as xml_escape;
 
-use super::auth::SignInFailed;
+use super::auth::{Credential, Oauth2, SignInFailed};
 use super::connection;
 use super::description::{Description, DescriptionError};
 use conversation::Conversation;
@@ -53,7 +53,7 @@ use ticketgate_actors::model::{
     CorrelationKey, Fields, Kind, Mono, Service, TicketError, Timestamp,
 };
 use ticketgate_actors::ports::{
-    Answer, Backend, Call, ChangesPage, Clock, Heard, Reading, SearchBy, Soon, Work,
+    About, Answer, Backend, Call, ChangesPage, Clock, Form, Heard, Reading, SearchBy, Soon, Work,
 };
 use tokio::time::Instant;
 
@@ -147,6 +147,32 @@ impl Backend for DescribedBackend {
         Box::pin(async move { inner.call(call).await })
     }
 
+    fn about(&self) -> About {
+        let Inner { plan, description, .. } = &*self.0;
+        let credential = plan.credential.as_ref();
+        About {
+            preset: description.preset.clone(),
+            speaks: if description.wire.soap.is_some() { "soap" } else { "rest" },
+            operations: self.operations(),
+            searches_by_key: self.searches_by_key(),
+            auth: credential.map_or("none", Credential::word),
+            token: credential.and_then(Credential::token).map(Oauth2::shown),
+        }
+    }
+
+    fn authenticate(&self, timeout: Duration) -> Soon<Option<Result<Timestamp, String>>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let Inner { plan, place, clock, .. } = &*inner;
+            let token = plan.credential.as_ref()?.token()?;
+            Some(match token.renew(&place.client, &**clock, timeout).await {
+                Ok(lent) => Ok(lent.expires),
+                Err(SignInFailed::Away(reason)) => Err(reason),
+                Err(SignInFailed::Refused(error)) => Err(error.in_words()),
+            })
+        })
+    }
+
     fn check_service(&self, service: &Service) -> Result<(), (&'static str, String)> {
         self.0.check_service(service)
     }
@@ -157,6 +183,17 @@ impl Backend for DescribedBackend {
 
     fn read_changes(&self, body: &[u8]) -> Result<Reading, String> {
         self.0.read_file(body)
+    }
+
+    fn form(&self) -> Form {
+        let operations = &self.0.plan.operations;
+        Form {
+            needs: operations
+                .get(&Operation::Create)
+                .map(|it| it.needs.clone())
+                .unwrap_or_default(),
+            finds_by: operations.get(&Operation::Search).map(|it| it.finds_by.clone()),
+        }
     }
 }
 

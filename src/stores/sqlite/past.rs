@@ -138,6 +138,11 @@ impl PastReads for SqliteStore {
     fn history(&self, list: HistoryList, page: Page) -> Answered<Vec<HistoryRow>> {
         self.readers.read(move |it| {
             let before = page.before.map_or(i64::MAX, int);
+            if let Some(after) = page.after {
+                let upto = before.saturating_sub(1);
+                let params = params![list.as_str(), int(after), upto, page.limit];
+                return all(it, BETWEEN, params, row(list));
+            }
             all(it, PAGE, params![list.as_str(), before, page.limit], row(list))
         })
     }

@@ -10,15 +10,15 @@ use super::tx::{
     ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, ROUTE, SERVICES,
     SNAPSHOTS, TICKET, TICKET_BY_BACKEND_ID,
 };
-use rusqlite::types::Value;
+use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 use ticketgate_actors::model::{
-    Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, KeptLock, Parked, Request,
-    RequestId, Route, ServiceTable, Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp,
-    Watched,
+    Alarm, AlarmRef, Audited, BackendId, CommandId, CommandRecord, EventId, KeptLock, Parked,
+    Request, RequestId, Route, ServiceTable, Snapshot, State, Ticket, TicketEvent, TicketKey,
+    Timestamp, Watched,
 };
 use ticketgate_actors::ports::{
-    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Reads,
+    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads,
     RequestFilter, StoreFigures, TicketFilter,
 };
 
@@ -37,6 +37,7 @@ pub(super) const READY_REQUESTS: &str = "SELECT n, body FROM requests r INDEXED 
     AND NOT EXISTS
         (SELECT 1 FROM requests e INDEXED BY requests_open
          WHERE e.ticket = r.ticket AND e.ended = 0 AND e.n < r.n)
+    AND NOT EXISTS (SELECT 1 FROM held h WHERE h.ticket = r.ticket)
     ORDER BY n LIMIT ?4";
 /// Of those that are first in line of their ticket: another's time means nothing yet.
 pub(super) const NEXT_READY: &str = "SELECT ready_at FROM requests r
@@ -44,6 +45,7 @@ pub(super) const NEXT_READY: &str = "SELECT ready_at FROM requests r
     AND NOT EXISTS
         (SELECT 1 FROM requests e INDEXED BY requests_open
          WHERE e.ticket = r.ticket AND e.ended = 0 AND e.n < r.n)
+    AND NOT EXISTS (SELECT 1 FROM held h WHERE h.ticket = r.ticket)
     ORDER BY ready_at LIMIT 1";
 pub(super) const UNSENT_EVENTS: &str =
     "SELECT n, body FROM events WHERE sent_at IS NULL AND n > ?1 ORDER BY n LIMIT ?2";
@@ -63,7 +65,8 @@ pub(super) const LANE_STATES: &str = "SELECT state, n FROM request_counts WHERE 
 /// Counted up to a limit: a million may wait, and the answer is for people.
 pub(super) const LANE_DUE: &str = "SELECT count(*) FROM
     (SELECT 1 FROM alarms WHERE backend = ?1 AND due_at IS NOT NULL LIMIT ?2)";
-const PARKED: &str = "SELECT n, body, raw FROM parked WHERE n < ?1 ORDER BY n DESC LIMIT ?2";
+const PARKED_COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM parked LIMIT ?1)";
+pub(super) const HELD: &str = "SELECT ticket, body FROM held WHERE backend = ?1 ORDER BY ticket";
 const FIGURE_STATES: &str = "SELECT backend, state, n FROM request_counts WHERE n > 0";
 
 pub(super) fn one<T>(
@@ -112,6 +115,7 @@ fn due_alarm(connection: &Connection, alarm: Alarm) -> rusqlite::Result<DueAlarm
 /// A list, newest first: the conditions that a filter sets, and the place of the page. There is an
 /// index for each set of conditions on columns that many rows share.
 pub(super) struct List {
+    columns: &'static str,
     table: &'static str,
     conditions: String,
     values: Vec<Value>,
@@ -119,7 +123,12 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn of(table: &'static str) -> Self {
-        Self { table, conditions: String::new(), values: Vec::new() }
+        Self { columns: "n, body", table, conditions: String::new(), values: Vec::new() }
+    }
+
+    /// With these columns in the place of number and body.
+    pub(super) fn columns(self, columns: &'static str) -> Self {
+        Self { columns, ..self }
     }
 
     pub(super) fn only(mut self, column: &str, value: Option<impl Into<Value>>) -> Self {
@@ -142,11 +151,18 @@ impl List {
         let count = self.values.len();
         self.values.push(page.before.map_or(i64::MAX, int).into());
         self.values.push(page.limit.into());
-        let Self { table, conditions, values } = self;
         let (before, limit) = (count + 1, count + 2);
+        let (after, order) = match page.after {
+            None => (String::new(), "DESC"),
+            Some(after) => {
+                self.values.push(int(after).into());
+                (format!(" AND n > ?{}", count + 3), "ASC")
+            }
+        };
+        let Self { columns, table, conditions, values } = self;
         let sql = format!(
-            "SELECT n, body FROM {table} WHERE n < ?{before}{conditions} \
-             ORDER BY n DESC LIMIT ?{limit}"
+            "SELECT {columns} FROM {table} WHERE n < ?{before}{after}{conditions} \
+             ORDER BY n {order} LIMIT ?{limit}"
         );
         (sql, values)
     }
@@ -188,6 +204,14 @@ pub(super) fn request_list(filter: RequestFilter) -> List {
         .only("ticket", ticket)
         .only(&format!("{lead}backend"), filter.backend.map(|it| it.as_str().to_owned()))
         .only(&format!("{lead}state"), filter.state.map(|it| it.as_str().to_owned()))
+}
+
+pub(super) fn parked_list(inlet: Option<String>) -> List {
+    List::of("parked").columns("n, body, raw").only("inlet", inlet)
+}
+
+pub(super) fn audit_list(who: Option<String>) -> List {
+    List::of("audit").columns("n, at, who, what, why").only("who", who)
 }
 
 impl Reads for SqliteStore {
@@ -326,9 +350,28 @@ impl Reads for SqliteStore {
         })
     }
 
-    fn parked(&self, page: Page) -> Answered<Vec<Parked>> {
-        let before = page.before.map_or(i64::MAX, int);
-        self.readers.read(move |it| all(it, PARKED, params![before, page.limit], rows::parked))
+    fn parked(&self, inlet: Option<String>, page: Page) -> Answered<Vec<Parked>> {
+        parked_list(inlet).read(self, &page, rows::parked)
+    }
+
+    fn audited(&self, who: Option<String>, page: Page) -> Answered<Vec<Audited>> {
+        audit_list(who).read(self, &page, rows::audited)
+    }
+
+    fn held(&self, backend: BackendId) -> Answered<Vec<(TicketKey, Pause)>> {
+        self.readers.read(move |it| {
+            all(it, HELD, params![backend.as_str()], |row| {
+                let ticket = uuid::Uuid::from_slice(row.get_ref(0)?.as_blob()?);
+                let ticket = ticket.map_err(|error| {
+                    rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, Box::new(error))
+                })?;
+                Ok((TicketKey(ticket), rows::body(row, 1)?))
+            })
+        })
+    }
+
+    fn parked_count(&self, most: u32) -> Answered<u64> {
+        self.readers.read(move |it| count(it, PARKED_COUNT, params![most]))
     }
 
     fn services(&self, backend: BackendId) -> Answered<Option<ServiceTable>> {

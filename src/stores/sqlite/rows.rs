@@ -7,7 +7,9 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ticketgate_actors::model::{MadeBy, Parked, Request, State, Ticket, TicketEvent, Timestamp};
+use ticketgate_actors::model::{
+    Audited, MadeBy, Parked, Request, State, Ticket, TicketEvent, Timestamp,
+};
 use uuid::Uuid;
 
 /// A number for a column. SQLite's integers are signed; what is beyond them finds no row.
@@ -69,6 +71,17 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<TicketEvent> {
 pub(super) fn parked(row: &Row<'_>) -> rusqlite::Result<Parked> {
     let (n, parked) = numbered::<Parked>(row)?;
     Ok(Parked { n, body: row.get(2)?, ..parked })
+}
+
+/// Of `SELECT n, at, who, what, why`.
+pub(super) fn audited(row: &Row<'_>) -> rusqlite::Result<Audited> {
+    Ok(Audited {
+        n: number(row, 0)?,
+        at: time(row, 1)?.unwrap_or_default(),
+        who: row.get(2)?,
+        what: row.get(3)?,
+        why: row.get(4)?,
+    })
 }
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {

@@ -222,6 +222,19 @@ CREATE TABLE services (backend TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WIT
 ";
 
 const STEP_7: &str = "
+-- Tickets that a person keeps from being called for, with the reason. They are few.
+CREATE TABLE held (
+    ticket  BLOB PRIMARY KEY,
+    backend TEXT NOT NULL,
+    body    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX held_backend ON held (backend);
+-- Lists of these by what they are filtered by.
+CREATE INDEX parked_inlet ON parked (inlet);
+CREATE INDEX audit_who ON audit (who);
+";
+
+const STEP_8: &str = "
 -- Two-way sync: what is stored of each, and what it remembers of each ticket.
 CREATE TABLE syncs (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE twins (
@@ -262,7 +275,7 @@ CREATE INDEX sync_answers_at ON sync_answers (at);
 ";
 
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 7] = [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7];
+const STEPS: [&str; 8] = [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7, STEP_8];
 
 /// The newest schema that this version knows.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;

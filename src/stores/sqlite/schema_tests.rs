@@ -68,8 +68,12 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (tx::COMMAND, &["PRIMARY KEY (id=?)"]),
         (reads::DUE_ALARMS, &["alarms_due"]),
         (reads::TICKET_BEFORE, &["tickets_key", "alarms_before"]),
-        (reads::READY_REQUESTS, &["requests_ready", "requests_open"]),
-        (reads::NEXT_READY, &["requests_ready_at", "requests_open"]),
+        (reads::READY_REQUESTS, &["requests_ready", "requests_open", "PRIMARY KEY (ticket=?)"]),
+        (reads::NEXT_READY, &["requests_ready_at", "requests_open", "PRIMARY KEY (ticket=?)"]),
+        (reads::HELD, &["held_backend"]),
+        (tx::HELD_TICKET, &["PRIMARY KEY (ticket=?)"]),
+        (tx::COUNT_HELD, &["held_backend"]),
+        (tx::PARKED, &["INTEGER PRIMARY KEY (rowid=?)"]),
         (reads::UNSENT_EVENTS, &["events_unsent"]),
         (reads::EVENTS_AFTER, &["INTEGER PRIMARY KEY (rowid>?)"]),
         (reads::EVENT, &["events_id"]),
@@ -114,7 +118,11 @@ fn every_list_is_paged_by_the_index_of_its_filter() {
     let open = |backend, ticket, open| {
         reads::request_list(RequestFilter { backend, state: None, ticket, open: Some(open) })
     };
-    let lists: [(List, &str); 18] = [
+    let lists: [(List, &str); 22] = [
+        (reads::parked_list(None), by_row),
+        (reads::parked_list(source()), "parked_inlet"),
+        (reads::audit_list(None), by_row),
+        (reads::audit_list(source()), "audit_who"),
         (open(backend(), ticket, true), "requests_ticket"),
         (open(backend(), None, false), "requests_backend"),
         (alarms(None, None), by_row),
@@ -135,8 +143,11 @@ fn every_list_is_paged_by_the_index_of_its_filter() {
         (requests(backend(), state, ticket), "requests_ticket"),
     ];
     for (list, index) in lists {
-        let (sql, _) = list.page(&Page { before: None, limit: 10 });
+        let (sql, _) = list.page(&Page { before: None, after: None, limit: 10 });
         assert_walks(&connection, &sql, &[index]);
+        // From the other end by the same index.
+        let oldest = sql.replace("DESC", "ASC");
+        assert_walks(&connection, &oldest, &[index]);
     }
 }
 
@@ -146,7 +157,8 @@ fn what_has_not_ended_is_listed_from_its_own_index() {
     let connection = database();
     for backend in [None, Some(BackendId::new("noc"))] {
         let filter = RequestFilter { backend, state: None, ticket: None, open: Some(true) };
-        let (sql, _) = reads::request_list(filter).page(&Page { before: None, limit: 10 });
+        let (sql, _) =
+            reads::request_list(filter).page(&Page { before: None, after: None, limit: 10 });
         let plan = plan(&connection, &sql);
         assert!(plan[0].contains("requests_open"), "{sql}\n{plan:#?}");
     }

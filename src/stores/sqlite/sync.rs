@@ -95,22 +95,22 @@ impl SyncTx for SqliteTx<'_> {
         Ok(found.unwrap_or(0))
     }
 
-    fn held(&mut self, sync: &str, id: &str) -> Result<Option<Held>, TxError> {
+    fn aside(&mut self, sync: &str, id: &str) -> Result<Option<Held>, TxError> {
         self.one(HELD, params![sync, id], rows::value)
     }
 
-    fn put_held(&mut self, held: &Held) -> Result<(), TxError> {
+    fn put_aside(&mut self, held: &Held) -> Result<(), TxError> {
         let sql = "INSERT INTO sync_held (sync, id, waits, body) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (sync, id) DO UPDATE SET waits = ?3, body = ?4";
         let waits = i64::from(held.because == HeldBecause::UnderWay);
         self.run(sql, params![held.sync, held.id, waits, rows::to_body(held)]).map(drop)
     }
 
-    fn drop_held(&mut self, sync: &str, id: &str) -> Result<(), TxError> {
+    fn drop_aside(&mut self, sync: &str, id: &str) -> Result<(), TxError> {
         self.run("DELETE FROM sync_held WHERE sync = ?1 AND id = ?2", params![sync, id]).map(drop)
     }
 
-    fn held_under_way(
+    fn aside_under_way(
         &mut self,
         sync: &str,
         after: &str,

@@ -18,7 +18,7 @@ use ticketgate_actors::model::{
     Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route, ServiceTable, Snapshot,
     State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
-use ticketgate_actors::ports::{LaneRow, Tx, TxError};
+use ticketgate_actors::ports::{LaneRow, Pause, Tx, TxError};
 use uuid::Uuid;
 
 pub(super) const NEWEST_ALARM: &str =
@@ -61,6 +61,11 @@ pub(super) const SERVICES: &str = "SELECT body FROM services WHERE backend = ?1"
 pub(super) const ROUTE: &str = "SELECT body FROM routes WHERE backend = ?1";
 pub(super) const LANE: &str = "SELECT body FROM lanes WHERE backend = ?1";
 
+pub(super) const PARKED: &str = "SELECT n, body, raw FROM parked WHERE n = ?1";
+pub(super) const HELD_TICKET: &str = "SELECT body FROM held WHERE ticket = ?1";
+pub(super) const COUNT_HELD: &str = "SELECT count(*) FROM held WHERE backend = ?1";
+const PUT_HELD: &str = "INSERT INTO held (ticket, backend, body) VALUES (?1, ?2, ?3)
+    ON CONFLICT (ticket) DO UPDATE SET body = ?3";
 const PUT_ALARM: &str = "INSERT INTO alarms
     (source, id, occurrence, active, backend, due_at, wanted, settled, ticket, request, body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
@@ -433,6 +438,42 @@ impl Tx for SqliteTx<'_> {
         let body = rows::to_body(message);
         self.run(sql, params![message.at.as_nanos(), message.inlet, body, message.body])?;
         Ok(self.added())
+    }
+
+    fn parked(&mut self, n: u64) -> Result<Option<Parked>, TxError> {
+        self.one(PARKED, params![int(n)], rows::parked)
+    }
+
+    fn put_parked(&mut self, message: &Parked) -> Result<(), TxError> {
+        let sql = "UPDATE parked SET body = ?2, raw = ?3 WHERE n = ?1";
+        self.run(sql, params![int(message.n), rows::to_body(message), message.body]).map(drop)
+    }
+
+    fn drop_parked(&mut self, n: u64) -> Result<(), TxError> {
+        self.run("DELETE FROM parked WHERE n = ?1", params![int(n)]).map(drop)
+    }
+
+    fn held(&mut self, ticket: TicketKey) -> Result<Option<Pause>, TxError> {
+        self.one(HELD_TICKET, params![rows::id(&ticket.0)], rows::value)
+    }
+
+    fn count_held(&mut self, backend: &BackendId) -> Result<u64, TxError> {
+        let count = self.one(COUNT_HELD, params![backend.as_str()], |row| rows::number(row, 0))?;
+        Ok(count.unwrap_or(0))
+    }
+
+    fn put_held(
+        &mut self,
+        backend: &BackendId,
+        ticket: TicketKey,
+        why: Option<&Pause>,
+    ) -> Result<(), TxError> {
+        let ticket = rows::id(&ticket.0);
+        match why {
+            Some(why) => self.run(PUT_HELD, params![ticket, backend.as_str(), rows::to_body(why)]),
+            None => self.run("DELETE FROM held WHERE ticket = ?1", params![ticket]),
+        }
+        .map(drop)
     }
 
     fn services(&mut self, backend: &BackendId) -> Result<Option<ServiceTable>, TxError> {

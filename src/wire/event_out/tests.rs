@@ -148,3 +148,28 @@ fn a_routing_key_is_cut_to_what_amqp_can_carry() {
     let out = encode(&Outgoing::WriteBack(back), "n1", Encoding::Json);
     assert!(out.routing_key.len() <= MAX_ROUTING_KEY && out.routing_key.ends_with('ü'));
 }
+
+/// What the description of the wire says.
+#[test]
+fn the_fields_that_are_told_are_those_that_are_written() {
+    let names = |out: &Encoded| {
+        let body = body(out, Encoding::Json);
+        body.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    let told = |fields: &[&str]| fields.iter().map(|name| (*name).to_owned()).collect();
+    let event = event(vec![alarm("probe", "a1")], Some(TicketError::because("why")));
+    let out = encode(&Outgoing::Ticket(Arc::new(event.clone())), "n1", Encoding::Json);
+    assert_eq!(names(&out), told(TICKET_FIELDS));
+    let back = WriteBack {
+        event_id: event.event_id,
+        alarm: alarm("probe", "a1"),
+        key: event.ticket.key,
+        backend: event.ticket.backend.clone(),
+        backend_id: None,
+        status: event.ticket.status,
+        url: None,
+        at: event.at,
+    };
+    let out = encode(&Outgoing::WriteBack(back), "n1", Encoding::Json);
+    assert_eq!(names(&out), told(WRITE_BACK_FIELDS));
+}

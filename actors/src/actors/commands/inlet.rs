@@ -48,6 +48,14 @@ impl CommandInlet {
 }
 
 impl Commands {
+    /// What a delivery says, read as it would be if it came now; nothing is taken.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_again(&self, delivery: &Delivery) -> Result<Command, Box<BadCommand>> {
+        self.decode.command(delivery)
+    }
+
     async fn commit(&self, writes: &mut VecDeque<(Waiting, ChangeSet)>, verdicts: &mut [Verdict]) {
         if writes.is_empty() {
             return;
@@ -103,6 +111,7 @@ impl Commands {
             content_type: delivery.content_type.clone(),
             reason: error.message,
             field: error.field,
+            mended: 0,
             body: delivery.body.to_vec(),
         };
         match self.outside.store.apply(Change::Park(Box::new(parked)).into()).await {

@@ -29,6 +29,12 @@ pub(super) fn refused(refusal: Refusal) -> CommandError {
         | Refusal::UnderWay
         | Refusal::Closed
         | Refusal::Astray
+        | Refusal::AlreadyPaused
+        | Refusal::AlreadyHeld
+        | Refusal::NotHeld
+        | Refusal::TooManyHeld
+        | Refusal::AlreadyRetried
+        | Refusal::MovedOn
         | Refusal::Conflict => (Code::Busy, None),
     };
     CommandError { code, message: refusal.to_string(), field: field.map(str::to_owned) }

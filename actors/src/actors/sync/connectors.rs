@@ -156,6 +156,7 @@ impl Connectors {
             reason,
             field,
             body: delivery.body.to_vec(),
+            mended: 0,
         };
         match self.outside.store.apply(Change::Park(Box::new(parked)).into()).await {
             Ok(_) => Verdict::Settled,

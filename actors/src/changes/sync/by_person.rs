@@ -60,9 +60,9 @@ pub(in crate::changes) fn perform(
         Steer::Unskip(ids) => {
             row.skip.retain(|id| !ids.contains(id));
             for (id, fresh) in ids.iter().zip(&it.ids) {
-                let held = tx.held(name, id)?.filter(|it| it.because == HeldBecause::Skipped);
+                let held = tx.aside(name, id)?.filter(|it| it.because == HeldBecause::Skipped);
                 let Some(held) = held else { continue };
-                tx.drop_held(name, id)?;
+                tx.drop_aside(name, id)?;
                 let Some(told) = held.told else { continue };
                 let record = super::Record { told: Ok(told), ids: *fresh };
                 record::take(tx, &it.plan, &mut row, &record, context, &mut synced)?;

@@ -92,7 +92,7 @@ pub(in crate::changes) fn perform(
     }
     let held = match &it.at {
         Where::Held { after, limit } => {
-            let held = tx.held_under_way(&it.plan.name, after, *limit)?;
+            let held = tx.aside_under_way(&it.plan.name, after, *limit)?;
             synced.after =
                 held.last().map(|held| held.id.clone()).filter(|_| held.len() == *limit as usize);
             held

@@ -56,7 +56,7 @@ pub(super) fn take(
         let why = "a request of this ticket is under way";
         let raw = record.told.clone().ok();
         // What was said before does not take the place of what was said since.
-        let newer = tx.held(&plan.name, &id)?.and_then(|held| held.told);
+        let newer = tx.aside(&plan.name, &id)?.and_then(|held| held.told);
         if newer.is_none_or(|held| held.said_at <= told.said_at) {
             hold(tx, plan, &id, HeldBecause::UnderWay, why, raw, context)?;
         }
@@ -67,7 +67,7 @@ pub(super) fn take(
     outcome.twin.itself = plan.is_home_itself();
     match store(tx, plan, row, outcome, record.ids, context, synced) {
         Ok(()) => {
-            tx.drop_held(&plan.name, &id)?;
+            tx.drop_aside(&plan.name, &id)?;
             Ok(())
         }
         // The backend has too much open already; later.
@@ -135,7 +135,7 @@ fn hold(
     told: Option<Told>,
     context: Context<'_>,
 ) -> Result<(), TxError> {
-    tx.put_held(&Held {
+    tx.put_aside(&Held {
         sync: plan.name.clone(),
         id: id.to_owned(),
         because,

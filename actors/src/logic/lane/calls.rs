@@ -89,6 +89,12 @@ impl Lane {
         }
     }
 
+    /// It is to be sent again, and not now.
+    fn must_not_send(&self, request: &Request, now: Moment) -> bool {
+        let open = self.gate.lets_through(&self.settings, now.mono);
+        !open || self.pause.is_some() || self.held.has(request.ticket)
+    }
+
     /// What the answer says of the backend's health.
     pub(super) fn learn(
         &mut self,
@@ -155,7 +161,7 @@ impl Lane {
         self.judged = now;
         let seen = judge::seen(&self.settings, &doubt.request, &doubt.ticket, answer, now);
         let change = match seen {
-            Seen::SendAgain if !self.gate.lets_through(&self.settings, now.mono) => {
+            Seen::SendAgain if self.must_not_send(&doubt.request, now) => {
                 doubt.absent = true;
                 doubt.look_at = now.mono;
                 self.doubts.push(doubt);
@@ -230,7 +236,8 @@ impl Lane {
             reason: format!("credentials were refused: {}", error.reason),
             by: "ticketgate".to_owned(),
         };
-        self.pause = Some(pause.clone());
+        // A person's pause stands, with its own reason.
+        self.pause.get_or_insert_with(|| pause.clone());
         effects.push(Effect::Ops("paused", pause.reason.clone()));
         Change::PauseLane(self.backend.clone(), self.epoch, pause)
     }

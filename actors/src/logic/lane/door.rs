@@ -1,7 +1,7 @@
 //! What comes in at a lane's one door, and what goes out.
 
 use crate::changes::{Applied, ChangeSet, Level};
-use crate::model::{Alarm, Epoch, Mono, Op, Request, RequestId, Ticket, Watched};
+use crate::model::{Alarm, Epoch, Mono, Op, Request, RequestId, Ticket, TicketKey, Watched};
 use crate::ports::{Call, Heard, Pause, StoreError, Work};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub enum Input {
         doubts: Vec<(Request, Ticket)>,
         /// What the backend took and has yet to answer.
         unconfirmed: Vec<Request>,
+        /// Tickets that a person holds.
+        held: Vec<TicketKey>,
     },
     /// A request was journaled and is first in line of its ticket.
     Submitted(Box<Request>),
@@ -59,6 +61,12 @@ pub enum Input {
     Rendered(Turn, Option<Level>),
     /// A call came back.
     Answered(Turn, Heard),
+    /// A request that begins in doubt was journaled: a person has it done again.
+    Doubted(Box<Request>, Box<Ticket>),
+    /// A person paused the lane.
+    Paused(Pause),
+    /// A person holds this ticket (true), or lets it go on.
+    Held(TicketKey, bool),
     /// A person resumed the lane.
     Resumed,
     /// No more intents: the service is stopping.
@@ -129,6 +137,10 @@ pub struct LaneGlance {
     pub calling_since: Option<Mono>,
     /// Why it makes no calls, if it makes none.
     pub held: Option<String>,
+    /// The pause itself, where it is paused.
+    pub pause: Option<Pause>,
+    /// Tickets that a person holds.
+    pub held_tickets: usize,
     /// When that ends by itself.
     pub held_until: Option<Mono>,
     /// So many calls in a row failed that only probes are made.

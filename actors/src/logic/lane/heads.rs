@@ -5,7 +5,7 @@
 //! A window that is not `complete` has more rows in the store and is loaded when it runs low.
 
 use crate::changes::Change;
-use crate::model::{Moment, Mono, Op, Request, RequestId};
+use crate::model::{Moment, Mono, Op, Request, RequestId, TicketKey};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -82,6 +82,22 @@ impl Heads {
             window.ready.pop_last();
             window.leave_out();
         }
+    }
+
+    /// Takes out what waits for this ticket: it is held, and its rows stay in the store.
+    pub fn leave(&mut self, ticket: TicketKey) {
+        for window in &mut self.windows {
+            window.ready.retain(|_, head| head.request.ticket != ticket);
+            window.leave_out();
+        }
+    }
+
+    /// Another hand has moved this request.
+    pub fn drop(&mut self, id: RequestId) {
+        for window in &mut self.windows {
+            window.ready.retain(|_, head| head.request.id != id);
+        }
+        self.touch(id);
     }
 
     /// Marks a request as changed, so that no load that is under way brings it back.

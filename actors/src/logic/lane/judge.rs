@@ -203,7 +203,9 @@ pub(super) fn key_forgotten(
         && request.doubt.is_some();
     // The last moment at which the backend may come to do it, not that of the first byte.
     let done_by = settings.send_within + settings.done_within();
-    let known = now.wall.since(request.accepted_at) + done_by < settings.key_ttl;
+    // What is done again for a person has an id, and an age, of its own: the calls before it had others.
+    let known = now.wall.since(request.accepted_at) + done_by < settings.key_ttl
+        && request.retry_of.is_none();
     let reason = "the backend no longer remembers the idempotency key (key_ttl)";
     (by_key && !known && !mutant!(KeyForEver)).then(|| TicketError::because(reason))
 }

@@ -14,6 +14,7 @@ mod calls;
 mod door;
 mod gate;
 mod heads;
+mod held;
 mod judge;
 mod rows;
 mod settings;
@@ -32,6 +33,7 @@ use crate::model::{BackendId, Epoch, EventId, Moment, Mono, Request, RequestId, 
 use crate::ports::{Answer, Call, Heard, Pause, Via, Work};
 use gate::Gate;
 use heads::Heads;
+use held::Held;
 use std::collections::VecDeque;
 use std::time::Duration;
 use sweep::Sweep;
@@ -99,9 +101,10 @@ pub struct Lane {
     sweep: Sweep,
     reads: VecDeque<(Read, Mono)>,
     pause: Option<Pause>,
-    /// A person let the lane go on while it was being taken: the pause that the take-over read may
-    /// be older than that.
-    resumed: bool,
+    /// What a person said while the lane was being taken, to pause it or to let it go on: the pause
+    /// that the take-over read may be older than that.
+    said: Option<Option<Pause>>,
+    held: Held,
     draining: bool,
     gate: Gate,
     /// When the outcome that is being stored was judged: its times were said by this wall clock,
@@ -144,7 +147,8 @@ impl Lane {
             sweep: Sweep::default(),
             reads: VecDeque::new(),
             pause: None,
-            resumed: false,
+            said: None,
+            held: Held::default(),
             draining: false,
             judged: Moment::default(),
             reload_at: None,
@@ -208,6 +212,8 @@ impl Lane {
                 }
                 _ => None,
             },
+            pause: self.pause.clone(),
+            held_tickets: self.held.len(),
             held_until: match &self.pause {
                 None if !self.draining => hold.map(|(until, _)| until),
                 _ => None,
@@ -255,7 +261,8 @@ impl Lane {
 
     fn take(&mut self, input: Input, now: Moment, dice: &mut dyn Dice, effects: &mut Vec<Effect>) {
         match input {
-            Input::Taken { epoch, pause, doubts, unconfirmed } => {
+            Input::Taken { epoch, pause, doubts, unconfirmed, held } => {
+                self.held.begin(held);
                 self.taken(epoch, pause, doubts, now);
                 self.unconfirmed.begin(unconfirmed, self.settings.confirm_within, now.mono);
             }
@@ -263,13 +270,33 @@ impl Lane {
             Input::Moved(id) => {
                 self.unconfirmed.forget(id);
                 self.doubts.retain(|doubt| doubt.request.id != id);
+                self.heads.drop(id);
             }
-            Input::Submitted(request) => self.heads.put(request, now),
+            Input::Submitted(request) => self.put(request, now),
+            Input::Doubted(request, ticket) => {
+                let look_at = now.mono.plus(self.settings.settle());
+                self.doubts.push(DoubtHead {
+                    request,
+                    ticket,
+                    look_at,
+                    unanswered: 0,
+                    absent: false,
+                });
+            }
+            Input::Held(ticket, held) => {
+                self.held.set(ticket, held, self.ours());
+                match held {
+                    true => self.heads.leave(ticket),
+                    false => self.heads.reload(),
+                }
+            }
             Input::Asked(read) if self.reads.len() >= READS_MAX => {
                 effects.push(Effect::AnswerRead(read.id, not_sent("the lane's searches are full")))
             }
             Input::Asked(read) => self.reads.push_back((read, now.mono)),
             Input::Loaded { class, requests: Some(requests), all, next_ready } => {
+                let requests =
+                    requests.into_iter().filter(|it| !self.held.has(it.ticket)).collect();
                 self.heads.loaded(class, requests, all, now);
                 let next =
                     next_ready.map(|wait| now.mono.plus(wait.min(self.settings.backoff_max)));
@@ -289,8 +316,12 @@ impl Lane {
                 self.answered(answer, now, dice, effects);
             }
             Input::Stored(..) | Input::Rendered(..) | Input::Answered(..) => {}
+            Input::Paused(pause) => {
+                self.said = (!self.ours()).then(|| Some(pause.clone()));
+                self.pause = Some(pause);
+            }
             Input::Resumed => {
-                self.resumed = !self.ours();
+                self.said = (!self.ours()).then_some(None);
                 self.pause = None;
                 self.gate.reset();
             }
@@ -307,7 +338,7 @@ impl Lane {
         now: Moment,
     ) {
         self.epoch = epoch;
-        self.pause = pause.filter(|_| !std::mem::take(&mut self.resumed));
+        self.pause = self.said.take().unwrap_or(pause);
         self.doing = Doing::Idle;
         self.next_turn();
         self.heads.forget();
@@ -316,6 +347,13 @@ impl Lane {
         }
         // Wall times of another life say nothing sure about how long a doubt has settled: anew.
         let look_at = now.mono.plus(self.settings.settle());
+        // What was journaled in doubt while the lane was being taken may not have been read with it.
+        let mut doubts = doubts;
+        for it in std::mem::take(&mut self.doubts) {
+            if !doubts.iter().any(|(request, _)| request.id == it.request.id) {
+                doubts.push((*it.request, *it.ticket));
+            }
+        }
         self.doubts = doubts
             .into_iter()
             .map(|(request, ticket)| DoubtHead {
@@ -345,6 +383,13 @@ impl Lane {
                 let why = "its time was over before its turn in the lane";
                 effects.push(Effect::AnswerRead(read.id, not_sent(why)));
             }
+        }
+    }
+
+    /// Takes a request that may go, unless its ticket is held: then it stays in the store.
+    fn put(&mut self, request: Box<Request>, now: Moment) {
+        if !self.held.has(request.ticket) {
+            self.heads.put(request, now);
         }
     }
 
@@ -402,6 +447,7 @@ impl Lane {
             .doubts
             .iter()
             .enumerate()
+            .filter(|(_, doubt)| !self.held.has(doubt.request.ticket))
             .filter(|(_, doubt)| {
                 doubt.look_at <= now.mono || mutant!(DoubtByWall) && doubt.by_wall(now)
             })
@@ -435,7 +481,8 @@ impl Lane {
         // While something is under way, or while no call may be made, its end wakes the lane.
         let waits = matches!(self.doing, Doing::Idle) && !self.draining && self.pause.is_none();
         let hold = self.gate.opens_at(&self.settings, now.mono);
-        let looks = self.doubts.iter().map(|doubt| doubt.look_at).min();
+        let looks = self.doubts.iter().filter(|doubt| !self.held.has(doubt.request.ticket));
+        let looks = looks.map(|doubt| doubt.look_at).min();
         let (hold, looks) = match (waits, hold) {
             (false, _) => (None, None),
             (true, Some(hold)) => (Some(hold), None),

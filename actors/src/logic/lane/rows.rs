@@ -158,7 +158,7 @@ impl Lane {
                 let wait = request.ready_at.since(self.judged.wall).min(longest);
                 let ready_at = self.judged.mono.plus(wait);
                 if ready_at <= now.mono {
-                    self.heads.put(Box::new(request), now);
+                    self.put(Box::new(request), now);
                 } else {
                     self.reload_at = earliest(self.reload_at, Some(ready_at));
                 }
@@ -182,7 +182,7 @@ impl Lane {
             _ => {}
         }
         if let Some(next) = next.filter(|n| matches!(n.state, State::Accepted | State::Wait)) {
-            self.heads.put(Box::new(next), now);
+            self.put(Box::new(next), now);
         }
         if due.is_some() {
             effects.push(Effect::WakeFlows);

@@ -1,5 +1,7 @@
 //! The lane by example. `Bench` plays the store and the clock; each test plays the backend.
 
+mod hands;
+
 use super::judge::{Judged, Look};
 use super::*;
 use crate::changes::{Applied, Change, Concluded, Level};
@@ -79,6 +81,7 @@ impl Bench {
             pause: None,
             doubts: vec![],
             unconfirmed: vec![],
+            held: vec![],
         });
         bench
     }
@@ -514,7 +517,13 @@ fn a_level_that_moved_on_is_rendered_again_or_superseded() {
         let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
         let mut dice = Dull(0);
         lane.step(
-            Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] },
+            Input::Taken {
+                epoch: Epoch(1),
+                pause: None,
+                doubts: vec![],
+                unconfirmed: vec![],
+                held: vec![],
+            },
             now,
             &mut dice,
         );
@@ -568,7 +577,13 @@ fn after_a_take_over_old_doubts_settle_anew_and_nothing_is_called_before() {
     });
     bench.requests.push(doubtful.clone());
     let doubts = vec![(doubtful, ticket(1))];
-    bench.feed(Input::Taken { epoch: Epoch(2), pause: None, doubts, unconfirmed: vec![] });
+    bench.feed(Input::Taken {
+        epoch: Epoch(2),
+        pause: None,
+        doubts,
+        unconfirmed: vec![],
+        held: vec![],
+    });
     bench.pass(SETTLE - Duration::from_millis(1));
     assert!(bench.calls.is_empty());
     bench.pass(Duration::from_millis(1));
@@ -637,7 +652,13 @@ fn a_load_that_overtakes_an_intent_does_not_bring_its_request_back() {
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
     let mut lane = Lane::new(BackendId::new("crm"), settings());
     let mut step = |input| lane.step(input, now, &mut Dull(0));
-    step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] });
+    step(Input::Taken {
+        epoch: Epoch(1),
+        pause: None,
+        doubts: vec![],
+        unconfirmed: vec![],
+        held: vec![],
+    });
     let loaded = |class, requests: &[Request], all| Input::Loaded {
         class,
         requests: Some(requests.to_vec()),
@@ -684,7 +705,13 @@ fn a_row_that_turned_out_to_be_old_makes_the_lane_look_at_the_store_again() {
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
     let mut lane = Lane::new(BackendId::new("crm"), settings());
     lane.step(
-        Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] },
+        Input::Taken {
+            epoch: Epoch(1),
+            pause: None,
+            doubts: vec![],
+            unconfirmed: vec![],
+            held: vec![],
+        },
         now,
         &mut Dull(0),
     );
@@ -759,11 +786,17 @@ fn a_lane_that_was_resumed_while_it_was_being_taken_is_not_paused() {
         pause: Some(pause.clone()),
         doubts: vec![],
         unconfirmed: vec![],
+        held: vec![],
     };
     lane.step(taken, now, &mut Dull(0));
     assert_eq!(lane.glance(now).held, None);
-    let again =
-        Input::Taken { epoch: Epoch(2), pause: Some(pause), doubts: vec![], unconfirmed: vec![] };
+    let again = Input::Taken {
+        epoch: Epoch(2),
+        pause: Some(pause),
+        doubts: vec![],
+        unconfirmed: vec![],
+        held: vec![],
+    };
     lane.step(again, now, &mut Dull(0));
     assert!(lane.glance(now).held.is_some(), "a later pause counts");
 }
@@ -773,7 +806,13 @@ fn an_intent_that_was_skipped_makes_the_lane_look_at_the_rows_again() {
     let mut lane = Lane::new(BackendId::new("crm"), settings());
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
     lane.step(
-        Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] },
+        Input::Taken {
+            epoch: Epoch(1),
+            pause: None,
+            doubts: vec![],
+            unconfirmed: vec![],
+            held: vec![],
+        },
         now,
         &mut Dull(0),
     );
@@ -859,7 +898,13 @@ fn an_answer_that_names_another_ticket_of_ours_is_for_a_person() {
     let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
     let mut lane = Lane::new(BackendId::new("crm"), settings());
     let mut step = |input| lane.step(input, now, &mut Dull(0));
-    step(Input::Taken { epoch: Epoch(1), pause: None, doubts: vec![], unconfirmed: vec![] });
+    step(Input::Taken {
+        epoch: Epoch(1),
+        pause: None,
+        doubts: vec![],
+        unconfirmed: vec![],
+        held: vec![],
+    });
     let effects = step(Input::Submitted(Box::new(request(1, Op::Create))));
     let Some(Effect::Store(turn, _)) = effects.first() else { panic!("{effects:?}") };
     let mut row = request(1, Op::Create);

@@ -127,9 +127,15 @@ impl PastTx for Rows {
 impl PastReads for MemoryStore {
     fn history(&self, list: HistoryList, page: Page) -> Answered<Vec<HistoryRow>> {
         let rows = self.rows();
-        let before =
-            rows.history_of(list).rev().filter(|row| page.before.is_none_or(|n| row.n < n));
-        now(before.take(page.limit as usize).cloned().collect())
+        let fits = |row: &&HistoryRow| {
+            page.before.is_none_or(|n| row.n < n) && page.after.is_none_or(|n| row.n > n)
+        };
+        let mut rows: Vec<_> = rows.history_of(list).filter(fits).cloned().collect();
+        if page.after.is_none() {
+            rows.reverse();
+        }
+        rows.truncate(page.limit as usize);
+        now(rows)
     }
 
     fn history_between(

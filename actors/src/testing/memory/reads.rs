@@ -4,13 +4,13 @@ use super::MemoryStore;
 use super::rows::Rows;
 use crate::logic::lane::class_of;
 use crate::model::{
-    Alarm, AlarmRef, BackendId, CommandId, CommandRecord, EventId, Identity, KeptLock, Parked,
-    Request, RequestId, Route, ServiceTable, Snapshot, State, Ticket, TicketEvent, TicketKey,
-    Timestamp, Watched,
+    Alarm, AlarmRef, Audited, BackendId, CommandId, CommandRecord, EventId, Identity, KeptLock,
+    Parked, Request, RequestId, Route, ServiceTable, Snapshot, State, Ticket, TicketEvent,
+    TicketKey, Timestamp, Watched,
 };
 use crate::ports::{
-    AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Reads, RequestFilter, StoreFigures,
-    TicketFilter,
+    AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads, RequestFilter,
+    StoreFigures, TicketFilter,
 };
 use std::collections::BTreeMap;
 
@@ -109,7 +109,10 @@ impl Rows {
     }
 
     fn waiting(&self, backend: &BackendId) -> impl Iterator<Item = &Request> {
-        let waits = |request: &Request| matches!(request.state, State::Accepted | State::Wait);
+        let waits = |request: &Request| {
+            matches!(request.state, State::Accepted | State::Wait)
+                && !self.held.contains_key(&request.ticket)
+        };
         self.requests.iter().filter_map(move |(n, request)| {
             (request.backend == *backend && waits(request) && self.first_in_line(*n, request))
                 .then_some(&**request)
@@ -225,12 +228,14 @@ fn page<T>(rows: &BTreeMap<u64, Box<T>>, page: &Page, keep: impl Fn(&T) -> bool)
 where
     T: Clone,
 {
-    rows.range(..page.before.unwrap_or(u64::MAX))
-        .rev()
-        .filter(|(_, row)| keep(row))
-        .take(page.limit as usize)
-        .map(|(n, row)| (*n, (**row).clone()))
-        .collect()
+    let first = page.after.map_or(0, |after| after.saturating_add(1));
+    let before = page.before.unwrap_or(u64::MAX).max(first);
+    let mut rows: Vec<_> = rows.range(first..before).filter(|(_, row)| keep(row)).collect();
+    if page.after.is_none() {
+        rows.reverse();
+    }
+    rows.truncate(page.limit as usize);
+    rows.into_iter().map(|(n, row)| (*n, (**row).clone())).collect()
 }
 
 pub(super) fn now<T: Send + 'static>(rows: T) -> Answered<T> {
@@ -376,10 +381,31 @@ impl Reads for MemoryStore {
         now(events)
     }
 
-    fn parked(&self, of: Page) -> Answered<Vec<Parked>> {
+    fn parked_count(&self, most: u32) -> Answered<u64> {
+        now(self.rows().parked.len().min(most as usize) as u64)
+    }
+
+    fn parked(&self, inlet: Option<String>, of: Page) -> Answered<Vec<Parked>> {
+        let rows = &self.rows().parked;
+        let all = rows.iter().map(|(n, it)| (*n, Box::new(it.clone()))).collect();
+        let rows = page(&all, &of, |it: &Parked| fits(inlet.as_ref(), &it.inlet));
+        now(rows.into_iter().map(|(_, it)| it).collect())
+    }
+
+    fn audited(&self, who: Option<String>, of: Page) -> Answered<Vec<Audited>> {
+        let rows = &self.rows().audit;
+        let numbered = (1u64..).zip(rows).map(|(n, (at, who, what, why))| {
+            let (at, who, what, why) = (*at, who.clone(), what.clone(), why.clone());
+            (n, Box::new(Audited { n, at, who, what, why }))
+        });
+        let rows = page(&numbered.collect(), &of, |it: &Audited| fits(who.as_ref(), &it.who));
+        now(rows.into_iter().map(|(_, it)| it).collect())
+    }
+
+    fn held(&self, backend: BackendId) -> Answered<Vec<(TicketKey, Pause)>> {
         let rows = self.rows();
-        let before = rows.parked.iter().rev().filter(|it| of.before.is_none_or(|n| it.n < n));
-        now(before.take(of.limit as usize).cloned().collect())
+        let of = rows.held.iter().filter(|(_, (of, _))| *of == backend);
+        now(of.map(|(ticket, (_, why))| (*ticket, why.clone())).collect())
     }
 
     fn services(&self, backend: BackendId) -> Answered<Option<ServiceTable>> {

@@ -10,7 +10,7 @@ use crate::model::{
     Fence, HistoryList, HistoryRow, Identity, KeptLock, MadeBy, OccurrenceRef, Parked, Request,
     RequestId, Route, ServiceTable, Snapshot, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
-use crate::ports::{LaneRow, Leaving, StoreError};
+use crate::ports::{LaneRow, Leaving, Pause, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -33,14 +33,15 @@ enum Undo {
     Watched(u64, Option<Watched>),
     History(u64, Option<HistoryRow>),
     Leaving(HistoryList, Option<Leaving>),
-    Given([u64; 3]),
+    Given([u64; 4]),
     Group([u8; 16], Option<TicketKey>),
     Snapshot(String, Option<Snapshot>),
     Seen(OccurrenceRef, Option<u64>),
     Services(BackendId, Option<ServiceTable>),
     Route(BackendId, Option<Route>),
     Sync(SyncUndo),
-    Parked,
+    Parked(u64, Option<Parked>),
+    Held(TicketKey, Option<(BackendId, Pause)>),
     Audit,
 }
 
@@ -53,6 +54,7 @@ pub(super) enum Numbered {
     Requests,
     Events,
     History,
+    Parked,
 }
 
 /// All rows, each table by its own `n` or key.
@@ -82,14 +84,15 @@ pub struct Rows {
     pub(super) seen: BTreeMap<OccurrenceRef, u64>,
     pub(super) history: BTreeMap<u64, HistoryRow>,
     pub(super) leaving: BTreeMap<HistoryList, Leaving>,
-    /// The last numbers that were given to requests, events and history rows, which are not given
-    /// again.
-    pub(super) given: [u64; 3],
+    /// The last numbers that were given to requests, events, history rows and parked messages, which
+    /// are not given again.
+    pub(super) given: [u64; 4],
     pub(super) groups: BTreeMap<[u8; 16], TicketKey>,
     pub(super) services: BTreeMap<BackendId, ServiceTable>,
     pub(super) routes: BTreeMap<BackendId, Route>,
     pub(super) sync: SyncTables,
-    pub(super) parked: Vec<Parked>,
+    pub(super) parked: BTreeMap<u64, Parked>,
+    pub(super) held: BTreeMap<TicketKey, (BackendId, Pause)>,
     pub(super) audit: Vec<AuditRow>,
     undo: Vec<Undo>,
 }
@@ -159,7 +162,8 @@ impl Rows {
                 Undo::Services(backend, before) => self.set_services(backend, before),
                 Undo::Route(backend, before) => self.set_route(backend, before),
                 Undo::Sync(step) => self.sync.undo(step),
-                Undo::Parked => drop(self.parked.pop()),
+                Undo::Parked(n, before) => self.set_parked(n, before),
+                Undo::Held(ticket, before) => self.set_held(ticket, before),
                 Undo::Audit => drop(self.audit.pop()),
             }
             self.undo.truncate(kept); // an undone step is no step
@@ -350,9 +354,17 @@ impl Rows {
         *last
     }
 
-    pub(super) fn add_parked(&mut self, message: Parked) {
-        self.parked.push(message);
-        self.undo.push(Undo::Parked);
+    pub(super) fn set_parked(&mut self, n: u64, message: Option<Parked>) {
+        let before = replace(&mut self.parked, n, message);
+        self.undo.push(Undo::Parked(n, before));
+    }
+
+    pub(super) fn set_held(&mut self, ticket: TicketKey, held: Option<(BackendId, Pause)>) {
+        let before = match held {
+            Some(held) => self.held.insert(ticket, held),
+            None => self.held.remove(&ticket),
+        };
+        self.undo.push(Undo::Held(ticket, before));
     }
 
     pub(super) fn add_audit(&mut self, row: AuditRow) {

@@ -61,7 +61,7 @@ impl Rows {
         self.log_sync(SyncUndo::Twin(key, before.map(Box::new)));
     }
 
-    fn set_held(&mut self, key: (String, String), held: Option<Held>) {
+    fn set_aside(&mut self, key: (String, String), held: Option<Held>) {
         let before = match held {
             Some(held) => self.sync.held.insert(key.clone(), held),
             None => self.sync.held.remove(&key),
@@ -152,24 +152,24 @@ impl SyncTx for Rows {
         Ok(waits.take(most as usize).count() as u64)
     }
 
-    fn held(&mut self, sync: &str, id: &str) -> Result<Option<Held>, TxError> {
+    fn aside(&mut self, sync: &str, id: &str) -> Result<Option<Held>, TxError> {
         Ok(self.sync.held.get(&(sync.to_owned(), id.to_owned())).cloned())
     }
 
-    fn put_held(&mut self, held: &Held) -> Result<(), TxError> {
-        self.set_held((held.sync.clone(), held.id.clone()), Some(held.clone()));
+    fn put_aside(&mut self, held: &Held) -> Result<(), TxError> {
+        self.set_aside((held.sync.clone(), held.id.clone()), Some(held.clone()));
         Ok(())
     }
 
-    fn drop_held(&mut self, sync: &str, id: &str) -> Result<(), TxError> {
+    fn drop_aside(&mut self, sync: &str, id: &str) -> Result<(), TxError> {
         let key = (sync.to_owned(), id.to_owned());
         if self.sync.held.contains_key(&key) {
-            self.set_held(key, None);
+            self.set_aside(key, None);
         }
         Ok(())
     }
 
-    fn held_under_way(
+    fn aside_under_way(
         &mut self,
         sync: &str,
         after: &str,

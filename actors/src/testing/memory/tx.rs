@@ -6,7 +6,7 @@ use crate::model::{
     Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route, ServiceTable, Snapshot,
     State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
-use crate::ports::{LaneRow, Tx, TxError};
+use crate::ports::{LaneRow, Pause, Tx, TxError};
 use uuid::Uuid;
 
 fn conflict(index: &str) -> TxError {
@@ -276,9 +276,41 @@ impl Tx for Rows {
     }
 
     fn park(&mut self, message: &Parked) -> Result<u64, TxError> {
-        let n = self.parked.len() as u64 + 1;
-        self.add_parked(Parked { n, ..message.clone() });
+        let n = self.give(Numbered::Parked);
+        self.set_parked(n, Some(Parked { n, ..message.clone() }));
         Ok(n)
+    }
+
+    fn parked(&mut self, n: u64) -> Result<Option<Parked>, TxError> {
+        Ok(self.parked.get(&n).cloned())
+    }
+
+    fn put_parked(&mut self, message: &Parked) -> Result<(), TxError> {
+        self.set_parked(message.n, Some(message.clone()));
+        Ok(())
+    }
+
+    fn drop_parked(&mut self, n: u64) -> Result<(), TxError> {
+        self.set_parked(n, None);
+        Ok(())
+    }
+
+    fn held(&mut self, ticket: TicketKey) -> Result<Option<Pause>, TxError> {
+        Ok(self.held.get(&ticket).map(|(_, why)| why.clone()))
+    }
+
+    fn count_held(&mut self, backend: &BackendId) -> Result<u64, TxError> {
+        Ok(self.held.values().filter(|(of, _)| of == backend).count() as u64)
+    }
+
+    fn put_held(
+        &mut self,
+        backend: &BackendId,
+        ticket: TicketKey,
+        why: Option<&Pause>,
+    ) -> Result<(), TxError> {
+        self.set_held(ticket, why.map(|why| (backend.clone(), why.clone())));
+        Ok(())
     }
 
     fn services(&mut self, backend: &BackendId) -> Result<Option<ServiceTable>, TxError> {

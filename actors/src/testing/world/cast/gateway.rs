@@ -55,7 +55,8 @@ impl World {
                     match rows {
                         Some((doubts, unconfirmed)) => {
                             w.watch.lane_taken = w.now;
-                            let taken = Input::Taken { epoch, pause, doubts, unconfirmed };
+                            let held = Vec::new();
+                            let taken = Input::Taken { epoch, pause, doubts, unconfirmed, held };
                             w.feed(&backend, taken);
                             w.wake_outbox();
                         }

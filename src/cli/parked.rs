@@ -1,0 +1,106 @@
+//! Messages that could not be read: look at them, mend them, have them taken, or let them go.
+
+use super::remote::{Ask, At, cell};
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// What to do with parked messages.
+#[derive(Debug, Subcommand)]
+pub enum ParkedCommand {
+    /// List them, newest first
+    List {
+        /// Only of this queue or webhook
+        #[arg(long)]
+        inlet: Option<String>,
+        /// At most so many
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+    /// Show one with its body
+    Show {
+        /// Its number
+        n: u64,
+    },
+    /// Replace its body
+    Mend {
+        /// Its number
+        n: u64,
+        /// The file with the new body, as text
+        file: PathBuf,
+        /// What the body is now, such as application/json
+        #[arg(long)]
+        content_type: Option<String>,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Have it taken as if it had just come; it goes only if it is taken
+    Replay {
+        /// Its number
+        n: u64,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let it go: nobody needs it
+    Discard {
+        /// Its number
+        n: u64,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// `ticketgate parked`
+pub async fn parked(at: At, command: ParkedCommand) -> anyhow::Result<bool> {
+    match command {
+        ParkedCommand::List { inlet, limit } => {
+            let columns = [
+                ("n", "/n"),
+                ("when", "/at"),
+                ("from", "/inlet"),
+                ("bytes", "/bytes"),
+                ("field", "/field"),
+                ("reason", "/reason"),
+            ];
+            at.list(Ask::get(["parked"]).with("inlet", inlet).with("limit", limit), &columns).await
+        }
+        ParkedCommand::Mend { n, file, content_type, reason } => {
+            let name = file.display().to_string();
+            let body =
+                std::fs::read_to_string(&file).with_context(|| format!("{name} is no text"))?;
+            let mut said = json!({ "body": body, "reason": reason });
+            if let Some(content_type) = content_type {
+                said["content_type"] = json!(content_type);
+            }
+            let answer = at.api(Ask::post(["parked", &n.to_string(), "mend"], said)).await?;
+            at.show(&answer, |body| match body["reads"]["works"].as_bool() {
+                Some(true) => "it can be read now: replay it".to_owned(),
+                _ => format!("it still cannot be read: {}", cell(body["reads"].get("said"))),
+            })
+        }
+        ParkedCommand::Replay { n, reason } => {
+            let path = ["parked", &n.to_string(), "replay"];
+            let answer = at.api(Ask::post(path, json!({ "reason": reason }))).await?;
+            at.show(&answer, |_| "it was taken".to_owned())
+        }
+        ParkedCommand::Discard { n, reason } => {
+            let path = ["parked", &n.to_string(), "discard"];
+            let answer = at.api(Ask::post(path, json!({ "reason": reason }))).await?;
+            at.show(&answer, |_| "it is gone".to_owned())
+        }
+        ParkedCommand::Show { n } => {
+            let answer = at.api(Ask::get(["parked", &n.to_string()])).await?;
+            at.show(&answer, |body| {
+                let lines = ["at", "inlet", "message_id", "content_type", "field", "reason"]
+                    .map(|name| format!("{name}: {}", cell(body.get(name))));
+                let text = &body["body"];
+                let text = text["text"].as_str().or(text["hex"].as_str()).unwrap_or_default();
+                format!("{}\n\n{text}", lines.join("\n"))
+            })
+        }
+    }
+}
