@@ -128,7 +128,7 @@ async fn measured(plan: &Plan) -> anyhow::Result<()> {
         let _lock = plan.lock.as_deref().map(locked).transpose()?;
         syncs.push(process::fsync_median(bench.folder.path())?);
         println!("  fsync of a page at the median: {} us", syncs[round - 1].as_micros());
-        for measure in &plan.measures {
+        for measure in plan.measures.iter().filter(|measure| round == 1 || !measure.once) {
             for program in in_turn(&wanted, round) {
                 if !applies(measure, program) {
                     continue;

@@ -17,6 +17,8 @@ pub struct Measure {
     pub answer_after: Duration,
     /// How many backends.
     pub backends: usize,
+    /// In the first round only.
+    pub once: bool,
 }
 
 /// What is done.
@@ -34,10 +36,15 @@ pub enum Work {
 
 /// A whole run.
 pub struct Plan {
+    /// In this order.
     pub measures: Vec<Measure>,
+    /// The yardstick first.
     pub programs: Vec<Kind>,
+    /// How often all of it is done.
     pub rounds: usize,
+    /// The service's binary, where it is not beside this program.
     pub ticketgate: Option<PathBuf>,
+    /// Locked while a round runs.
     pub lock: Option<PathBuf>,
 }
 
@@ -79,6 +86,7 @@ fn all(quick: bool) -> Vec<Measure> {
         work: Work::Drain(if quick { alarms / 2 } else { alarms }),
         answer_after: Duration::from_millis(millis),
         backends,
+        once: false,
     };
     // About three seconds of the yardstick's work each.
     let mut measures =
@@ -87,16 +95,16 @@ fn all(quick: bool) -> Vec<Measure> {
         measures.insert(0, drain(0, 1, 8_000));
         measures.push(drain(20, 1, 250));
     }
-    let slow = Duration::from_millis(20);
-    let other = |name: &str, work, answer_after, backends| Measure {
+    let other = |name: &str, work, once| Measure {
         name: name.to_owned(),
         work,
-        answer_after,
-        backends,
+        answer_after: Duration::from_millis(20),
+        backends: 8,
+        once,
     };
     let steady = Work::Steady(STEADY_RATE, seconds(15, 6));
-    measures.push(other("latency-200/s", steady, slow, 8));
-    measures.push(other("start-and-idle", Work::Idle(seconds(20, 6)), slow, 8));
-    measures.push(other("pile-60000", Work::Pile(60_000), slow, 8));
+    measures.push(other("latency-200/s", steady, false));
+    measures.push(other("start-and-idle", Work::Idle(seconds(20, 6)), quick));
+    measures.push(other("pile-60000", Work::Pile(60_000), quick));
     measures
 }

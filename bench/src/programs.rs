@@ -45,8 +45,7 @@ impl Kind {
         match self {
             Self::Bare | Self::Journal => 1,
             Self::Ticketgate => 2,
-            Self::Python => 4,
-            Self::Celery => 10,
+            Self::Python | Self::Celery => 4,
         }
     }
 
