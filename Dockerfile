@@ -8,6 +8,7 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY actors actors
 COPY bench bench
+COPY .cargo .cargo
 COPY presets presets
 COPY src src
 RUN cargo build --release --locked --bin ticketgate
