@@ -194,7 +194,7 @@ struct Update<'a> {
 
 impl<'a> Update<'a> {
     /// Of that table; the body is always new.
-    fn of(table: &str, body: &'a String) -> Self {
+    fn of(table: &str, body: &'a dyn ToSql) -> Self {
         Self { sql: format!("UPDATE {table} SET body = ?"), values: vec![body] }
     }
 
