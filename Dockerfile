@@ -7,6 +7,8 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY actors actors
+COPY bench bench
+COPY .cargo .cargo
 COPY presets presets
 COPY src src
 RUN cargo build --release --locked --bin ticketgate

@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ALARMS ?= 200
 
-.PHONY: demo test test-systems simulate torture million fmt lint docs deny
+.PHONY: demo test test-systems simulate torture million bench fmt lint docs deny
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
@@ -39,6 +39,13 @@ MILLION ?= 1000000
 million:
 	ALARMS=$(MILLION) $(CARGO) test --release --test service -- \
 		--ignored --exact --nocapture million::as_many_as_it_is_told_to
+
+## Ticketgate beside a bare loop that promises nothing, and beside what people would write instead:
+## docs/performance.md. QUICK=1 ends in about three minutes; BENCH="--only bare,ticketgate" and the like.
+bench:
+	scripts/install-test-needs
+	$(CARGO) build --quiet --release --bin ticketgate
+	$(CARGO) run --quiet --release -p ticketgate-bench -- $(if $(QUICK),--quick) $(BENCH)
 
 fmt:
 	$(CARGO) fmt --all -- --check

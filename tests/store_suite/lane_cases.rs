@@ -44,7 +44,7 @@ pub async fn a_whole_way_from_alarm_to_confirmed_event(world: &mut World) {
         panic!("one event");
     };
     assert_eq!((event.event, event.sequence), (EventName::Created, 1));
-    assert_eq!((event.request_id, &event.alarms[..]), (accepted.id, &[alarm_ref("a")][..]));
+    assert_eq!((event.request_id, &event.alarms[..]), (Some(accepted.id), &[alarm_ref("a")][..]));
     world.apply(Change::Sent(vec![event.n])).await;
     assert_eq!(world.reads.unsent_events(0, 10).await.unwrap(), []);
     let sent = world.reads.events_of(accepted.ticket).await.unwrap();

@@ -50,21 +50,21 @@ pub(super) fn mark(
     Ok(Applied::Marked { repeat: false, ended: whole })
 }
 
-/// An event of that source came: its alarm is there. What is news counts also after the end, until all
-/// that was not named is cleared: the source will not say it again.
-pub(super) fn name(tx: &mut dyn Tx, alarm: &Alarm, news: bool) -> Result<(), Halt> {
-    let counts =
-        |it: &Snapshot| it.state == Pass::Open || news && matches!(it.state, Pass::Clearing { .. });
-    if let Some(snapshot) = tx.snapshot(&alarm.at.alarm.source)?.filter(counts) {
+/// An event of that source came: its alarm is there, for the source's newest snapshot. What is news
+/// counts also after the end, until all that was not named is cleared: the source will not say it again.
+pub(super) fn name(
+    tx: &mut dyn Tx,
+    alarm: &Alarm,
+    newest: Option<&Snapshot>,
+    news: bool,
+) -> Result<(), Halt> {
+    let counts = |it: &&Snapshot| {
+        it.state == Pass::Open || news && matches!(it.state, Pass::Clearing { .. })
+    };
+    if let Some(snapshot) = newest.filter(counts) {
         tx.mark_seen(&alarm.at, snapshot.number)?;
     }
     Ok(())
-}
-
-/// The number of the snapshot that is open for a source.
-pub(super) fn open_number(tx: &mut dyn Tx, source: &str) -> Result<Option<u64>, Halt> {
-    let open = tx.snapshot(source)?.filter(|it| it.state == Pass::Open);
-    Ok(open.map(|it| it.number))
 }
 
 /// Something could not be read; of a source that is not known it may have been anybody's.

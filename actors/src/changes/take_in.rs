@@ -3,7 +3,7 @@
 use super::{Halt, snapshot};
 use crate::logic::occurrence::{Absorbed, absorb};
 use crate::logic::policy::Routing;
-use crate::model::{AlarmEvent, AlarmState, BackendId, Identity, Timestamp};
+use crate::model::{AlarmEvent, AlarmState, BackendId, Identity, Pass, Timestamp};
 use crate::ports::Tx;
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ pub struct TakenIn {
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<TakenIn, Halt> {
     let repeat = !tx.remember(&it.identity, now)? && !mutant!(RepeatsCount);
-    let open = snapshot::open_number(tx, &it.event.alarm.source)?.is_some();
+    let snapshot = tx.snapshot(&it.event.alarm.source)?;
+    let open = snapshot.as_ref().is_some_and(|it| it.state == Pass::Open);
     if repeat && !open {
         return Ok(TakenIn { repeat: true, due: None });
     }
@@ -41,7 +42,7 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<Ta
     });
     if repeat && again.is_none() {
         if let Some(alarm) = newest {
-            snapshot::name(tx, &alarm, false)?;
+            snapshot::name(tx, &alarm, snapshot.as_ref(), false)?;
         }
         return Ok(TakenIn { repeat: true, due: None });
     }
@@ -57,6 +58,6 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<Ta
         Absorbed::Changed(alarm) | Absorbed::Opened(alarm) => (alarm, true),
     };
     tx.put_alarm(&alarm)?;
-    snapshot::name(tx, &alarm, news)?;
+    snapshot::name(tx, &alarm, snapshot.as_ref(), news)?;
     Ok(TakenIn { repeat: false, due: alarm.backend.zip(alarm.due_at) })
 }

@@ -41,6 +41,8 @@ pub(super) struct Template {
     style: Style,
     /// Where the text is exactly one `{{ expression }}`: that.
     expression: Option<String>,
+    /// Where that only follows names, such as `fields.note`, and what is missing is empty: these.
+    names: Option<Vec<String>>,
 }
 
 /// The compiled templates of one backend.
@@ -106,8 +108,9 @@ impl Templates {
         }
         let functions: Vec<_> = environment.globals().map(|(name, _)| name.to_owned()).collect();
         self.used.extend(names.into_iter().filter(|name| !functions.contains(name)));
+        let names = expression.filter(|_| style == Style::Item).and_then(only_names);
         let expression = expression.map(str::to_owned);
-        Ok(Template { name: name.to_owned(), style, expression })
+        Ok(Template { name: name.to_owned(), style, expression, names })
     }
 
     /// Compiles an expression that is true or not.
@@ -145,6 +148,10 @@ impl Templates {
     /// # Errors
     /// What is wrong, without any value.
     pub fn value(&self, template: &Template, variables: &Value) -> Result<Value, String> {
+        let names = template.names.as_ref();
+        if let Some(found) = names.and_then(|names| follow(names, variables)) {
+            return Ok(found);
+        }
         let environment = self.environment(template.style);
         match &template.expression {
             // Compiling borrows from the environment, and costs some microseconds.
@@ -214,6 +221,23 @@ fn unknown_filter(environment: &Environment<'_>, text: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// The names of an expression such as `fields.note` that has nothing else.
+fn only_names(expression: &str) -> Option<Vec<String>> {
+    let is_name = |name: &&str| {
+        name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
+            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    let names: Vec<&str> = expression.trim().split('.').collect();
+    names.iter().all(is_name).then(|| names.into_iter().map(str::to_owned).collect())
+}
+
+/// What these names lead to; none: the first is no variable, but perhaps a word of the language.
+fn follow(names: &[String], variables: &Value) -> Option<Value> {
+    let (first, rest) = names.split_first()?;
+    let found = variables.get_attr(first).ok().filter(|found| !found.is_undefined())?;
+    Some(rest.iter().fold(found, |at, name| at.get_attr(name).unwrap_or(Value::UNDEFINED)))
 }
 
 fn environment(style: Style, words: &Arc<Words>) -> Environment<'static> {

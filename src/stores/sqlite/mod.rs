@@ -5,6 +5,7 @@
 //! rows and never wait for the writer. Left to others: what a change means (`changes`), what is
 //! kept how long (offload), how much disk must stay free (D1).
 
+mod lately;
 mod open;
 mod past;
 mod queue;

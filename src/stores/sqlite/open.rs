@@ -4,6 +4,7 @@
 //! the process ends, however it ends. Every failure is told in one sentence that names the folder.
 
 use super::schema::{self, Unusable};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fmt;
 use std::fs::{DirBuilder, File, TryLockError};
@@ -27,10 +28,11 @@ const STATEMENTS_KEPT: usize = 128;
 const CHECKPOINT_PAGES: u32 = 4_000;
 /// To this size the log's file is cut after a burst has made it grow.
 const LOG_KEPT_BYTES: u32 = 64 << 20;
-/// Page cache of the writer in KiB: the hot ends of all tables and indexes.
-const WRITER_CACHE_KIB: i32 = 64 << 10;
+/// Page cache of the writer in KiB: the hot ends of all tables and indexes. What is not in it is in the
+/// system's own cache.
+const WRITER_CACHE_KIB: i32 = 16 << 10;
 /// Page cache of each reader in KiB.
-const READER_CACHE_KIB: i32 = 8 << 10;
+const READER_CACHE_KIB: i32 = 4 << 10;
 
 /// Called when the disk fails in a way that only a restart can put right; gets the reason.
 pub type OnFatal = Arc<dyn Fn(String) + Send + Sync>;
@@ -190,6 +192,9 @@ impl Folder {
         let connection = Connection::open_with_flags(self.dir.join(DATABASE_FILE), flags)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        // Else a statement is compiled anew whenever a value is bound that its plan might depend on. Without
+        // statistics (`ANALYZE`) it never does.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(connection)
     }
 

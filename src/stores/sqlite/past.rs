@@ -11,7 +11,7 @@ use ticketgate_actors::model::{
     Alarm, CommandId, HistoryList, HistoryRow, OccurrenceRef, Request, RequestId, Ticket,
     TicketKey, Timestamp,
 };
-use ticketgate_actors::ports::{Answered, Leaving, Page, PastReads, PastTx, TxError};
+use ticketgate_actors::ports::{Answered, Leaving, Page, PastReads, PastTx, Tx, TxError};
 
 const ADD: &str = "INSERT INTO history (list, at, body) VALUES (?1, ?2, ?3)";
 pub(super) const COUNT: &str = "SELECT coalesce((SELECT n FROM history_counts WHERE list = ?1), 0)";
@@ -108,7 +108,10 @@ impl PastTx for SqliteTx<'_> {
     }
 
     fn drop_request(&mut self, id: RequestId) -> Result<(), TxError> {
-        self.run("DELETE FROM requests WHERE id = ?1", params![rows::id(&id.0)]).map(drop)
+        if let Some(request) = self.request(id)? {
+            self.count(&request.backend, Some(request.state), None)?;
+        }
+        self.remove("DELETE FROM requests WHERE id = ?1", params![rows::id(&id.0)])
     }
 
     fn drop_command(&mut self, id: CommandId) -> Result<(), TxError> {
@@ -124,13 +127,13 @@ impl PastTx for SqliteTx<'_> {
     }
 
     fn drop_ticket(&mut self, key: TicketKey) -> Result<(), TxError> {
-        self.run("DELETE FROM tickets WHERE key = ?1", params![rows::id(&key.0)]).map(drop)
+        self.remove("DELETE FROM tickets WHERE key = ?1", params![rows::id(&key.0)])
     }
 
     fn drop_alarm(&mut self, at: &OccurrenceRef) -> Result<(), TxError> {
         let sql = "DELETE FROM alarms WHERE source = ?1 AND id = ?2 AND occurrence = ?3";
         let key = params![at.alarm.source, at.alarm.id, int(at.occurrence)];
-        self.run(sql, key).map(drop)
+        self.remove(sql, key)
     }
 }
 

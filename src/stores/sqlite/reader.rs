@@ -6,7 +6,7 @@
 use super::open::{Folder, OpenError};
 use super::queue::Queue;
 use rusqlite::Connection;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use ticketgate_actors::ports::{Answered, StoreError};
@@ -63,8 +63,11 @@ fn at_one_moment<T>(
     connection: &Connection,
     read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    let transaction = connection.unchecked_transaction()?;
-    read(&transaction)
+    // Prepared once, where a transaction of the library's would be compiled anew for each read.
+    connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
+    let found = catch_unwind(AssertUnwindSafe(|| read(connection)));
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    found.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn serve(queue: &Queue<Read>, connection: &Connection) {

@@ -38,6 +38,15 @@ pub(super) fn to_body(value: &impl Serialize) -> String {
         .expect("the model's maps have text keys and its types write without failing")
 }
 
+/// A copy to remember instead of reading the body: tests look whether the body says the same.
+pub(super) fn copy<T>(value: &T, body: &str) -> T
+where
+    T: Clone + PartialEq + std::fmt::Debug + DeserializeOwned,
+{
+    debug_assert_eq!(serde_json::from_str::<T>(body).ok().as_ref(), Some(value));
+    value.clone()
+}
+
 /// The value of a body.
 pub(super) fn body<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| {

@@ -1,6 +1,7 @@
 //! The plans of the hot queries: each walks the index that was made for it, in order. And what a
 //! row's tables refuse.
 
+use super::lately::Lately;
 use super::past;
 use super::reads::{self, List};
 use super::schema::{migrate, steps_taken};
@@ -188,7 +189,8 @@ fn command(n: u128, ticket: u128, op: Op) -> Request {
 #[test]
 fn a_conflict_names_its_index_and_leaves_the_transaction_usable() {
     let connection = database();
-    let mut tx = SqliteTx::new(&connection);
+    let mut lately = Lately::default();
+    let mut tx = SqliteTx::new(&connection, &mut lately);
     tx.add_request(&request(1, 1, Op::Create)).unwrap();
     let refused = tx.add_request(&request(2, 1, Op::Update)).unwrap_err();
     assert!(
@@ -209,7 +211,8 @@ fn a_conflict_names_its_index_and_leaves_the_transaction_usable() {
 #[test]
 fn only_the_first_in_line_of_a_ticket_is_ready_and_creates_come_before_closes() {
     let connection = database();
-    let mut tx = SqliteTx::new(&connection);
+    let mut lately = Lately::default();
+    let mut tx = SqliteTx::new(&connection, &mut lately);
     let wait = Request { state: State::Wait, ready_at: at(500), ..request(1, 1, Op::Create) };
     tx.add_request(&wait).unwrap();
     tx.add_request(&command(2, 1, Op::Reopen)).unwrap();

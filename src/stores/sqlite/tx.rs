@@ -5,12 +5,13 @@
 //! `fault` remembers the gravest of it for the writer. Whether to roll back is the writer's
 //! business.
 //!
-//! An update sets only columns that can change. SQLite rewrites every index that holds a column
-//! of the `SET` list, changed or not, so what never changes (names, backend of a request) is not
-//! in one. `REPLACE` is never used: it would give a row a new `n`.
+//! An update sets only columns that can change, and where the row was read or written lately only
+//! those that do: SQLite rewrites every index that holds a column of the `SET` list, changed or not. `REPLACE` is never used: it would give a row a new `n`.
 
+use super::lately::Lately;
 use super::rows::{self, int};
 use super::schema;
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
 use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{
@@ -25,7 +26,8 @@ pub(super) const NEWEST_ALARM: &str =
     "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 ORDER BY occurrence DESC LIMIT 1";
 pub(super) const ALARM: &str =
     "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 AND occurrence = ?3";
-pub(super) const ALARMS_OF: &str = "SELECT body FROM alarms WHERE ticket = ?1 ORDER BY n";
+pub(super) const ALARMS_OF: &str =
+    "SELECT body, source, id, occurrence FROM alarms WHERE ticket = ?1 ORDER BY n";
 pub(super) const TICKET: &str = "SELECT body FROM tickets WHERE key = ?1";
 pub(super) const TICKET_BY_BACKEND_ID: &str =
     "SELECT body FROM tickets WHERE backend = ?1 AND backend_id = ?2";
@@ -35,7 +37,7 @@ pub(super) const FIRST_OPEN: &str = "SELECT n, body FROM requests INDEXED BY req
     WHERE ticket = ?1 AND ended = 0 ORDER BY n LIMIT 1";
 pub(super) const REQUESTS_IN: &str =
     "SELECT n, body FROM requests WHERE backend = ?1 AND state = ?2 ORDER BY n";
-/// Sums what the triggers count; a state that is not named here has ended.
+/// Sums what [`SqliteTx::count`] keeps; a state that is not named here has ended.
 pub(super) const OPEN_REQUESTS: &str = "SELECT coalesce(sum(n), 0) FROM request_counts
     WHERE backend = ?1
     AND state IN ('accepted', 'intent', 'acknowledged', 'wait', 'in_doubt', 'undecided')";
@@ -81,8 +83,11 @@ const INSERT_TICKET: &str = "INSERT INTO tickets
 const ADD_REQUEST: &str = "INSERT INTO requests
     (id, backend, ticket, op, class, level_made, state, ended, ready_at, body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-const PUT_REQUEST: &str =
-    "UPDATE requests SET state = ?2, ended = ?3, ready_at = ?4, body = ?5 WHERE id = ?1";
+/// Admission and metrics ask for these often, and there may be a million requests.
+const COUNT_REQUEST: &str = "INSERT INTO request_counts (backend, state, n) VALUES (?1, ?2, 1)
+    ON CONFLICT (backend, state) DO UPDATE SET n = n + 1";
+const UNCOUNT_REQUEST: &str =
+    "UPDATE request_counts SET n = n - 1 WHERE backend = ?1 AND state = ?2";
 // Apart, since almost no request has one, and an index would be rewritten for it each time.
 const PUT_REFERENCE: &str =
     "UPDATE requests SET backend_ref = ?2 WHERE id = ?1 AND backend_ref IS NOT ?2";
@@ -97,16 +102,20 @@ const RAISE_BARRIER: &str = "INSERT INTO barriers (client, fence) VALUES (?1, ?2
 
 pub(super) struct SqliteTx<'a> {
     connection: &'a Connection,
+    lately: &'a mut Lately,
     /// What SQLite failed with, apart from conflicts.
     pub(super) fault: Option<ErrorCode>,
+    /// Something may have been written that would have to be undone.
+    pub(super) wrote: bool,
 }
 
 impl<'a> SqliteTx<'a> {
-    pub(super) fn new(connection: &'a Connection) -> Self {
-        Self { connection, fault: None }
+    pub(super) fn new(connection: &'a Connection, lately: &'a mut Lately) -> Self {
+        Self { connection, lately, fault: None, wrote: false }
     }
 
     pub(super) fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, TxError> {
+        self.wrote = true;
         let done = self.connection.prepare_cached(sql).and_then(|mut it| it.execute(params));
         done.map_err(|error| self.judge(error))
     }
@@ -137,6 +146,31 @@ impl<'a> SqliteTx<'a> {
         found.map_err(|error| self.judge(error))
     }
 
+    /// Counts a request that has come, gone or moved, by its states before and now.
+    pub(super) fn count(
+        &mut self,
+        backend: &BackendId,
+        before: Option<State>,
+        now: Option<State>,
+    ) -> Result<(), TxError> {
+        if before == now {
+            return Ok(());
+        }
+        if let Some(state) = before {
+            self.run(UNCOUNT_REQUEST, params![backend.as_str(), state.as_str()])?;
+        }
+        if let Some(state) = now {
+            self.run(COUNT_REQUEST, params![backend.as_str(), state.as_str()])?;
+        }
+        Ok(())
+    }
+
+    /// A row of alarms, tickets or requests goes.
+    pub(super) fn remove(&mut self, sql: &str, params: impl Params) -> Result<(), TxError> {
+        self.lately.forget();
+        self.run(sql, params).map(drop)
+    }
+
     /// The number of the row that was added last.
     pub(super) fn added(&self) -> u64 {
         u64::try_from(self.connection.last_insert_rowid()).unwrap_or(0)
@@ -157,6 +191,41 @@ impl<'a> SqliteTx<'a> {
     }
 }
 
+/// An update that names the columns which have moved, and no others.
+struct Update<'a> {
+    sql: String,
+    values: Vec<&'a dyn ToSql>,
+}
+
+impl<'a> Update<'a> {
+    /// Of that table; the body is always new.
+    fn of(table: &str, body: &'a dyn ToSql) -> Self {
+        Self { sql: format!("UPDATE {table} SET body = ?"), values: vec![body] }
+    }
+
+    fn set(mut self, moved: bool, column: &str, value: &'a dyn ToSql) -> Self {
+        if moved {
+            self.sql.push_str(", ");
+            self.sql.push_str(column);
+            self.sql.push_str(" = ?");
+            self.values.push(value);
+        }
+        self
+    }
+
+    /// Of the one row that has these.
+    fn of_row(
+        mut self,
+        tx: &mut SqliteTx<'_>,
+        condition: &str,
+        key: &[&'a dyn ToSql],
+    ) -> Result<usize, TxError> {
+        self.sql.push_str(condition);
+        self.values.extend_from_slice(key);
+        tx.run(&self.sql, &*self.values)
+    }
+}
+
 impl Tx for SqliteTx<'_> {
     fn remember(&mut self, identity: &Identity, at: Timestamp) -> Result<bool, TxError> {
         let sql = "INSERT INTO identities (hash, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -168,37 +237,84 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn newest_alarm(&mut self, alarm: &AlarmRef) -> Result<Option<Alarm>, TxError> {
-        self.one(NEWEST_ALARM, params![alarm.source, alarm.id], rows::value)
+        let found: Option<Alarm> =
+            self.one(NEWEST_ALARM, params![alarm.source, alarm.id], rows::value)?;
+        if let Some(alarm) = &found {
+            self.lately.alarms.keep(&alarm.at, alarm.clone());
+        }
+        Ok(found)
     }
 
     fn alarm(&mut self, at: &OccurrenceRef) -> Result<Option<Alarm>, TxError> {
+        if let Some(alarm) = self.lately.alarms.get(at) {
+            return Ok(Some(alarm.clone()));
+        }
         let key = params![at.alarm.source, at.alarm.id, int(at.occurrence)];
-        self.one(ALARM, key, rows::value)
+        let found: Option<Alarm> = self.one(ALARM, key, rows::value)?;
+        if let Some(alarm) = &found {
+            self.lately.alarms.keep(at, alarm.clone());
+        }
+        Ok(found)
     }
 
     fn put_alarm(&mut self, alarm: &Alarm) -> Result<(), TxError> {
-        let params = params![
-            alarm.at.alarm.source,
-            alarm.at.alarm.id,
-            int(alarm.at.occurrence),
-            alarm.active,
-            alarm.backend.as_ref().map(BackendId::as_str),
-            alarm.due_at.map(Timestamp::as_nanos),
-            int(alarm.wanted_version),
-            int(alarm.settled_version),
-            alarm.ticket.as_ref().map(|ticket| rows::id(&ticket.0)),
-            alarm.request.as_ref().map(|request| rows::id(&request.0)),
-            rows::to_body(alarm),
-        ];
-        self.run(PUT_ALARM, params).map(drop)
+        let (source, id, occurrence) =
+            (&alarm.at.alarm.source, &alarm.at.alarm.id, int(alarm.at.occurrence));
+        let backend = alarm.backend.as_ref().map(BackendId::as_str);
+        let due_at = alarm.due_at.map(Timestamp::as_nanos);
+        let (wanted, settled) = (int(alarm.wanted_version), int(alarm.settled_version));
+        let ticket = alarm.ticket.as_ref().map(|ticket| rows::id(&ticket.0));
+        let request = alarm.request.as_ref().map(|request| rows::id(&request.0));
+        let body = rows::to_body(alarm);
+        match self.lately.alarms.get(&alarm.at) {
+            Some(before) if before == alarm => return Ok(()),
+            Some(before) => {
+                let update = Update::of("alarms", &body)
+                    .set(before.active != alarm.active, "active", &alarm.active)
+                    .set(before.backend != alarm.backend, "backend", &backend)
+                    .set(before.due_at != alarm.due_at, "due_at", &due_at)
+                    .set(before.wanted_version != alarm.wanted_version, "wanted", &wanted)
+                    .set(before.settled_version != alarm.settled_version, "settled", &settled)
+                    .set(before.ticket != alarm.ticket, "ticket", &ticket)
+                    .set(before.request != alarm.request, "request", &request);
+                let row = " WHERE source = ? AND id = ? AND occurrence = ?";
+                if update.of_row(self, row, &[source, id, &occurrence])? == 0 {
+                    return Err(TxError::Broken(format!("{} has no row any more", alarm.at.alarm)));
+                }
+            }
+            None => {
+                let active = alarm.active;
+                let params = params![
+                    source, id, occurrence, active, backend, due_at, wanted, settled, ticket,
+                    request, body
+                ];
+                self.run(PUT_ALARM, params)?;
+            }
+        }
+        self.lately.alarms.keep(&alarm.at, rows::copy(alarm, &body));
+        Ok(())
     }
 
     fn alarms_of(&mut self, ticket: TicketKey) -> Result<Vec<Alarm>, TxError> {
-        self.all(ALARMS_OF, params![rows::id(&ticket.0)], rows::value)
+        let lately = std::mem::take(&mut self.lately.alarms);
+        let found = self.all(ALARMS_OF, params![rows::id(&ticket.0)], |row| {
+            let alarm = AlarmRef { source: row.get(1)?, id: row.get(2)? };
+            let at = OccurrenceRef { alarm, occurrence: rows::number(row, 3)? };
+            lately.get(&at).map_or_else(|| rows::value(row), |alarm| Ok(alarm.clone()))
+        });
+        self.lately.alarms = lately;
+        found
     }
 
     fn ticket(&mut self, key: TicketKey) -> Result<Option<Ticket>, TxError> {
-        self.one(TICKET, params![rows::id(&key.0)], rows::value)
+        if let Some(ticket) = self.lately.tickets.get(&key) {
+            return Ok(Some(ticket.clone()));
+        }
+        let found: Option<Ticket> = self.one(TICKET, params![rows::id(&key.0)], rows::value)?;
+        if let Some(ticket) = &found {
+            self.lately.tickets.keep(&key, ticket.clone());
+        }
+        Ok(found)
     }
 
     fn ticket_by_backend_id(
@@ -215,12 +331,29 @@ impl Tx for SqliteTx<'_> {
         let status = ticket.status.as_str();
         let sequence = int(ticket.sequence);
         let body = rows::to_body(ticket);
-        if self.run(UPDATE_TICKET, params![key, theirs, status, sequence, body])? == 0 {
-            let backend = ticket.backend.as_str();
-            let correlation = &ticket.correlation_key.0;
-            let params = params![key, backend, theirs, correlation, status, sequence, body];
-            self.run(INSERT_TICKET, params)?;
+        match self.lately.tickets.get(&ticket.key) {
+            Some(before) if before == ticket => return Ok(()),
+            Some(before) => {
+                let update = Update::of("tickets", &body)
+                    .set(before.backend_id != ticket.backend_id, "backend_id", &theirs)
+                    .set(before.status != ticket.status, "status", &status)
+                    .set(before.sequence != ticket.sequence, "sequence", &sequence);
+                if update.of_row(self, " WHERE key = ?", &[&key])? == 0 {
+                    let gone = format!("ticket {} has no row any more", ticket.key);
+                    return Err(TxError::Broken(gone));
+                }
+            }
+            None => {
+                let params = params![key, theirs, status, sequence, body];
+                if self.run(UPDATE_TICKET, params)? == 0 {
+                    let backend = ticket.backend.as_str();
+                    let correlation = &ticket.correlation_key.0;
+                    let params = params![key, backend, theirs, correlation, status, sequence, body];
+                    self.run(INSERT_TICKET, params)?;
+                }
+            }
         }
+        self.lately.tickets.keep(&ticket.key, rows::copy(ticket, &body));
         Ok(())
     }
 
@@ -280,7 +413,14 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn request(&mut self, id: RequestId) -> Result<Option<Request>, TxError> {
-        self.one(REQUEST, params![rows::id(&id.0)], rows::request)
+        if let Some(request) = self.lately.requests.get(&id) {
+            return Ok(Some(request.clone()));
+        }
+        let found = self.one(REQUEST, params![rows::id(&id.0)], rows::request)?;
+        if let Some(request) = &found {
+            self.lately.requests.keep(&id, request.clone());
+        }
+        Ok(found)
     }
 
     fn add_request(&mut self, request: &Request) -> Result<u64, TxError> {
@@ -297,23 +437,41 @@ impl Tx for SqliteTx<'_> {
             rows::to_body(request),
         ];
         self.run(ADD_REQUEST, params)?;
-        Ok(self.added())
+        // Before the next statement that adds a row.
+        let n = self.added();
+        self.count(&request.backend, None, Some(request.state))?;
+        Ok(n)
     }
 
     fn put_request(&mut self, request: &Request) -> Result<(), TxError> {
-        let params = params![
-            rows::id(&request.id.0),
-            request.state.as_str(),
-            request.state.ended(),
-            request.ready_at.as_nanos(),
-            rows::to_body(request),
-        ];
-        if self.run(PUT_REQUEST, params)? == 0 {
-            return Err(TxError::Broken(format!("request {} was never added", request.id)));
+        let id = rows::id(&request.id.0);
+        let (state, ended) = (request.state.as_str(), request.state.ended());
+        let ready_at = request.ready_at.as_nanos();
+        let body = rows::to_body(request);
+        // A change has read what it changes; where it has not, this does.
+        let never = || TxError::Broken(format!("request {} was never added", request.id));
+        let before = match self.lately.requests.get(&request.id) {
+            Some(before) => (before.state, before.ready_at),
+            None => {
+                let before = Tx::request(self, request.id)?.ok_or_else(never)?;
+                (before.state, before.ready_at)
+            }
+        };
+        let update = Update::of("requests", &body)
+            .set(before.0 != request.state, "state", &state)
+            .set(before.0.ended() != ended, "ended", &ended)
+            .set(before.1 != request.ready_at, "ready_at", &ready_at);
+        if update.of_row(self, " WHERE id = ?", &[&id])? == 0 {
+            return Err(never());
         }
+        self.count(&request.backend, Some(before.0), Some(request.state))?;
         if let Some(reference) = &request.backend_ref {
             self.run(PUT_REFERENCE, params![rows::id(&request.id.0), reference])?;
         }
+        // The number is a column of its own.
+        let unnumbered = Request { n: 0, ..request.clone() };
+        let kept = Request { n: request.n, ..rows::copy(&unnumbered, &body) };
+        self.lately.requests.keep(&request.id, kept);
         Ok(())
     }
 
@@ -381,16 +539,25 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn lane(&mut self, backend: &BackendId) -> Result<LaneRow, TxError> {
-        Ok(self.one(LANE, params![backend.as_str()], rows::value)?.unwrap_or_default())
+        if let Some(row) = self.lately.lanes.get(backend) {
+            return Ok(row.clone());
+        }
+        let row: LaneRow =
+            self.one(LANE, params![backend.as_str()], rows::value)?.unwrap_or_default();
+        self.lately.lanes.insert(backend.clone(), row.clone());
+        Ok(row)
     }
 
     fn put_lane(&mut self, backend: &BackendId, row: &LaneRow) -> Result<(), TxError> {
         let sql = "INSERT INTO lanes (backend, body) VALUES (?1, ?2)
             ON CONFLICT (backend) DO UPDATE SET body = ?2";
-        self.run(sql, params![backend.as_str(), rows::to_body(row)]).map(drop)
+        self.run(sql, params![backend.as_str(), rows::to_body(row)])?;
+        self.lately.lanes.insert(backend.clone(), row.clone());
+        Ok(())
     }
 
     fn take_fences(&mut self, count: u64) -> Result<Fence, TxError> {
+        self.wrote = true;
         let last = self.one(TAKE_FENCES, params![int(count)], |row| rows::number(row, 0))?;
         let last = last.ok_or_else(|| TxError::Broken("no fence was given".to_owned()))?;
         Ok(Fence(last + 1 - count))

@@ -5,10 +5,12 @@
 //! answer goes out only after the commit that makes it true. What the sets mean is left to
 //! [`changes::perform`](ticketgate_actors::changes::perform).
 
+use super::lately::Lately;
 use super::open::{Folder, OnFatal, OpenError};
 use super::queue::{Entry, Queue};
 use super::tx::SqliteTx;
 use rusqlite::{Connection, ErrorCode};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -46,7 +48,8 @@ impl Writer {
         on_fatal: OnFatal,
     ) -> Result<Self, OpenError> {
         let queue = Queue::new(QUEUED_SETS);
-        let work = Work { queue: queue.clone(), connection, clock, node, on_fatal };
+        let lately = RefCell::default();
+        let work = Work { queue: queue.clone(), connection, lately, clock, node, on_fatal };
         let thread = folder.spawn("store-writer", move || work.run())?;
         Ok(Self { queue, thread: Some(thread) })
     }
@@ -99,9 +102,18 @@ impl std::fmt::Debug for Writer {
 struct Work {
     queue: Arc<Queue<Job>>,
     connection: Connection,
+    lately: RefCell<Lately>,
     clock: Arc<dyn Clock>,
     node: String,
     on_fatal: OnFatal,
+}
+
+/// What became of a set within the transaction.
+enum Done {
+    /// All of it or nothing of it is in.
+    Stands(Answer),
+    /// A part of it is in and must not be.
+    MustGo(Answer),
 }
 
 /// Why a whole group came to nothing.
@@ -143,6 +155,7 @@ impl Work {
         let (mut answers, fatal) = match self.commit(sets(), count) {
             Ok(answers) => (answers, None),
             Err(lost) => {
+                self.lately.borrow_mut().forget();
                 tracing::error!(reason = lost.reason, sets = count, "a group was not committed");
                 let down = Err(StoreError::Down(lost.reason.clone()));
                 (vec![down; count], lost.fatal.then_some(lost.reason))
@@ -160,41 +173,68 @@ impl Work {
     }
 
     /// One transaction: all sets, each alone; then the sync that makes them durable.
+    ///
+    /// A savepoint for each set would copy every page that the set changes. So there is none at first:
+    /// nearly every set stands, or is refused before it has written anything. Where one has to be
+    /// undone, the whole group is, and is applied once more with savepoints.
     fn commit<'s>(
+        &self,
+        sets: impl Iterator<Item = &'s ChangeSet> + Clone,
+        count: usize,
+    ) -> Result<Vec<Answer>, Lost> {
+        match self.attempt(sets.clone(), count, false)? {
+            Some(answers) => Ok(answers),
+            None => {
+                let answers = self.attempt(sets, count, true)?;
+                Ok(answers.unwrap_or_else(|| vec![closed(); count]))
+            }
+        }
+    }
+
+    /// Applies and commits them; none: something has to be undone that cannot be undone alone, and
+    /// nothing was done.
+    fn attempt<'s>(
         &self,
         sets: impl Iterator<Item = &'s ChangeSet>,
         count: usize,
-    ) -> Result<Vec<Answer>, Lost> {
+        savepoints: bool,
+    ) -> Result<Option<Vec<Answer>>, Lost> {
         self.execute("BEGIN IMMEDIATE")?;
-        // One set alone needs no savepoint: the transaction is it.
-        let shared = count > 1;
+        self.lately.borrow_mut().begin(self.others_writes());
         let mut answers = Vec::with_capacity(count);
         for set in sets {
-            answers.push(self.apply(set, shared)?);
+            match self.apply(set, savepoints)? {
+                Done::Stands(answer) => answers.push(answer),
+                Done::MustGo(answer) => {
+                    self.execute("ROLLBACK")?;
+                    // Alone it needs no second attempt: the transaction was its savepoint.
+                    return Ok((count == 1).then(|| vec![answer]));
+                }
+            }
         }
-        if !shared && answers.iter().any(Result::is_err) {
-            self.execute("ROLLBACK")?;
-        } else {
-            self.execute("COMMIT")?;
-        }
-        Ok(answers)
+        self.execute("COMMIT")?;
+        Ok(Some(answers))
     }
 
     /// Applies one set; on an error nothing of it stays. `Lost`: the transaction is gone.
-    fn apply(&self, set: &ChangeSet, shared: bool) -> Result<Answer, Lost> {
-        if shared {
+    fn apply(&self, set: &ChangeSet, savepoint: bool) -> Result<Done, Lost> {
+        if savepoint {
             self.execute("SAVEPOINT one")?;
         }
-        let mut tx = SqliteTx::new(&self.connection);
+        let mut lately = self.lately.borrow_mut();
+        let mut tx = SqliteTx::new(&self.connection, &mut lately);
         let context = Context { now: self.clock.now(), node: &self.node };
         let outcome = catch_unwind(AssertUnwindSafe(|| perform(&mut tx, set, context)));
-        let fault = tx.fault;
+        let (fault, wrote) = (tx.fault, tx.wrote);
+        if wrote && !matches!(outcome, Ok(Ok(_))) {
+            lately.forget();
+        }
         let error = match outcome {
             Ok(Ok(applied)) => {
-                if shared {
+                if savepoint {
                     self.execute("RELEASE one")?;
                 }
-                return Ok(Ok(applied));
+                return Ok(Done::Stands(Ok(applied)));
             }
             Ok(Err(Halt::Refused(refusal))) => StoreError::Refused(refusal),
             Ok(Err(Halt::Broken(reason))) => {
@@ -211,11 +251,19 @@ impl Work {
             // On some errors SQLite rolls the whole transaction back by itself.
             return Err(Lost { reason: error.to_string(), fatal: is_fatal(fault) });
         }
-        if shared {
+        if savepoint {
             self.execute("ROLLBACK TO one")?;
             self.execute("RELEASE one")?;
+        } else if wrote {
+            return Ok(Done::MustGo(Err(error)));
         }
-        Ok(Err(error))
+        Ok(Done::Stands(Err(error)))
+    }
+
+    /// A number that moves when somebody else has written: a person with a shell. None: nobody knows.
+    fn others_writes(&self) -> Option<i64> {
+        let asked = self.connection.prepare_cached("PRAGMA data_version");
+        asked.and_then(|mut it| it.query_row([], |row| row.get(0))).ok()
     }
 
     /// Runs a statement that begins or ends something; if it fails, all of it is rolled back.

@@ -1,0 +1,139 @@
+//! The backends, as cheap as a server can be: one thread that answers every POST with a new id.
+//!
+//! `/b3/tickets` is backend 3. Each counts its calls, and how many are in flight at once, which must
+//! never be more than one; with an answer time of 0 ms an overlap is not seen, since one thread answers
+//! before it reads on. `GET /stats` tells, `POST /reset/MS` starts anew with that answer time.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// More of a head is nobody's that we know.
+const HEAD_MAX: usize = 16 * 1024;
+
+/// Where to listen.
+#[derive(Args)]
+pub struct Settings {
+    /// On this machine only.
+    #[arg(long)]
+    port: u16,
+}
+
+/// What the backends have seen since the last reset.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Stats {
+    /// Calls of all backends.
+    pub calls: u64,
+    /// When the first one came, in microseconds since 1970.
+    pub first_call_us: u64,
+    /// The most calls of one backend that were in flight at once.
+    pub in_flight_max: u32,
+    /// Backends that were called.
+    pub backends: usize,
+}
+
+#[derive(Default)]
+struct Desk {
+    answer_after: Duration,
+    next_id: u64,
+    stats: Stats,
+    in_flight: Vec<u32>,
+}
+
+/// Serves until it is killed.
+pub fn run(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let desk = Rc::new(RefCell::new(Desk::default()));
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let listener = TcpListener::bind(("127.0.0.1", settings.port)).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let desk = desk.clone();
+            // A client that goes away ends its connection, and nothing else.
+            tokio::task::spawn_local(async move { serve(stream, &desk).await.ok() });
+        }
+    })
+}
+
+async fn serve(mut stream: TcpStream, desk: &RefCell<Desk>) -> std::io::Result<()> {
+    let mut buffer = Vec::with_capacity(4096);
+    loop {
+        let end = loop {
+            match buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+                Some(at) => break at + 4,
+                None if buffer.len() > HEAD_MAX => return Ok(()),
+                None if stream.read_buf(&mut buffer).await? == 0 => return Ok(()),
+                None => {}
+            }
+        };
+        let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:"))
+            .and_then(|length| length.trim().parse::<usize>().ok())
+            .unwrap_or(0);
+        while buffer.len() < end + length {
+            if stream.read_buf(&mut buffer).await? == 0 {
+                return Ok(());
+            }
+        }
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        buffer.drain(..end + length);
+        let answer = answer(&path, desk).await;
+        stream.write_all(answer.as_bytes()).await?;
+    }
+}
+
+async fn answer(path: &str, desk: &RefCell<Desk>) -> String {
+    if path == "/stats" {
+        let stats = serde_json::to_string(&desk.borrow().stats).unwrap_or_default();
+        return said("200 OK", &stats);
+    }
+    if let Some(millis) = path.strip_prefix("/reset/") {
+        let answer_after = Duration::from_millis(millis.parse().unwrap_or(0));
+        let next_id = desk.borrow().next_id;
+        *desk.borrow_mut() = Desk { answer_after, next_id, ..Desk::default() };
+        return said("200 OK", "{}");
+    }
+    let number = path.strip_prefix("/b").and_then(|rest| rest.split('/').next()?.parse().ok());
+    let Some(number) = number.filter(|number: &usize| *number < 100_000) else {
+        return said("404 Not Found", "{}");
+    };
+    let (id, answer_after) = desk.borrow_mut().begin(number);
+    if !answer_after.is_zero() {
+        tokio::time::sleep(answer_after).await;
+    }
+    desk.borrow_mut().in_flight[number] -= 1;
+    let body =
+        format!(r#"{{"id":"T-{id}","url":"http://127.0.0.1/b{number}/T-{id}","status":"open"}}"#);
+    said("201 Created", &body)
+}
+
+impl Desk {
+    fn begin(&mut self, number: usize) -> (u64, Duration) {
+        if self.stats.calls == 0 {
+            self.stats.first_call_us = crate::alarms::now_us();
+        }
+        if self.in_flight.len() <= number {
+            self.in_flight.resize(number + 1, 0);
+        }
+        self.in_flight[number] += 1;
+        self.stats.calls += 1;
+        self.stats.in_flight_max = self.stats.in_flight_max.max(self.in_flight[number]);
+        self.stats.backends = self.in_flight.len();
+        self.next_id += 1;
+        (self.next_id, self.answer_after)
+    }
+}
+
+fn said(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
