@@ -142,6 +142,13 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Is it there? A partner's ticket is ours until its connector fetches it, and has no id of theirs
+    /// before.
+    pub fn is_made(&self) -> bool {
+        let never = [TicketStatus::Pending, TicketStatus::Rejected, TicketStatus::Cancelled];
+        self.backend_id.is_some() || !never.contains(&self.status)
+    }
+
     /// A ticket that is to be made, and is not known to its backend yet.
     pub fn pending(
         key: TicketKey,
