@@ -50,6 +50,22 @@ pub struct ConnectionDescription {
     pub max_answer: ByteSize,
 }
 
+impl ConnectionDescription {
+    /// Of what is not called.
+    pub(super) fn none() -> Self {
+        Self {
+            base_url: String::new(),
+            connect_timeout: five_seconds(),
+            idle_connection: ten_seconds(),
+            proxy: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            max_answer: ByteSize::default(),
+        }
+    }
+}
+
 /// The keys of [`ConnectionDescription`].
 pub(super) const CONNECTION_KEYS: &[&str] = &[
     "base_url",

@@ -8,6 +8,7 @@
 use super::connection::ConnectionDescription;
 use super::described::callback::CallbackReader;
 use super::described::{DescribedBackend, wire::WireDescription};
+use super::partner::Partner;
 use crate::words;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -46,9 +47,18 @@ pub struct Description {
     pub connection: ConnectionDescription,
     /// What is said, in JSON, or in SOAP where it has an envelope.
     pub wire: WireDescription,
+    /// It is not called, and has neither connection nor wire: a partner, whose connector comes to us.
+    pub partner: bool,
 }
 
 impl Description {
+    /// A partner of this name.
+    pub(super) fn of_partner(id: BackendId) -> Self {
+        let lane = LaneDescription { capability: Capability::Partner, ..Default::default() };
+        let (connection, wire) = (ConnectionDescription::none(), WireDescription::default());
+        Self { id, lane, connection, wire, partner: true }
+    }
+
     /// Makes the adapter.
     ///
     /// # Errors
@@ -57,6 +67,9 @@ impl Description {
         &self,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn Backend>, Vec<DescriptionError>> {
+        if self.partner {
+            return Ok(Arc::new(Partner::new(clock)));
+        }
         Ok(Arc::new(DescribedBackend::new(self, clock)?))
     }
 

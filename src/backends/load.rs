@@ -33,12 +33,15 @@ pub fn load(table: toml::Table) -> Result<Description, Vec<DescriptionError>> {
     let speaks = match table.remove("type") {
         Some(Value::String(word)) => word,
         _ => {
-            let problem = "say type = \"rest\" or type = \"soap\"";
+            let problem = "say type = \"rest\", \"soap\" or \"partner\"";
             return Err(one(DescriptionError::new(key("type"), problem)));
         }
     };
+    if speaks == "partner" {
+        return partner(&id, &table);
+    }
     if !["rest", "soap"].contains(&speaks.as_str()) {
-        let problem = format!("{speaks:?} is not a type; there are rest and soap");
+        let problem = format!("{speaks:?} is not a type; there are rest, soap and partner");
         return Err(one(DescriptionError::new(key("type"), problem)));
     }
 
@@ -56,10 +59,19 @@ pub fn load(table: toml::Table) -> Result<Description, Vec<DescriptionError>> {
         let problem = "type = \"soap\" needs [backend.soap], and no other type has it";
         return Err(one(DescriptionError::new(key("soap"), problem)));
     }
-    let description = Description { id: BackendId::new(&id), preset, lane, connection, wire };
+    let (id, partner) = (BackendId::new(&id), false);
+    let description = Description { id, preset, lane, connection, wire, partner };
     errors.extend(limits(&description));
     errors.extend(described::check(&description));
     if errors.is_empty() { Ok(description) } else { Err(errors) }
+}
+
+/// It is not called: what could be said of calls, connection and lane means nothing.
+fn partner(id: &str, table: &Table) -> Result<Description, Vec<DescriptionError>> {
+    let problem = "a partner is not called, and has no such key; there are: id, type, preset";
+    let odd = |key: &String| DescriptionError::new(format!("backend.{id}.{key}"), problem);
+    let odd: Vec<_> = table.keys().map(odd).collect();
+    if odd.is_empty() { Ok(Description::of_partner(BackendId::new(id))) } else { Err(odd) }
 }
 
 fn id(table: &Table) -> Result<String, DescriptionError> {

@@ -8,7 +8,8 @@
 //! What it leaves to others: which call is made when, and what follows (the lane).
 //!
 //! A table of `[[backend]]` goes through [`load`]: its preset is laid below it, its keys are dealt
-//! out to the lane, the connection and the wire, and the result is tried out.
+//! out to the lane, the connection and the wire, and the result is tried out. One that says `type = "partner"`
+//! is not called at all (`partner`).
 //! [`Description::connect`] then makes the adapter.
 
 mod auth;
@@ -16,6 +17,7 @@ mod connection;
 mod described;
 mod description;
 mod load;
+mod partner;
 mod presets;
 mod probe;
 #[cfg(test)]

@@ -17,6 +17,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("redmine", include_str!("../../presets/redmine.toml")),
     ("tixngo", include_str!("../../presets/tixngo.toml")),
     ("s360", include_str!("../../presets/s360.toml")),
+    ("dataminer", include_str!("../../presets/dataminer.toml")),
 ];
 
 /// Keys of which one shuts out the others: giving one takes away the preset's other.

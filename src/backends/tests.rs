@@ -94,6 +94,9 @@ fn every_mistake_is_told_with_its_key() {
     for (more, key, says) in [
         ("id = 'CRM'", "backend.id", "a-z"),
         ("type = 'corba'", "backend.crm.type", "rest"),
+        ("type = 'partner'", "backend.crm.base_url", "not called"),
+        ("type = 'partner'", "backend.crm.create", "not called"),
+        ("capability = 'partner'", "backend.crm.capability", "alone"),
         ("preset = 'jira'", "backend.crm.preset", "simulated-rest"),
         ("bogus = 1", "backend.crm.bogus", "base_url"),
         ("create = { bogus = 1 }", "backend.crm.create", "unknown field"),
@@ -397,7 +400,9 @@ fn no_secret_is_in_what_a_description_shows_of_itself() {
 #[test]
 fn every_preset_needs_an_id_and_an_address_and_nothing_else() {
     for name in preset_names() {
-        let table = format!("id = 'x'\npreset = '{name}'\nbase_url = 'http://127.0.0.1:1/x'");
+        // A partner is not called.
+        let address = if name == "dataminer" { "" } else { "base_url = 'http://127.0.0.1:1/x'" };
+        let table = format!("id = 'x'\npreset = '{name}'\n{address}");
         load(table.parse().unwrap()).unwrap_or_else(|e| panic!("{name}: {e:#?}"));
     }
     assert_eq!(preset("no such"), None);

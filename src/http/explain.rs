@@ -139,9 +139,19 @@ fn verdict(
             ),
         };
     }
-    match ticket.and_then(|ticket| Some((ticket, ticket.backend_id.as_ref()?))) {
-        Some((ticket, id)) => {
-            format!("it has ticket {id} at {}, {}", ticket.backend, ticket.status.as_str())
+    match ticket.filter(|ticket| ticket.is_made()) {
+        Some(ticket) => {
+            let (backend, status) = (&ticket.backend, ticket.status.as_str());
+            match &ticket.backend_id {
+                Some(id) => format!("it has ticket {id} at {backend}, {status}"),
+                // A partner's, which its connector has yet to fetch.
+                None => {
+                    let key = ticket.key;
+                    format!(
+                        "it has ticket {key} for {backend}, which has given it no id yet, {status}"
+                    )
+                }
+            }
         }
         None if alarm.due_at.is_some() => format!("it has no ticket yet: {reason}"),
         None => format!("it has no ticket: {reason}"),

@@ -8,10 +8,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 use super::callbacks::CallbackSettings;
+use super::dataminer::{self, ElementFaults, ElementSettings, Encoding};
 use super::faults::Faults;
 use super::rest;
 use super::settings::{RestSettings, System, duration_in_words};
@@ -21,7 +23,7 @@ use super::settings::{RestSettings, System, duration_in_words};
 pub struct SimulateArgs {
     /// The system to simulate
     #[arg(value_enum)]
-    pub system: System,
+    pub system: Simulated,
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8700")]
     pub listen: SocketAddr,
@@ -49,6 +51,83 @@ pub struct SimulateArgs {
     /// What goes wrong
     #[command(flatten)]
     pub faults: FaultArgs,
+    /// How an element is
+    #[command(flatten)]
+    pub element: ElementArgs,
+}
+
+/// What can be simulated: a system that is called, or one that comes to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Simulated {
+    /// A ticketing system.
+    Tickets(System),
+    /// A DataMiner element.
+    Dataminer,
+}
+
+impl ValueEnum for Simulated {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Tickets(System::Rest),
+            Self::Tickets(System::Usms),
+            Self::Tickets(System::TelenetOsb),
+            Self::Tickets(System::Oceane),
+            Self::Tickets(System::RequestTracker),
+            Self::Tickets(System::Redmine),
+            Self::Tickets(System::Tixngo),
+            Self::Tickets(System::S360),
+            Self::Dataminer,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Tickets(system) => system.to_possible_value(),
+            Self::Dataminer => Some(PossibleValue::new("dataminer").help(
+                "A DataMiner element: sync messages over RabbitMQ, people at `/NAME/tickets`",
+            )),
+        }
+    }
+}
+
+/// What only an element has.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Of an element (dataminer)")]
+pub struct ElementArgs {
+    /// The broker, with user and password
+    #[arg(
+        long,
+        env = "AMQP_URL",
+        hide_env_values = true,
+        value_parser = secret,
+        default_value = "amqp://guest:guest@127.0.0.1:5672/%2f",
+        value_name = "URL"
+    )]
+    pub amqp_url: SecretString,
+    /// The exchange of sync messages
+    #[arg(long, default_value = "ticketgate.sync", value_name = "NAME")]
+    pub exchange: String,
+    /// The backend that it is to the gateway
+    #[arg(long, default_value = "dataminer", value_name = "ID")]
+    pub backend: String,
+    /// Its own name, AGENT/ELEMENT: its tickets' ids begin with the agent
+    #[arg(long, default_value = "1/1", value_name = "NAME")]
+    pub element: String,
+    /// From one pass to the next
+    #[arg(long, value_parser = duration_in_words, default_value = "10s", value_name = "DURATION")]
+    pub every: Duration,
+    /// Every so many passes name all tickets; 0: none does
+    #[arg(long, default_value_t = 10, value_name = "COUNT")]
+    pub complete_every: u64,
+    /// How its messages are written
+    #[arg(long, value_enum, default_value_t = Encoding::Msgpack)]
+    pub encoding: Encoding,
+    /// A page is sent twice
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub doubled_rate: f64,
+    /// Two pages are sent in the wrong order
+    #[arg(long, default_value_t = 0.0, value_name = "RATE")]
+    pub reordered_rate: f64,
 }
 
 /// The faults as flags; see `Faults` for what each one does.
@@ -135,12 +214,37 @@ impl SimulateArgs {
     /// # Errors
     /// When the flags make no sense together, or the address cannot be bound.
     pub async fn run(self) -> anyhow::Result<()> {
-        rest::run_forever(self.into_rest_settings()).await
+        match self.system {
+            Simulated::Tickets(system) => rest::run_forever(self.into_rest_settings(system)).await,
+            Simulated::Dataminer => dataminer::run_forever(self.into_element_settings()).await,
+        }
     }
 
-    fn into_rest_settings(self) -> RestSettings {
+    fn into_element_settings(self) -> ElementSettings {
+        let ElementArgs { amqp_url, exchange, backend, element, every, .. } = self.element;
+        ElementSettings {
+            listen: self.listen,
+            amqp_url,
+            exchange,
+            backend,
+            element,
+            every,
+            complete_every: self.element.complete_every,
+            encoding: self.element.encoding,
+            faults: ElementFaults {
+                clock_offset_ms: offset_ms(self.faults.clock_offset),
+                doubled_rate: self.element.doubled_rate,
+                reordered_rate: self.element.reordered_rate,
+                lost_answer_rate: self.faults.lost_answer_rate,
+                silent: self.faults.down,
+            },
+            seed: self.seed,
+        }
+    }
+
+    fn into_rest_settings(self, system: System) -> RestSettings {
         RestSettings {
-            system: self.system,
+            system,
             listen: self.listen,
             backends: self.backends,
             token: self.token,
@@ -179,7 +283,7 @@ impl FaultArgs {
             no_callback_rate: self.no_callback_rate,
             double_callback_rate: self.double_callback_rate,
             nack_callback_rate: self.nack_callback_rate,
-            clock_offset_ms: i64::try_from(self.clock_offset.as_millis()).unwrap_or(i64::MAX),
+            clock_offset_ms: offset_ms(self.clock_offset),
             cursor_refused: self.cursor_refused,
             at_most: self.at_most,
         }
@@ -188,6 +292,10 @@ impl FaultArgs {
 
 fn offset_in_words(text: &str) -> Result<jiff::SignedDuration, String> {
     text.parse().map_err(|error| format!("{error}; write it like 10m or -10m"))
+}
+
+fn offset_ms(offset: jiff::SignedDuration) -> i64 {
+    i64::try_from(offset.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn milliseconds(duration: Duration) -> u64 {
@@ -212,13 +320,50 @@ mod tests {
 
     fn parse(flags: &[&str]) -> Result<RestSettings, clap::Error> {
         let cli = Cli::try_parse_from([&["simulate"], flags].concat())?;
-        Ok(cli.simulate.into_rest_settings())
+        match cli.simulate.system {
+            Simulated::Tickets(system) => Ok(cli.simulate.into_rest_settings(system)),
+            Simulated::Dataminer => panic!("{flags:?} simulate an element"),
+        }
     }
 
     #[test]
     fn an_unknown_system_is_an_error_that_lists_the_systems() {
         let error = parse(&["corba"]).unwrap_err().to_string();
         assert!(error.contains("'corba'") && error.contains("rest"), "{error}");
+    }
+
+    #[test]
+    fn every_system_can_be_named_and_an_element_too() {
+        for system in System::value_variants() {
+            assert!(
+                Simulated::value_variants().contains(&Simulated::Tickets(*system)),
+                "{system:?}"
+            );
+        }
+        let flags = [
+            "simulate",
+            "dataminer",
+            "--amqp-url",
+            "amqp://u:p@broker",
+            "--backend",
+            "dm",
+            "--element",
+            "7/42",
+            "--every",
+            "2s",
+            "--clock-offset",
+            "-10m",
+            "--doubled-rate",
+            "0.5",
+            "--encoding",
+            "json",
+        ];
+        let element = Cli::try_parse_from(flags).unwrap().simulate.into_element_settings();
+        assert_eq!((element.backend.as_str(), element.element.as_str()), ("dm", "7/42"));
+        assert_eq!((element.every, element.complete_every), (Duration::from_secs(2), 10));
+        assert_eq!((element.faults.clock_offset_ms, element.faults.doubled_rate), (-600_000, 0.5));
+        assert_eq!(element.encoding, Encoding::Json);
+        assert!(!format!("{element:?}").contains("u:p"));
     }
 
     #[test]

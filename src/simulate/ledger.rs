@@ -251,7 +251,7 @@ impl Ledger {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a system outside has a clock of its own")]
-fn wall_clock() -> i64 {
+pub(super) fn wall_clock() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 

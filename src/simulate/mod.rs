@@ -11,6 +11,7 @@
 
 pub mod callbacks;
 pub mod cli;
+pub mod dataminer;
 pub mod faults;
 pub mod ledger;
 pub mod report;

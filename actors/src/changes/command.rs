@@ -154,7 +154,7 @@ impl Named {
         match name {
             TicketName::Key(key) => {
                 let ticket = tx.ticket(*key)?.ok_or(Refusal::NotFound)?;
-                if ticket.backend_id.is_none() && tx.first_open_request(*key)?.is_none() {
+                if !ticket.is_made() && tx.first_open_request(*key)?.is_none() {
                     return Err(Refusal::NeverMade.into());
                 }
                 Ok(ticket)

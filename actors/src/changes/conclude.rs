@@ -181,7 +181,13 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
     let was_in_doubt = request.doubt.is_some();
     let (state, event) = match end {
         End::Done(found) => {
-            story.add(now, format!("done by the backend as {}", found.backend_id));
+            story.add(
+                now,
+                match found.backend_id.as_str() {
+                    "" => "done; its partner fetches it".to_owned(),
+                    theirs => format!("done by the backend as {theirs}"),
+                },
+            );
             let event = match request.op {
                 Op::Create => EventName::Created,
                 Op::Update => EventName::Updated,

@@ -109,7 +109,7 @@ impl Flow<'_> {
         let flaps = self.flaps(alarm);
         if (ways.raised_again == RaisedAgain::Reopen || flaps)
             && alarm.active
-            && let Some(before) = self.due.ticket.as_ref().filter(|t| t.backend_id.is_some())
+            && let Some(before) = self.due.ticket.as_ref().filter(|t| t.is_made())
         {
             return Next::Decide(self.reopen(alarm, before, flaps));
         }
@@ -159,11 +159,11 @@ impl Flow<'_> {
         };
         // An alarm that has come to its group's ticket too late begins the group anew.
         let never_told = alarm.active && alarm.group.is_some() && alarm.settled_version == 0;
-        let closed = ticket.status.ended() && ticket.backend_id.is_some();
+        let closed = ticket.status.ended() && ticket.is_made();
         if never_told && (closed || ticket.status == TicketStatus::Cancelled) {
             return self.create(alarm, "its group's ticket was over before it was told of");
         }
-        if ticket.backend_id.is_none() {
+        if !ticket.is_made() {
             return match (ticket.status, alarm.active) {
                 (TicketStatus::Pending, _) => self.decided(
                     Decision::Wait(self.now.plus(WAIT_FOR_OTHERS)),

@@ -178,6 +178,13 @@ impl Ticket {
         if self.edited_at == Timestamp::default() { self.changed_at } else { self.edited_at }
     }
 
+    /// Is it there? A partner's ticket is ours until its connector fetches it, and has no id of theirs
+    /// before.
+    pub fn is_made(&self) -> bool {
+        let never = [TicketStatus::Pending, TicketStatus::Rejected, TicketStatus::Cancelled];
+        self.backend_id.is_some() || !never.contains(&self.status)
+    }
+
     /// A ticket that is to be made, and is not known to its backend yet.
     pub fn pending(
         key: TicketKey,

@@ -103,6 +103,10 @@ fn adds_up(compiler: &mut Compiler<'_>, wire: &WireDescription, used: &Used) {
 fn finds_again(compiler: &mut Compiler<'_>, capability: Capability, used: &Used) {
     let (look, sent, looked_by): (_, &[&str], &[&str]) = match capability {
         Capability::None => return,
+        Capability::Partner => {
+            compiler.wrong("capability", "this is of type = \"partner\" alone");
+            return;
+        }
         Capability::IdempotencyKey => (None, &["correlation_key", "key", "request_id"], &[]),
         Capability::ClientId => (Some(Operation::Get), &["key"], &["backend_id"]),
         Capability::Searchable => {

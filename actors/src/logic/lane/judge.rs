@@ -175,6 +175,7 @@ fn doubt(
 
 fn can_be_found_out(settings: &LaneSettings, op: Op) -> bool {
     match op {
+        _ if settings.capability == Capability::Partner => true,
         Op::Create => settings.capability != Capability::None,
         Op::Update | Op::Close | Op::Reopen => settings.readable,
     }
@@ -217,6 +218,9 @@ pub(super) fn look(
     ticket: &Ticket,
     now: Moment,
 ) -> Look {
+    if settings.capability == Capability::Partner {
+        return Look::SendAgain;
+    }
     if request.op != Op::Create {
         return match &ticket.backend_id {
             Some(id) if settings.readable => {
@@ -231,6 +235,7 @@ pub(super) fn look(
         Capability::IdempotencyKey => {
             key_forgotten(settings, request, now).map_or(Look::SendAgain, Look::Undecided)
         }
+        Capability::Partner => Look::SendAgain,
         Capability::ClientId => {
             Look::Ask(Work::Get { backend_id: ticket.key.to_string(), kind: ticket.kind })
         }

@@ -110,9 +110,7 @@ impl Lane {
         effects: &mut Vec<Effect>,
     ) {
         match applied {
-            Applied::Intended(request, ticket)
-                if request.op != Op::Create && ticket.backend_id.is_none() =>
-            {
+            Applied::Intended(request, ticket) if request.op != Op::Create && !ticket.is_made() => {
                 // Its create ended without a ticket while this one waited in line behind it.
                 let error = TicketError::because("the ticket was never made at the backend");
                 self.wrote(&request, Answer::Refused(error), false, now, dice, effects);

@@ -7,7 +7,7 @@ use super::*;
 use crate::changes::{Applied, Change, Concluded, Level};
 use crate::model::{
     AlarmRef, CorrelationKey, Doubt, Fields, Found, Kind, MadeBy, OccurrenceRef, Op, Origin, State,
-    TicketError, TicketKey, Timestamp,
+    TicketError, TicketKey, TicketStatus, Timestamp,
 };
 use crate::ports::{Call, Reading, StoreError, Work};
 use crate::testing::at;
@@ -631,6 +631,29 @@ fn what_changed_is_read_in_the_lane_like_a_search_and_its_clock_comes_along() {
     bench.feed(Input::Answered(turn, heard.clone()));
     assert!(bench.others.contains(&Effect::AnswerRead(7, heard)), "{:?}", bench.others);
     assert!(bench.lane.quiet());
+}
+
+/// What a crash left open is done again at once: nothing of it can be elsewhere.
+#[test]
+fn a_partners_lane_has_no_doubt_and_its_ticket_needs_no_id_of_theirs() {
+    let settings = LaneSettings {
+        capability: Capability::Partner,
+        readable: false,
+        ..LaneSettings::default()
+    };
+    for op in [Op::Create, Op::Update, Op::Close, Op::Reopen] {
+        let mut asked = request(1, op);
+        asked.state = State::InDoubt;
+        let made = Ticket { backend_id: None, status: TicketStatus::Acknowledged, ..ticket(1) };
+        assert!(
+            made.is_made() && !Ticket { status: TicketStatus::Pending, ..made.clone() }.is_made()
+        );
+        let now = Moment { wall: at(1_000_000), mono: Mono(500_000) };
+        assert_eq!(judge::look(&settings, &asked, &made, now), Look::SendAgain, "{op:?}");
+        let judged = judge::answer(&settings, &asked, lost(), false, now, 1.0);
+        assert!(matches!(judged, Judged::End(End::InDoubt { .. })), "{op:?}: {judged:?}");
+    }
+    assert_eq!((settings.settle(), settings.watch_looks()), (Duration::ZERO, 0));
 }
 
 #[test]

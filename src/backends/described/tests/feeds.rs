@@ -492,21 +492,29 @@ async fn a_cursor_that_stands_still_is_told_and_what_lies_before_the_next_is_kep
 
 #[tokio::test]
 async fn request_tracker_is_asked_in_its_users_zone_and_answers_in_any() {
-    let answer = r#"{"items":[{"id":"1","LastUpdated":"2026-07-21T10:00:00Z"}],"total":1}"#;
-    let canned = Canned::with_json(200, answer).await;
-    let backend = adapter(&described(&format!(
-        "id = 'x'\npreset = 'request-tracker'\nbase_url = '{}'\nauth = {{ value = 'x' }}\n\
-         times = {{ zone = 'Europe/Brussels' }}",
-        canned.url
-    )));
-    let since = Timestamp::parse("2026-07-21T10:00:00.900Z").ok();
-    let work = Work::Changes { cursor: None, since, offset: 0, limit: 9 };
-    let Answer::Read(reading) = calls(&backend, work).await else { panic!() };
-    assert_eq!(reading.tickets[0].changed_at, Timestamp::parse("2026-07-21T10:00:00Z").ok());
-    let heard = canned.heard();
-    let asked = lines(&heard)[0].replace('+', " ").replace("%3A", ":").replace("%27", "'");
-    assert!(asked.contains("LastUpdated %3E%3D '2026-07-21 12:00:00'&"), "{asked}");
-    assert!(asked.contains("(Queue %3D 'Incident' OR Queue %3D 'Change' OR"), "{asked}");
+    for (zone, time) in [("UTC", "2026-07-21 10:00:00"), ("Europe/Brussels", "2026-07-21 12:00:00")]
+    {
+        let answer = r#"{"items":[{"id":"1","LastUpdated":"2026-07-21T10:00:00Z"}],"total":1}"#;
+        let canned = Canned::with_json(200, answer).await;
+        let text = format!(
+            "id = 'x'\npreset = 'request-tracker'\nbase_url = '{}'\nauth = {{ value = 'x' }}\n\
+             times = {{ zone = '{zone}' }}",
+            canned.url
+        );
+        // A machine without the zones of the world knows only this one.
+        let Ok(description) = load(text.parse().unwrap()) else {
+            assert_ne!(zone, "UTC");
+            continue;
+        };
+        let since = Timestamp::parse("2026-07-21T10:00:00.900Z").ok();
+        let work = Work::Changes { cursor: None, since, offset: 0, limit: 9 };
+        let Answer::Read(reading) = calls(&adapter(&description), work).await else { panic!() };
+        assert_eq!(reading.tickets[0].changed_at, Timestamp::parse("2026-07-21T10:00:00Z").ok());
+        let heard = canned.heard();
+        let asked = lines(&heard)[0].replace('+', " ").replace("%3A", ":").replace("%27", "'");
+        assert!(asked.contains(&format!("LastUpdated %3E%3D '{time}'&")), "{asked}");
+        assert!(asked.contains("%28Queue %3D 'Incident' OR Queue %3D 'Change' OR"), "{asked}");
+    }
 }
 
 #[tokio::test]

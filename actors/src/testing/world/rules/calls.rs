@@ -163,6 +163,8 @@ impl World {
         let jumped = self.watch.jumped_at.is_some_and(|at| at >= unknown.since);
         let broken = match settings.capability {
             Capability::None => Some(("G7", "no person said that it is absent".to_owned())),
+            // Nothing of it is elsewhere.
+            Capability::Partner => None,
             Capability::IdempotencyKey => {
                 // By wall time, since it outlives the process: a jump makes it longer or shorter.
                 let age = now - unknown.first_sent;
