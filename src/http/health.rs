@@ -35,7 +35,8 @@ pub(super) async fn readyz(face: web::Data<Face>) -> Result<HttpResponse, Proble
     // Said, and no reason to be taken out of rotation: another node would not reach the backend either,
     // and what is accepted here waits.
     let canaries = &outside.views.canaries;
-    let dead: Vec<_> = canaries.iter().filter(|row| row.dead).map(|row| row.key().clone()).collect();
+    let dead: Vec<_> =
+        canaries.iter().filter(|row| row.dead).map(|row| row.key().clone()).collect();
     Ok(HttpResponse::Ok().json(json!({
         "status": "ready",
         "node": face.node,

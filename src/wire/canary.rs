@@ -6,7 +6,9 @@
 
 use super::reader::Reader;
 use serde_json::{Value, json};
-use ticketgate_actors::model::{BackendId, CANARY_SOURCE, Fields, TestAlarm, TicketEvent, Timestamp};
+use ticketgate_actors::model::{
+    BackendId, CANARY_SOURCE, Fields, TestAlarm, TicketEvent, Timestamp,
+};
 use ticketgate_actors::ports::Malformed;
 
 /// Characters of a node's or backend's name: as in the config.

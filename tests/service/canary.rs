@@ -43,7 +43,8 @@ async fn a_broken_flow_is_told_once_and_its_way_back_once() {
     let dead = canary(&world, "the flow is dead", |it| it["dead"] == true).await;
     assert_eq!(dead["stage"], "carried", "{dead}");
     world.start_systems();
-    let whole = |from: u64| move |it: &Value| it["rounds"].as_u64() >= Some(from) && it["dead"] == false;
+    let whole =
+        |from: u64| move |it: &Value| it["rounds"].as_u64() >= Some(from) && it["dead"] == false;
     canary(&world, "the flow is alive", whole(2)).await;
     // Real work goes the same way.
     Publisher::send(&world, vec![message("m1", "json", raised("probe", "A1"))]).await;

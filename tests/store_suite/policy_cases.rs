@@ -172,6 +172,69 @@ pub async fn an_alarm_that_a_person_takes_off_its_groups_ticket_gets_its_own(wor
     assert!(matches!(ticket.origin, Origin::Alarm { number: 2, .. }), "{:?}", ticket.origin);
 }
 
+pub async fn what_a_person_took_off_its_ticket_is_not_put_back_by_its_ways(world: &mut World) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (Policy { ways, ..policy() }, world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    let mut again = later("a", AlarmState::Raised, 2);
+    again.details.raised_at = again.changed_at.unwrap();
+    send(world, &policy, again).await;
+    let reopen = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((reopen.op, reopen.ticket), (Op::Reopen, create.ticket));
+    done(world, epoch, &reopen, "INC1").await;
+    by_hand(world, "a", Wanted::Unlink).await;
+    let own = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(own.op, Op::Create);
+    assert_ne!(own.ticket, create.ticket);
+}
+
+pub async fn a_group_has_one_open_ticket_though_an_alarm_goes_on_with_an_older_one(
+    world: &mut World,
+) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (grouped(ways), world.take_lane().await);
+    let again = |id: &str, millis: i64| {
+        let mut event = later(id, AlarmState::Raised, millis);
+        event.details.raised_at = event.changed_at.unwrap();
+        event
+    };
+    raise(world, &policy, "a").await;
+    let first = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &first, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    raise(world, &policy, "b").await;
+    let second = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(second.op, Op::Create);
+    done(world, epoch, &second, "INC2").await;
+    // The group has begun another ticket since: this one is not opened beside it.
+    send(world, &policy, again("a", 2)).await;
+    let joined = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((joined.op, joined.ticket), (Op::Update, second.ticket));
+    done(world, epoch, &joined, "INC2").await;
+    // All are over; the first that is raised again opens its ticket, and a new alarm comes to that.
+    clear(world, &policy, "b", 3).await;
+    let told = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &told, "INC2").await;
+    clear(world, &policy, "a", 4).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((close.op, close.ticket), (Op::Close, second.ticket));
+    done(world, epoch, &close, "INC2").await;
+    send(world, &policy, again("b", 5)).await;
+    let reopen = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((reopen.op, reopen.ticket), (Op::Reopen, second.ticket));
+    done(world, epoch, &reopen, "INC2").await;
+    raise(world, &policy, "c").await;
+    let joined = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((joined.op, joined.ticket), (Op::Update, second.ticket));
+}
+
 pub async fn an_occurrence_waits_for_the_request_of_the_one_before(world: &mut World) {
     let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
     raise(world, &policy, "a").await;

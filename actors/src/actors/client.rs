@@ -17,7 +17,9 @@ use crate::logic::lane::ReadsFrom;
 use crate::logic::locks::Grant;
 use crate::logic::topology::Topology;
 use crate::logic::turns::{Turn, Turns};
-use crate::model::{BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TestAlarm, TicketKey};
+use crate::model::{
+    BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TestAlarm, TicketKey,
+};
 use crate::ports::{Answer, Call, DueAlarm, SearchBy, StoreError, Via, Work};
 use actix::{Actor, ActorContext, Context, Handler, Message, ResponseFuture};
 use std::sync::Arc;

@@ -11,7 +11,9 @@ use super::{Dispatcher, Outside, Post, Wake};
 use crate::changes::Refusal::NoSnapshot;
 use crate::changes::{Applied, ByHand, CanaryStep, Change, ChangeSet, TakeIn};
 use crate::logic::correlation::digest_16;
-use crate::model::{Alarm, BackendId, CANARY_SOURCE, Identity, Parked, Pass, Said, Snapshot, Timestamp};
+use crate::model::{
+    Alarm, BackendId, CANARY_SOURCE, Identity, Parked, Pass, Said, Snapshot, Timestamp,
+};
 use crate::ports::{Decode, Delivery, Inlet, Malformed, Soon, StoreError, Tripwire, Verdict};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -113,7 +115,10 @@ impl Intake {
             return Box::pin(async { Err(IntakeError::Closed) });
         }
         let set = ChangeSet(
-            events.into_iter().filter_map(|(identity, said)| self.take_in(identity, said)).collect(),
+            events
+                .into_iter()
+                .filter_map(|(identity, said)| self.take_in(identity, said))
+                .collect(),
         );
         let applied = self.outside.store.apply(set);
         let me = self.clone();

@@ -77,8 +77,10 @@ impl Stage {
             Self::Begun => "the bus did not take the test alarm",
             Self::Published => "the bus has the test alarm, and it does not come in",
             Self::Stored => "the test alarm came in and is stored, and no ticket client carries it",
-            Self::Carried => "a ticket client has carried the test alarm, and the lane gives no answer \
-                              of the backend",
+            Self::Carried => {
+                "a ticket client has carried the test alarm, and the lane gives no answer \
+                              of the backend"
+            }
             Self::Answered => "the backend has answered, and the event cannot be stored",
             Self::Told => "the event is in the outbox, and the bus does not confirm it",
             Self::Whole => "nothing",
@@ -226,8 +228,16 @@ impl Canary {
     }
 
     /// The round that is under way.
+    #[cfg(any(test, feature = "testing"))]
     pub fn round(&self) -> Option<Uuid> {
         self.round.as_ref().map(|round| round.id)
+    }
+
+    /// The round whose test alarm has yet to come in. A copy that comes later is of no more use, and
+    /// must not be stored again when the round is over.
+    pub fn awaits(&self) -> Option<Uuid> {
+        let waits = |it: &&Round| matches!(it.stage, Stage::Begun | Stage::Published);
+        self.round.as_ref().filter(waits).map(|round| round.id)
     }
 
     /// The one door. `fresh` gives new names.

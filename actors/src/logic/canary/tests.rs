@@ -24,10 +24,8 @@ fn name(n: u128) -> Uuid {
 
 impl Bench {
     fn new() -> Self {
-        let (every, dead_after) =
-            (Duration::from_millis(EVERY), Duration::from_millis(DEAD_AFTER));
-        let canary =
-            Canary::new(CanarySettings { every, dead_after }, at(EVERY).mono, at(0).mono);
+        let (every, dead_after) = (Duration::from_millis(EVERY), Duration::from_millis(DEAD_AFTER));
+        let canary = Canary::new(CanarySettings { every, dead_after }, at(EVERY).mono, at(0).mono);
         Self { canary, now: 0, names: 0 }
     }
 

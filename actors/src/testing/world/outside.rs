@@ -56,6 +56,12 @@ impl World {
         if self.plan.faults.contains(&Fault::Meddling) {
             self.person_steps_in();
         }
+        if self.plan.faults.contains(&Fault::Snapshots) {
+            self.field_begins();
+        }
+        if self.plan.faults.contains(&Fault::ByHand) {
+            self.person_decides();
+        }
         if self.plan.faults.contains(&Fault::Neighbours) {
             self.neighbours_begin();
         }
@@ -105,6 +111,7 @@ impl World {
             let silent = state == AlarmState::Cleared && self.chance.one_in(2);
             event.details.text = (!silent).then(|| format!("{} {number}", state.as_str()));
             event.details.wishes.backend = Some(backend.clone());
+            event.details.object = super::plan::object(&self.plan, n);
             let identity = identity_by_id("probe", &format!("{n}.{number}"));
             let copies = if repeats && self.chance.one_in(3) { 2 } else { 1 };
             for copy in 0..copies {
@@ -191,7 +198,9 @@ impl World {
     }
 
     fn all_taken(&self) -> bool {
-        self.bus.to_come == 0 && self.bus.messages.iter().all(|it| it.acknowledged)
+        self.field_is_quiet()
+            && self.bus.to_come == 0
+            && self.bus.messages.iter().all(|it| it.acknowledged)
     }
 }
 
