@@ -218,21 +218,32 @@ pub async fn a_group_has_one_open_ticket_though_an_alarm_goes_on_with_an_older_o
     let joined = settled(world, &policy).await.pop().unwrap();
     assert_eq!((joined.op, joined.ticket), (Op::Update, second.ticket));
     done(world, epoch, &joined, "INC2").await;
-    // All are over; the first that is raised again opens its ticket, and a new alarm comes to that.
-    clear(world, &policy, "b", 3).await;
-    let told = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &told, "INC2").await;
-    clear(world, &policy, "a", 4).await;
-    let close = settled(world, &policy).await.pop().unwrap();
-    assert_eq!((close.op, close.ticket), (Op::Close, second.ticket));
-    done(world, epoch, &close, "INC2").await;
-    send(world, &policy, again("b", 5)).await;
+}
+
+pub async fn who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_again(
+    world: &mut World,
+) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (grouped(ways), world.take_lane().await);
+    let mut first = None;
+    for (id, theirs) in [("a", "INC1"), ("b", "INC2")] {
+        raise(world, &policy, id).await;
+        let create = settled(world, &policy).await.pop().unwrap();
+        assert_eq!(create.op, Op::Create);
+        done(world, epoch, &create, theirs).await;
+        clear(world, &policy, id, 1).await;
+        let close = settled(world, &policy).await.pop().unwrap();
+        done(world, epoch, &close, theirs).await;
+        first.get_or_insert(create.ticket);
+    }
+    let mut again = later("a", AlarmState::Raised, 2);
+    again.details.raised_at = again.changed_at.unwrap();
+    send(world, &policy, again).await;
     let reopen = settled(world, &policy).await.pop().unwrap();
-    assert_eq!((reopen.op, reopen.ticket), (Op::Reopen, second.ticket));
-    done(world, epoch, &reopen, "INC2").await;
+    assert_eq!((reopen.op, Some(reopen.ticket)), (Op::Reopen, first));
     raise(world, &policy, "c").await;
-    let joined = settled(world, &policy).await.pop().unwrap();
-    assert_eq!((joined.op, joined.ticket), (Op::Update, second.ticket));
+    assert_eq!(settled(world, &policy).await, [], "it waits for the end of that");
+    assert_eq!(world.alarm("c").await.ticket, first);
 }
 
 pub async fn an_occurrence_waits_for_the_request_of_the_one_before(world: &mut World) {

@@ -323,7 +323,8 @@ impl Journal<'_> {
         request.n = tx.add_request(&request)?;
         alarm.ticket = Some(request.ticket);
         alarm.request = Some(request.id);
-        let goes_on = matches!(it.decision, Decision::TakeOver { .. } | Decision::CreateAgain { .. });
+        let goes_on =
+            matches!(it.decision, Decision::TakeOver { .. } | Decision::CreateAgain { .. });
         if let Some(key) = group_of(&alarm).filter(|_| goes_on) {
             tx.put_group(&key, request.ticket)?;
         }

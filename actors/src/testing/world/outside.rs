@@ -70,7 +70,8 @@ impl World {
             w.note(|| "calm".to_owned());
             w.calm = true;
             w.dies_in = u64::MAX;
-            w.disk_full_until = 0;
+            // Not as if it had never been full: what had been chosen before has waited.
+            w.disk_full_until = w.disk_full_until.min(w.now);
             for system in w.systems.values_mut() {
                 system.away_until = 0;
                 system.locked_out = false;

@@ -8,7 +8,9 @@ use super::World;
 use super::plan::Fault;
 use crate::changes::{Applied, Change, Refusal, TakeIn};
 use crate::logic::correlation::identity_by_id;
-use crate::model::{AlarmEvent, AlarmState, BackendId, Identity, Mark, OccurrenceRef, Pass, Severity, Timestamp};
+use crate::model::{
+    AlarmEvent, AlarmState, BackendId, Identity, Mark, OccurrenceRef, Pass, Severity, Timestamp,
+};
 use crate::ports::StoreError;
 use crate::testing::alarm_event;
 use std::collections::{BTreeSet, VecDeque};
