@@ -4,12 +4,14 @@
 //! simulate 100000            seeds 0 to 99,999
 //! simulate 100000 --from 7   seeds 7 on
 //! simulate replay 42         one seed, with its whole trace, and a smaller plan if it fails
+//! simulate mutant NAME 4000  seeds with a break on: which rules see it, and how soon
 //! ```
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use ticketgate_actors::testing::mutants::{self, Mutant};
 use ticketgate_actors::testing::world::{Plan, Report, Trace, play, shrink};
 
 /// Failures that are told; the rest is counted.
@@ -21,15 +23,38 @@ fn main() -> ExitCode {
     let number = |word: &str| word.parse::<u64>().ok();
     match words[..] {
         ["replay", seed] if number(seed).is_some() => replay(number(seed).unwrap_or(0)),
+        ["mutant", name, seeds] if number(seeds).is_some() => {
+            broken_on_purpose(name, number(seeds).unwrap_or(0))
+        }
         [seeds] if number(seeds).is_some() => many(0, number(seeds).unwrap_or(0)),
         [seeds, "--from", from] if number(seeds).is_some() && number(from).is_some() => {
             many(number(from).unwrap_or(0), number(seeds).unwrap_or(0))
         }
         _ => {
-            eprintln!("usage: simulate SEEDS [--from SEED] | replay SEED");
+            eprintln!("usage: simulate SEEDS [--from SEED] | replay SEED | mutant NAME SEEDS");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Plays seeds with a break until its own rule has seen it.
+fn broken_on_purpose(name: &str, seeds: u64) -> ExitCode {
+    let Some(mutant) = Mutant::ALL.iter().find(|it| format!("{it:?}") == name) else {
+        eprintln!("no mutant has that name; there are {:?}", Mutant::ALL);
+        return ExitCode::FAILURE;
+    };
+    let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for seed in 0..seeds {
+        let report = mutants::with(*mutant, || play(&Plan::of(seed), Trace::Off));
+        let Some(broken) = report.broken else { continue };
+        *seen.entry(broken.rule).or_default() += 1;
+        if mutant.caught_by().contains(&broken.rule) {
+            println!("{name}: {} after {} seeds: {}; {seen:?}", broken.rule, seed + 1, broken.what);
+            return ExitCode::SUCCESS;
+        }
+    }
+    println!("{name}: not seen by {:?} in {seeds} seeds; {seen:?}", mutant.caught_by());
+    ExitCode::FAILURE
 }
 
 fn many(from: u64, seeds: u64) -> ExitCode {

@@ -57,6 +57,20 @@ pub async fn a_linked_alarm_is_taken_care_of_and_speaks_to_its_ticket_later(worl
     assert_eq!(try_decide(world, "a", Wanted::Unlink).await, refused(Refusal::UnderWay));
 }
 
+pub async fn no_alarm_is_linked_to_a_ticket_that_is_being_closed(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    world.apply(take_in("over", later("a", AlarmState::Cleared, 1))).await;
+    let close = world.decided("a", world.write(Op::Close, made.ticket)).await;
+    world.apply(raise("b")).await;
+    // Accepted, or sent: the ticket would be closed under it.
+    let link = || Wanted::Link(TicketName::Key(made.ticket));
+    assert_eq!(try_decide(world, "b", link()).await, refused(Refusal::BeingClosed));
+    world.intended(epoch, close.id).await;
+    assert_eq!(try_decide(world, "b", link()).await, refused(Refusal::BeingClosed));
+    assert!(is_due(world, "b").await, "it stays as it was");
+}
+
 pub async fn an_alarm_that_is_unlinked_is_due_again_under_another_key(world: &mut World) {
     let epoch = world.take_lane().await;
     let made = world.done(epoch, "a", "INC1").await;

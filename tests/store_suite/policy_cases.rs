@@ -172,6 +172,80 @@ pub async fn an_alarm_that_a_person_takes_off_its_groups_ticket_gets_its_own(wor
     assert!(matches!(ticket.origin, Origin::Alarm { number: 2, .. }), "{:?}", ticket.origin);
 }
 
+pub async fn what_a_person_took_off_its_ticket_is_not_put_back_by_its_ways(world: &mut World) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (Policy { ways, ..policy() }, world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    let mut again = later("a", AlarmState::Raised, 2);
+    again.details.raised_at = again.changed_at.unwrap();
+    send(world, &policy, again).await;
+    let reopen = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((reopen.op, reopen.ticket), (Op::Reopen, create.ticket));
+    done(world, epoch, &reopen, "INC1").await;
+    by_hand(world, "a", Wanted::Unlink).await;
+    let own = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(own.op, Op::Create);
+    assert_ne!(own.ticket, create.ticket);
+}
+
+pub async fn a_group_has_one_open_ticket_though_an_alarm_goes_on_with_an_older_one(
+    world: &mut World,
+) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (grouped(ways), world.take_lane().await);
+    let again = |id: &str, millis: i64| {
+        let mut event = later(id, AlarmState::Raised, millis);
+        event.details.raised_at = event.changed_at.unwrap();
+        event
+    };
+    raise(world, &policy, "a").await;
+    let first = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &first, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    raise(world, &policy, "b").await;
+    let second = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(second.op, Op::Create);
+    done(world, epoch, &second, "INC2").await;
+    // The group has begun another ticket since: this one is not opened beside it.
+    send(world, &policy, again("a", 2)).await;
+    let joined = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((joined.op, joined.ticket), (Op::Update, second.ticket));
+    done(world, epoch, &joined, "INC2").await;
+}
+
+pub async fn who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_again(
+    world: &mut World,
+) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (grouped(ways), world.take_lane().await);
+    let mut first = None;
+    for (id, theirs) in [("a", "INC1"), ("b", "INC2")] {
+        raise(world, &policy, id).await;
+        let create = settled(world, &policy).await.pop().unwrap();
+        assert_eq!(create.op, Op::Create);
+        done(world, epoch, &create, theirs).await;
+        clear(world, &policy, id, 1).await;
+        let close = settled(world, &policy).await.pop().unwrap();
+        done(world, epoch, &close, theirs).await;
+        first.get_or_insert(create.ticket);
+    }
+    let mut again = later("a", AlarmState::Raised, 2);
+    again.details.raised_at = again.changed_at.unwrap();
+    send(world, &policy, again).await;
+    let reopen = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((reopen.op, Some(reopen.ticket)), (Op::Reopen, first));
+    raise(world, &policy, "c").await;
+    assert_eq!(settled(world, &policy).await, [], "it waits for the end of that");
+    assert_eq!(world.alarm("c").await.ticket, first);
+}
+
 pub async fn an_occurrence_waits_for_the_request_of_the_one_before(world: &mut World) {
     let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
     raise(world, &policy, "a").await;

@@ -15,8 +15,8 @@ use super::{Ask, Gateway, Outbox, Outside, Pool, TicketClient, acquire};
 use crate::changes::{CanaryStep, Change};
 use crate::logic::canary::{Bell, Canary as Machine, CanarySettings, Effect, Input};
 use crate::logic::locks::{Holder, Wish};
-use crate::model::{BackendId, EventId, Mono, TestAlarm};
-use crate::ports::{Answer, Heard, Outgoing, Work};
+use crate::model::{BackendId, EventId, Mono, TestAlarm, TestRow};
+use crate::ports::{Answer, Heard, Outgoing, StoreError, Work};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture,
 };
@@ -47,13 +47,13 @@ pub struct CanaryPlan {
     pub flow_timeout: Duration,
 }
 
-/// The rounds that are under way. The intake takes in no other test alarm: one of an earlier round,
-/// of an earlier life or of another node's is over or somebody else's.
+/// The rounds whose test alarm has yet to come in. The intake takes in no other: a copy, and one of an
+/// earlier round, of an earlier life or of another node's, is over or somebody else's.
 #[derive(Debug, Default)]
 pub struct TestBoard(DashMap<BackendId, Uuid>);
 
 impl TestBoard {
-    /// Is that round under way here?
+    /// Is it awaited here?
     pub fn has(&self, test: &TestAlarm) -> bool {
         self.0.get(&test.backend).is_some_and(|round| *round == test.round)
     }
@@ -121,8 +121,8 @@ impl Canary {
         let (now, ids) = (self.outside.clock.now(), self.outside.ids.clone());
         let was_dead = machine.sight().dead;
         let effects = machine.step(input, now, &mut || ids.uuid(now.wall));
-        let (sight, round) = (machine.sight().clone(), machine.round());
-        match round {
+        let (sight, awaited) = (machine.sight().clone(), machine.awaits());
+        match awaited {
             Some(round) => drop(self.with.board.0.insert(backend.clone(), round)),
             None => drop(self.with.board.0.remove(backend)),
         }
@@ -227,6 +227,23 @@ impl Canary {
         }));
     }
 
+    /// What an earlier life, or an actor that was replaced, has left in the store goes.
+    fn clear_up(&self, backend: BackendId, ctx: &mut Context<Self>) {
+        let (outside, node) = (self.outside.clone(), self.plan.node.clone());
+        let cleared = async move {
+            let left = outside.reads.lane(backend.clone()).await?.canary;
+            let Some(TestRow { round, .. }) = left else { return Ok(()) };
+            let test = TestAlarm { node, backend, round };
+            outside.store.apply(Change::Canary(test, CanaryStep::GiveUp).into()).await.map(drop)
+        };
+        ctx.spawn(cleared.into_actor(self).map(|cleared: Result<(), StoreError>, _, _| {
+            if let Err(error) = cleared {
+                // The next round takes its place.
+                tracing::debug!(%error, "what an earlier canary has left was not cleared up");
+            }
+        }));
+    }
+
     /// Tells operators; true: the bus has it.
     fn ring(&self, backend: &BackendId, bell: &Bell) -> impl Future<Output = bool> + use<> {
         let key = if bell.dead { "flow.dead" } else { "flow.alive" };
@@ -321,6 +338,7 @@ impl Actor for Canary {
         self.outside.views.canaries.clear();
         for (backend, machine) in &self.machines {
             self.outside.views.canaries.insert(backend.clone(), machine.sight().clone());
+            self.clear_up(backend.clone(), ctx);
         }
         let tick = TICK.min(self.plan.settings.every / 4).max(TICK_MIN);
         ctx.run_interval(tick, |canary, ctx| {

@@ -4,6 +4,7 @@
 //! wish then; a flow that has read the alarm before decides again, since its version has moved.
 
 use super::command::Named;
+use super::decide::is_being_closed;
 use super::{Applied, Context, Halt, Refusal};
 use crate::model::{Alarm, AlarmRef, TicketKey, TicketName, Timestamp};
 use crate::ports::Tx;
@@ -47,6 +48,10 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
             if ticket.status.ended() {
                 return Err(Refusal::Closed.into());
             }
+            // It would be closed under the alarm.
+            if is_being_closed(tx, ticket.key)? && !mutant!(LinksToTheClosing) {
+                return Err(Refusal::BeingClosed.into());
+            }
             row.take_care_of(Some(ticket.key));
             row.backend = Some(ticket.backend.clone());
             row.kind = ticket.kind;
@@ -56,6 +61,7 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
         Wanted::Unlink => {
             let key = row.ticket.ok_or(Refusal::NotLinked)?;
             row.take_care_of(None);
+            row.taken_off = true;
             if row.active && row.backend.is_some() {
                 row.settled_version -= 1;
                 row.due_at = Some(now);
@@ -81,7 +87,7 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
 /// cleared decides again.
 fn close_behind(tx: &mut dyn Tx, ticket: TicketKey, now: Timestamp) -> Result<(), Halt> {
     let mut rest = tx.alarms_of(ticket)?;
-    if rest.iter().any(|alarm| alarm.active) {
+    if rest.iter().any(|alarm| alarm.active) || mutant!(NobodyCloses) {
         return Ok(());
     }
     // Where one of them has a request, its end makes that one due.

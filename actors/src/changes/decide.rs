@@ -191,7 +191,7 @@ fn at_work(
 }
 
 /// Is there a request that closes that ticket: of one of its alarms, or a command's?
-fn is_being_closed(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
+pub(super) fn is_being_closed(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
     for other in tx.alarms_of(ticket)? {
         if let Some(id) = other.request
             && tx.request(id)?.is_some_and(|request| request.op == Op::Close)
@@ -255,7 +255,9 @@ impl Journal<'_> {
                 alarm.waits = true;
                 None
             }
-            Decision::Write { op: Op::Close, .. } if others.iter().any(|other| other.active) => {
+            Decision::Write { op: Op::Close, .. }
+                if others.iter().any(|other| other.active) && !mutant!(ClosesUnderOthers) =>
+            {
                 let why = "cleared; its ticket has other alarms that are not";
                 alarm.settled_version = it.version;
                 alarm.reason = Some(why.to_owned());
@@ -272,6 +274,11 @@ impl Journal<'_> {
                 alarm.settled_version = it.version;
                 alarm.reason = Some(why.to_owned());
                 alarm.story.add_because(self.now, "nothing to do", why);
+                None
+            }
+            Decision::TakeOver { ticket, .. } | Decision::CreateAgain { ticket, .. }
+                if self.joins_another(tx, &mut alarm, *ticket)? =>
+            {
                 None
             }
             Decision::TakeOver { ticket, or_at, instead_of_close, .. }
@@ -316,6 +323,11 @@ impl Journal<'_> {
         request.n = tx.add_request(&request)?;
         alarm.ticket = Some(request.ticket);
         alarm.request = Some(request.id);
+        let goes_on =
+            matches!(it.decision, Decision::TakeOver { .. } | Decision::CreateAgain { .. });
+        if let Some(key) = group_of(&alarm).filter(|_| goes_on) {
+            tx.put_group(&key, request.ticket)?;
+        }
         if matches!(it.decision, Decision::TakeOver { .. }) && alarm.group.is_some() {
             // Stale at its intent, and then rendered with all alarms that share the ticket.
             alarm.wanted_version += 1;
@@ -334,9 +346,10 @@ impl Journal<'_> {
     fn take_along(&self, tx: &mut dyn Tx, request: &Request) -> Result<(), Halt> {
         for (at, version) in &self.it.along {
             let Some(mut other) = tx.alarm(at)? else { continue };
-            let same = other.ticket == Some(request.ticket) && other.wanted_version == *version;
+            let as_read = other.wanted_version == *version || mutant!(AlongWhateverVersion);
+            let same = other.ticket == Some(request.ticket) && as_read;
             if same && other.unsettled() && other.request.is_none() {
-                other.settled_version = *version;
+                other.settled_version = other.wanted_version;
                 other.due_at = None;
                 other.waits = false;
                 let with = format!("goes along with that of {}", self.it.at.alarm);
@@ -352,9 +365,23 @@ impl Journal<'_> {
         other.unsettled() && !other.waits && other.due_at.is_some_and(|due| due > self.now)
     }
 
+    /// The group of an alarm that would go on with a ticket of before may have begun another since.
+    fn joins_another(
+        &self,
+        tx: &mut dyn Tx,
+        alarm: &mut Alarm,
+        before: TicketKey,
+    ) -> Result<bool, Halt> {
+        let Some(key) = group_of(alarm) else { return Ok(false) };
+        match tx.group(&key)? {
+            Some(ticket) if ticket != before => self.joins(tx, alarm),
+            _ => Ok(false),
+        }
+    }
+
     /// An alarm of a group gets the ticket that the group has, if that is open and not being closed.
     fn joins(&self, tx: &mut dyn Tx, alarm: &mut Alarm) -> Result<bool, Halt> {
-        let Some(key) = group_of(alarm) else { return Ok(false) };
+        let Some(key) = group_of(alarm).filter(|_| !mutant!(NoJoin)) else { return Ok(false) };
         let Some(ticket) = tx.group(&key)? else { return Ok(false) };
         // It may have gone since, when it had been over for long (T5).
         let Some(row) = tx.ticket(ticket)? else { return Ok(false) };

@@ -92,6 +92,7 @@ fn unheard(it: &Import, now: Timestamp) -> Alarm {
         close_delay_ms: 0,
         after_clear_ms: None,
         taken_as_cleared: false,
+        taken_off: false,
         waits: false,
         due_at: None,
         tickets_made: 0,

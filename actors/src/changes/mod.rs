@@ -340,6 +340,9 @@ pub enum Refusal {
     /// The ticket is closed.
     #[error("the ticket is closed")]
     Closed,
+    /// A request that closes the ticket was accepted.
+    #[error("the ticket is being closed: link to another, or wait for its end")]
+    BeingClosed,
     /// The ticket's create has ended without a ticket.
     #[error("the ticket was never made at the backend")]
     NeverMade,

@@ -58,9 +58,9 @@ pub(super) fn name(
     newest: Option<&Snapshot>,
     news: bool,
 ) -> Result<(), Halt> {
-    let counts = |it: &&Snapshot| {
-        it.state == Pass::Open || news && matches!(it.state, Pass::Clearing { .. })
-    };
+    let clearing = |it: &Snapshot| matches!(it.state, Pass::Clearing { .. });
+    let counts =
+        |it: &&Snapshot| it.state == Pass::Open || news && clearing(it) && !mutant!(NewsIsCleared);
     if let Some(snapshot) = newest.filter(counts) {
         tx.mark_seen(&alarm.at, snapshot.number)?;
     }
@@ -90,12 +90,14 @@ pub(super) fn clear(
     let nothing = Ok(Applied::Cleared(Vec::new()));
     let Some(mut snapshot) = tx.snapshot(source)? else { return nothing };
     let Pass::Clearing { after } = snapshot.state else { return nothing };
-    let rows = tx.unnamed(source, snapshot.number, after, limit)?;
+    // No alarm was named by a snapshot of that number.
+    let number = if mutant!(NamedIsCleared) { u64::MAX } else { snapshot.number };
+    let rows = tx.unnamed(source, number, after, limit)?;
     let more = rows.len() >= limit as usize;
     let mut due: Vec<BackendId> = Vec::new();
     for (n, alarm) in rows {
         snapshot.state = Pass::Clearing { after: n };
-        let Some(alarm) = alarm else { continue };
+        let Some(alarm) = alarm.filter(|_| !mutant!(NothingIsCleared)) else { continue };
         snapshot.cleared += 1;
         let alarm = cleared(alarm, &snapshot, now);
         tx.put_alarm(&alarm)?;

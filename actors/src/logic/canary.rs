@@ -228,8 +228,16 @@ impl Canary {
     }
 
     /// The round that is under way.
+    #[cfg(any(test, feature = "testing"))]
     pub fn round(&self) -> Option<Uuid> {
         self.round.as_ref().map(|round| round.id)
+    }
+
+    /// The round whose test alarm has yet to come in. A copy that comes later is of no more use, and
+    /// must not be stored again when the round is over.
+    pub fn awaits(&self) -> Option<Uuid> {
+        let waits = |it: &&Round| matches!(it.stage, Stage::Begun | Stage::Published);
+        self.round.as_ref().filter(waits).map(|round| round.id)
     }
 
     /// The one door. `fresh` gives new names.

@@ -109,6 +109,7 @@ impl Flow<'_> {
         let flaps = self.flaps(alarm);
         if (ways.raised_again == RaisedAgain::Reopen || flaps)
             && alarm.active
+            && (!alarm.taken_off || mutant!(BackToItsGroup))
             && let Some(before) = self.due.ticket.as_ref().filter(|t| t.is_made())
         {
             return Next::Decide(self.reopen(alarm, before, flaps));

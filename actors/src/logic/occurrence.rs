@@ -96,6 +96,7 @@ fn open(
         close_delay_ms: in_millis(routing.close_delay),
         after_clear_ms: before.map(|alarm| in_millis(changed_at.since(alarm.changed_at))),
         taken_as_cleared: false,
+        taken_off: false,
         waits: false,
         due_at,
         tickets_made: 0,

@@ -187,6 +187,9 @@ pub struct Alarm {
     /// A person wants no ticket for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_ticket: bool,
+    /// A person took it off a ticket: it goes on with none of an occurrence before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_off: bool,
     /// By a rule of policy no ticket is made before this time, nor if it is over by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_until: Option<Timestamp>,
@@ -242,7 +245,9 @@ impl Alarm {
         self.no_ticket = false;
         self.waits = false;
         // What a person decides is not undone by the rule that had put it among others.
-        self.group = None;
+        if !mutant!(BackToItsGroup) {
+            self.group = None;
+        }
         self.wanted_version += 1;
         self.settled_version = self.wanted_version;
         self.due_at = None;

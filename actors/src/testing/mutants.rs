@@ -153,4 +153,22 @@ mutants! {
     CanaryStays by "K2",
     /// A flow that is dead is told so at every look.
     DeadAgain by "K3",
+    /// An alarm of a group gets a ticket of its own.
+    NoJoin by "U1",
+    /// A close is journaled whatever the ticket's other alarms are at.
+    ClosesUnderOthers by "U2",
+    /// An alarm is linked by hand to a ticket that is being closed.
+    LinksToTheClosing by "U2",
+    /// Who is left behind on a ticket does not look at it again.
+    NobodyCloses by "U3",
+    /// What a rule had put among others goes back there after a person has taken it off.
+    BackToItsGroup by "U4",
+    /// What others have become since they were read counts as told.
+    AlongWhateverVersion by "U5",
+    /// Whatever is active is taken as cleared.
+    NamedIsCleared by "P1",
+    /// What is raised between a snapshot's end and its last page is taken as cleared.
+    NewsIsCleared by "P1",
+    /// Nothing is taken as cleared.
+    NothingIsCleared by "P2",
 }

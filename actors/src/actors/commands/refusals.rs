@@ -28,6 +28,7 @@ pub(super) fn refused(refusal: Refusal) -> CommandError {
         | Refusal::NotLinked
         | Refusal::UnderWay
         | Refusal::Closed
+        | Refusal::BeingClosed
         | Refusal::Astray
         | Refusal::AlreadyPaused
         | Refusal::AlreadyHeld

@@ -93,6 +93,11 @@ impl Rows {
         self.events.values().map(|row| &**row)
     }
 
+    /// The newest snapshot of each source.
+    pub fn all_snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots.values()
+    }
+
     /// An event by its place in the outbox.
     pub fn event_row(&self, n: u64) -> Option<&TicketEvent> {
         self.events.get(&n).map(|row| &row.0)

@@ -2,6 +2,8 @@
 //! its ticket.
 
 use super::World;
+use super::hand::Wish;
+use super::passes::FIELD;
 use super::system::Made;
 use super::truth::Occurrence;
 use crate::logic::policy::{ClearedFirst, OnClear, RaisedAgain};
@@ -42,6 +44,7 @@ impl World {
         self.check_events();
         self.check_orders();
         self.check_canary_rows();
+        self.check_passes();
         // The last: it takes away what the others look at.
         self.check_past();
     }
@@ -63,7 +66,8 @@ impl World {
     fn check_occurrences(&mut self) {
         let truth = std::mem::take(&mut self.truth.alarms);
         for (id, expected) in &truth {
-            let alarm = AlarmRef { source: "probe".into(), id: id.clone() };
+            let source = if id.starts_with('f') { FIELD } else { "probe" };
+            let alarm = AlarmRef { source: source.into(), id: id.clone() };
             let rows: Vec<Alarm> = self.rows.occurrences(&alarm).cloned().collect();
             if rows.len() != expected.len() {
                 let what = format!("{alarm}: {} occurrences, not {}", rows.len(), expected.len());
@@ -86,7 +90,11 @@ impl World {
             let what = format!("{alarm}: {} arrivals, not {}", row.arrivals, expected.events);
             return self.fail("I1", what);
         }
+        let by_hand = self.check_wish(row);
         let Some(key) = row.ticket else {
+            if by_hand && !self.unlinked_while_active(row) {
+                return;
+            }
             let skipped = !row.active && self.policy.ways.cleared_first == ClearedFirst::Skip;
             if expected.wants_ticket && !skipped {
                 let reason = row.reason.clone().unwrap_or_default();
@@ -94,7 +102,7 @@ impl World {
             }
             return;
         };
-        if !expected.wants_ticket {
+        if !expected.wants_ticket && !by_hand {
             return self.fail("T3", format!("{alarm} has a ticket that nobody wanted"));
         }
         let Some(ticket) = self.rows.ticket_row(key).cloned() else {
@@ -119,7 +127,12 @@ impl World {
             return;
         }
         let made = system.tickets.iter().find(|made| made.key == ticket.key);
+        let shared = self.is_shared(row, ticket.key);
         let Some(create) = self.last_request(ticket, Some(Op::Create)) else {
+            // A person linked it to a ticket that a command made.
+            if shared {
+                return;
+            }
             return self.fail("T5", format!("the create of {alarm} is gone"));
         };
         let Some(made) = made else {
@@ -143,6 +156,12 @@ impl World {
         // The level stands at the ticket, unless the backend or a person refused the last write.
         let last = self.last_request(ticket, None);
         let agreed = |it: &Request| matches!(it.state, State::Done | State::Adopted);
+        if shared {
+            if let Some(last) = last.filter(agreed) {
+                self.check_shared(ticket, &last);
+            }
+            return;
+        }
         if !last.as_ref().is_some_and(agreed) || self.linked_later(row, ticket) {
             return;
         }
@@ -165,6 +184,10 @@ impl World {
             let what = format!("{alarm}: active {}, its ticket open {}", row.active, made.open);
             self.fail("T3", what);
         }
+    }
+
+    fn unlinked_while_active(&self, row: &Alarm) -> bool {
+        matches!(self.truth.by_hand.get(&row.at), Some(Wish::Unlink(_, true)))
     }
 
     /// Was the ticket taken over by a later occurrence?

@@ -38,13 +38,17 @@
 //! | O3 | publishes in flight and sequences, by a subscriber | |
 //! | H1 H3 | other nodes beat, die and come back over a failing link; every word on them is compared with what was heard | |
 //! | H2 | calls that do not end are told at the second look | |
+//! | U1–U5 | groups, and links by hand: every create of a group and every close is held against the rows; at the end every shared ticket against its alarms and the ledger | |
+//! | P1 P2 | snapshots: what a pass named, and what was raised since its end, stays; what a whole one left out is cleared | |
 //! | K1–K3 | the canary: one round is under way, nothing of it stays, a dead flow is told once | |
 //! | S1–S8 | | not yet: there is no sync |
 
 mod beats;
 mod cast;
 mod ends;
+mod hand;
 mod outside;
+mod passes;
 mod past;
 mod plan;
 mod rules;
@@ -65,6 +69,7 @@ use crate::testing::Rows;
 use beats::Beats;
 use cast::Service;
 use outside::Bus;
+use passes::Field;
 use rules::Watch;
 use scripts::Order;
 use stage::{Chance, Entry};
@@ -154,6 +159,7 @@ struct World {
     bus: Bus,
     orders: Vec<Order>,
     beats: Beats,
+    field: Field,
     truth: Truth,
     watch: Watch,
     calm: bool,
@@ -167,7 +173,7 @@ struct World {
 impl World {
     fn new(plan: &Plan, tracing: Trace) -> Self {
         let mut chance = Chance::new(plan.seed);
-        let policy = plan::policy(&mut chance.rng);
+        let policy = plan::policy(&mut chance.rng, &plan.faults);
         let systems: BTreeMap<_, _> = (0..plan.backends)
             .map(|n| {
                 let id = BackendId::new(["crm", "noc", "lab"][n as usize % 3]);
@@ -197,6 +203,7 @@ impl World {
             bus: Bus::default(),
             orders: Vec::new(),
             beats: Beats::default(),
+            field: Field::default(),
             truth: Truth::default(),
             watch: Watch::default(),
             calm: false,

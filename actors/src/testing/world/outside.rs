@@ -56,6 +56,12 @@ impl World {
         if self.plan.faults.contains(&Fault::Meddling) {
             self.person_steps_in();
         }
+        if self.plan.faults.contains(&Fault::Snapshots) {
+            self.field_begins();
+        }
+        if self.plan.faults.contains(&Fault::ByHand) {
+            self.person_decides();
+        }
         if self.plan.faults.contains(&Fault::Neighbours) {
             self.neighbours_begin();
         }
@@ -64,7 +70,8 @@ impl World {
             w.note(|| "calm".to_owned());
             w.calm = true;
             w.dies_in = u64::MAX;
-            w.disk_full_until = 0;
+            // Not as if it had never been full: what had been chosen before has waited.
+            w.disk_full_until = w.disk_full_until.min(w.now);
             for system in w.systems.values_mut() {
                 system.away_until = 0;
                 system.locked_out = false;
@@ -105,6 +112,7 @@ impl World {
             let silent = state == AlarmState::Cleared && self.chance.one_in(2);
             event.details.text = (!silent).then(|| format!("{} {number}", state.as_str()));
             event.details.wishes.backend = Some(backend.clone());
+            event.details.object = super::plan::object(&self.plan, n);
             let identity = identity_by_id("probe", &format!("{n}.{number}"));
             let copies = if repeats && self.chance.one_in(3) { 2 } else { 1 };
             for copy in 0..copies {
@@ -191,7 +199,9 @@ impl World {
     }
 
     fn all_taken(&self) -> bool {
-        self.bus.to_come == 0 && self.bus.messages.iter().all(|it| it.acknowledged)
+        self.field_is_quiet()
+            && self.bus.to_come == 0
+            && self.bus.messages.iter().all(|it| it.acknowledged)
     }
 }
 

@@ -2,8 +2,9 @@
 //! seed by chance; a plan can be made smaller while it still fails.
 
 use crate::changes::Admission;
+use crate::logic::expression::Expression;
 use crate::logic::lane::{Capability, LaneSettings, Rate};
-use crate::logic::policy::{ClearedFirst, OnClear, Policy, RaisedAgain, Ways};
+use crate::logic::policy::{ClearedFirst, NAMES, OnClear, Policy, RaisedAgain, Rule, Ways};
 use fastrand::Rng;
 use std::time::Duration;
 
@@ -72,11 +73,17 @@ pub enum Fault {
     TooLate,
     /// The canary tries the flow.
     Canary,
+    /// Alarms share tickets by a rule of policy.
+    Groups,
+    /// A source sends snapshots.
+    Snapshots,
+    /// People link alarms to tickets, take them off, and want no ticket.
+    ByHand,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Crash,
         Self::Replace,
         Self::Freeze,
@@ -108,6 +115,9 @@ impl Fault {
         Self::Later,
         Self::TooLate,
         Self::Canary,
+        Self::Groups,
+        Self::Snapshots,
+        Self::ByHand,
     ];
 }
 
@@ -168,7 +178,7 @@ impl Plan {
     }
 }
 
-pub(super) fn policy(rng: &mut Rng) -> Policy {
+pub(super) fn policy(rng: &mut Rng, faults: &[Fault]) -> Policy {
     let delay = |rng: &mut Rng| Duration::from_secs([0, 0, 2, 15][rng.usize(..4)]);
     let ways = Ways {
         search_first: rng.u8(..3) == 0,
@@ -183,7 +193,25 @@ pub(super) fn policy(rng: &mut Rng) -> Policy {
         flapping: Duration::from_secs([0, 0, 5, 60][rng.usize(..4)]),
         ..Ways::default()
     };
-    Policy { ways, ..Policy::default() }
+    let shared = Rule {
+        name: "shared".to_owned(),
+        object: Some("shared-*".to_owned()),
+        group_by: Expression::new("object", &NAMES).ok(),
+        ways: ways.clone(),
+        ..Rule::default()
+    };
+    let rules = if faults.contains(&Fault::Groups) { vec![shared] } else { Vec::new() };
+    Policy { ways, rules, ..Policy::default() }
+}
+
+/// What an alarm is about: two of three share it with others of their backend, where there are groups.
+pub(super) fn object(plan: &Plan, n: u32) -> String {
+    let place = n / plan.backends.max(1);
+    let groups = if plan.alarms > 100 { 40 } else { 2 };
+    match plan.faults.contains(&Fault::Groups) && place % 3 != 2 {
+        true => format!("shared-{}", place % groups),
+        false => "tx/1".to_owned(),
+    }
 }
 
 pub(super) fn lane_settings(rng: &mut Rng, faults: &[Fault]) -> LaneSettings {

@@ -33,7 +33,22 @@ impl World {
             let canary = Canary::new(settings, now.plus(EVERY), now);
             self.service.canaries.insert(backend.clone(), canary);
         }
+        let backends: Vec<_> = self.systems.keys().cloned().collect();
+        backends.into_iter().for_each(|backend| self.clear_up(backend));
         self.canaries_tick();
+    }
+
+    /// What is left of an earlier canary goes, or makes room for the next round.
+    fn clear_up(&mut self, of: BackendId) {
+        let backend = of.clone();
+        self.read(
+            move |w| w.rows.lane_row(&of).canary,
+            move |w, left| {
+                if let Some(Some(left)) = left {
+                    w.canary_step(&backend, left.round, CanaryStep::GiveUp, |_, _| {});
+                }
+            },
+        );
     }
 
     fn canaries_tick(&mut self) {
@@ -201,7 +216,7 @@ impl World {
             return self.outside(1_000, move |w| w.test_alarm_arrives(test));
         }
         let known = self.service.canaries.get(&test.backend);
-        if known.is_none_or(|canary| canary.round() != Some(test.round)) {
+        if known.is_none_or(|canary| canary.awaits() != Some(test.round)) {
             self.meet("test alarms of rounds that are over");
             return;
         }
@@ -214,13 +229,16 @@ impl World {
                 w.test_alarm_arrives(again);
             }
         });
-        self.canary_step(&backend.clone(), round, CanaryStep::TakeIn, move |w, said| match said {
-            Ok(()) => {
+        let change = Change::Canary(test.clone(), CanaryStep::TakeIn);
+        // Looked at and queued in one step, as the intake does.
+        let taken: super::Then = Box::new(move |w, answer| match answer {
+            Ok(_) => {
                 let me = w.service.canary;
                 w.tell_canary(me, &backend, Input::CameIn(round));
             }
             Err(_) => w.outside(1_000, move |w| w.test_alarm_arrives(test)),
         });
+        self.queue_set(change.into(), taken);
     }
 
     /// The outbox says that the event of a test alarm is confirmed; its word may be lost with it.

@@ -134,6 +134,7 @@ impl World {
         self.look_for_due();
         self.start_heartbeat();
         self.start_canary();
+        self.field_again();
     }
 
     /// Everything volatile is gone, and the connections with it.

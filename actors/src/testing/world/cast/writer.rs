@@ -37,6 +37,8 @@ impl World {
     fn commit(&mut self) {
         let group = std::mem::take(&mut self.service.sets);
         let mut answers: Vec<Answered> = Vec::with_capacity(group.len());
+        self.watch.left.clear();
+        self.watch.pages.clear();
         let full = self.now < self.disk_full_until;
         for (set, _) in &group {
             if full {

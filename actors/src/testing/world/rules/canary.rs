@@ -66,7 +66,9 @@ impl World {
 
     pub(crate) fn watch_canary_whole(&mut self, backend: &BackendId) {
         let Some(it) = self.watch.canaries.get_mut(backend) else { return };
-        (it.under_way, it.silent) = (None, 0);
+        it.silent = 0;
+        let round = it.under_way.take();
+        self.watch.whole.extend(round);
     }
 
     /// Operators hear news; drops repeats as they do.
@@ -91,14 +93,13 @@ impl World {
         }
     }
 
-    /// K2, at the end: what is in the store is of rounds that are under way.
+    /// K2, at the end: nothing is left of a round that was whole. What is left of one that was given up
+    /// while the store took nothing, or whose process died, makes room for the next.
     pub(crate) fn check_canary_rows(&mut self) {
-        let under_way: BTreeSet<Uuid> =
-            self.service.canaries.values().filter_map(|it| it.round()).collect();
         let rows = self.systems.keys().filter_map(|it| self.rows.lane_row(it).canary);
         let events = self.rows.all_events().filter_map(|row| TestAlarm::of_event(&row.0));
         let rounds = rows.map(|row| row.round).chain(events.map(|test| test.round));
-        let left = rounds.into_iter().find(|round| !under_way.contains(round));
+        let left = rounds.into_iter().find(|round| self.watch.whole.contains(round));
         if let Some(round) = left {
             self.fail("K2", format!("the round {round} is over, and something of it is stored"));
         }

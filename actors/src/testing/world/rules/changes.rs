@@ -1,9 +1,12 @@
 //! What was applied: T1, T2, L3, G13, G14, and what the truth learns.
 
 use crate::changes::{Applied, Change, ChangeSet, End, PersonSays};
-use crate::model::{BackendId, Epoch, MadeBy, Op, Request, RequestId, State, TicketKey};
+use crate::model::{
+    BackendId, Epoch, MadeBy, OccurrenceRef, Op, Request, RequestId, State, TicketKey,
+};
 use crate::testing::world::World;
-use std::collections::BTreeMap;
+use crate::testing::world::passes::FIELD;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows before a set, as far as its changes rest on them.
 #[derive(Default)]
@@ -13,6 +16,10 @@ pub(crate) struct Before {
     asked_for: Option<RequestId>,
     sequence: Option<u64>,
     arrivals: Vec<u64>,
+    /// The ticket that an alarm had before a person decided about it.
+    left: Option<TicketKey>,
+    /// Which of the alarms of a source that sends snapshots are active.
+    active: BTreeSet<OccurrenceRef>,
 }
 
 /// What was applied: T1, T2, L3, G13, and what the truth learns.
@@ -42,6 +49,11 @@ impl World {
                 Change::TakeIn(it) if self.rows.knows(&it.identity) => {
                     before.arrivals.push(self.arrivals());
                 }
+                Change::ClearUnnamed { .. } => before.active = self.active_field(),
+                Change::ByHand(it) => {
+                    let newest = self.rows.occurrences(&it.alarm).next_back();
+                    before.left = newest.and_then(|row| row.ticket);
+                }
                 _ => {}
             }
         }
@@ -58,6 +70,10 @@ impl World {
                 (Change::Decide(it), Applied::Decided { request, .. }) => {
                     if let Some(request) = request {
                         self.check_room(request);
+                        let row = self.rows.occurrences(&it.at.alarm).find(|row| row.at == it.at);
+                        if let Some(row) = row.cloned() {
+                            self.check_group(&row, request);
+                        }
                     }
                     if before.version != Some(it.version)
                         || before.asked_for.is_some()
@@ -67,9 +83,18 @@ impl World {
                     }
                     self.check_lock(&it.lock);
                 }
+                (Change::ClearUnnamed { .. }, Applied::Cleared(_)) => {
+                    let now = self.active_field();
+                    self.watch.pages.push_back(before.active.difference(&now).cloned().collect());
+                }
+                (Change::ByHand(it), Applied::ByHand(row)) => {
+                    debug_assert_eq!(it.alarm, row.at.alarm);
+                    self.watch.left.push_back(before.left);
+                }
                 (Change::Command(it), Applied::Command(taken)) => self.check_command(it, taken),
                 (Change::TakeIn(it), Applied::TakenIn(_))
-                    if before.arrivals.first().is_some_and(|was| *was != self.arrivals()) =>
+                    // What a snapshot names anew is no repeat: its alarm was taken as cleared.
+                    if it.event.alarm.source != FIELD && before.arrivals.first().is_some_and(|was| *was != self.arrivals()) =>
                 {
                     self.fail("I1", format!("a repeat counted for {}", it.event.alarm));
                 }
@@ -112,11 +137,25 @@ impl World {
     pub(crate) fn watch_durable(&mut self, set: &ChangeSet, applied: &[Applied]) {
         for (change, applied) in set.0.iter().zip(applied) {
             match (change, applied) {
-                (Change::TakeIn(it), Applied::TakenIn(taken)) if !taken.repeat => {
-                    self.truth.take(&it.event);
+                (Change::TakeIn(it), Applied::TakenIn(taken)) => {
+                    // What is known already says something only within a snapshot.
+                    let known = taken.repeat || !self.watch.delivered.insert(it.identity);
+                    self.truth.delivered(&it.event, known);
                 }
-                (Change::Intend(it), Applied::Intended(..)) => {
+                (Change::Mark(_, mark), Applied::Marked { repeat: false, .. }) => {
+                    self.watch_mark(mark);
+                }
+                (Change::ClearUnnamed { .. }, Applied::Cleared(_)) => {
+                    let page = self.watch.pages.pop_front().unwrap_or_default();
+                    self.watch_page(page);
+                }
+                (Change::Intend(it), Applied::Intended(request, _)) => {
                     self.watch.intents.insert(it.request, it.epoch);
+                    self.check_close(request);
+                }
+                (Change::ByHand(it), Applied::ByHand(row)) => {
+                    let left = self.watch.left.pop_front().flatten();
+                    self.decided_by_hand(it, row, left);
                 }
                 (Change::ForceUnlock(it), Applied::Done) => self.watch_unlocked(it),
                 (Change::Command(it), Applied::Command(taken)) => {

@@ -6,15 +6,17 @@ mod canary;
 mod changes;
 mod commands;
 mod locks;
+mod shared;
 mod told;
 
 pub(crate) use told::{told, told_call};
 
-use crate::model::{BackendId, CommandId, Epoch, RequestId, TicketKey};
+use crate::model::{BackendId, CommandId, Epoch, Identity, OccurrenceRef, RequestId, TicketKey};
 use canary::CanaryWatch;
 use locks::LockWatch;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A create whose fate is not known, as the table of doubt sees it.
 struct Unknown {
@@ -59,6 +61,14 @@ pub(crate) struct Watch {
     /// When a lane was last taken.
     pub lane_taken: u64,
     pub locks: LockWatch,
+    /// The tickets that alarms had before a person decided about them, in the group that is committed.
+    pub left: VecDeque<Option<TicketKey>>,
+    /// What each page of that group has taken as cleared.
+    pub pages: VecDeque<Vec<OccurrenceRef>>,
+    /// Deliveries that were committed.
+    pub delivered: BTreeSet<Identity>,
+    /// Rounds of the canary that were whole.
+    pub whole: BTreeSet<Uuid>,
     pub canaries: BTreeMap<BackendId, CanaryWatch>,
     pub orders: BTreeMap<CommandId, ([u8; 16], RequestId)>,
 }
