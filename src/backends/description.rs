@@ -53,10 +53,10 @@ pub struct Description {
 
 impl Description {
     /// A partner of this name.
-    pub(super) fn of_partner(id: BackendId) -> Self {
+    pub(super) fn of_partner(id: BackendId, preset: Option<String>) -> Self {
         let lane = LaneDescription { capability: Capability::Partner, ..Default::default() };
         let (connection, wire) = (ConnectionDescription::none(), WireDescription::default());
-        Self { id, lane, connection, wire, partner: true }
+        Self { id, preset, lane, connection, wire, partner: true }
     }
 
     /// Makes the adapter.

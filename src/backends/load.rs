@@ -38,7 +38,7 @@ pub fn load(table: toml::Table) -> Result<Description, Vec<DescriptionError>> {
         }
     };
     if speaks == "partner" {
-        return partner(&id, &table);
+        return partner(&id, preset, &table);
     }
     if !["rest", "soap"].contains(&speaks.as_str()) {
         let problem = format!("{speaks:?} is not a type; there are rest, soap and partner");
@@ -67,11 +67,15 @@ pub fn load(table: toml::Table) -> Result<Description, Vec<DescriptionError>> {
 }
 
 /// It is not called: what could be said of calls, connection and lane means nothing.
-fn partner(id: &str, table: &Table) -> Result<Description, Vec<DescriptionError>> {
+fn partner(
+    id: &str,
+    preset: Option<String>,
+    table: &Table,
+) -> Result<Description, Vec<DescriptionError>> {
     let problem = "a partner is not called, and has no such key; there are: id, type, preset";
     let odd = |key: &String| DescriptionError::new(format!("backend.{id}.{key}"), problem);
     let odd: Vec<_> = table.keys().map(odd).collect();
-    if odd.is_empty() { Ok(Description::of_partner(BackendId::new(id))) } else { Err(odd) }
+    if odd.is_empty() { Ok(Description::of_partner(BackendId::new(id), preset)) } else { Err(odd) }
 }
 
 fn id(table: &Table) -> Result<String, DescriptionError> {

@@ -32,7 +32,9 @@ impl Partner {
             | Work::Update { .. }
             | Work::Close { .. }
             | Work::Reopen { .. } => Answer::Done(Found::default()),
-            Work::Get { .. } | Work::Search { .. } => Answer::Read(Reading::default()),
+            Work::Get { .. } | Work::Search { .. } | Work::Probe => {
+                Answer::Read(Reading::default())
+            }
             Work::Changes { .. } => {
                 let reason = "a partner is not asked what changed: its connector tells it";
                 Answer::Refused(TicketError::because(reason))

@@ -14,6 +14,15 @@ export function signIn() {
   location.assign(`/sign-in?to=${encodeURIComponent(here)}`);
 }
 
+// A random UUID. `crypto.randomUUID` is there only over TLS or on this machine.
+export function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
 const path = (parts) => parts.map((part) => encodeURIComponent(part)).join("/");
 
 // "alarms", ["src", "A 1", "link"] and so on: a path of which no part can leave its place.

@@ -1,10 +1,8 @@
 // What keeps a page fresh: the stream of ticket events, and a clock for what the stream does not
-// carry. One stream for the whole page; the browser resumes it by the last event that it saw.
+// carry.
 
-const NAMES = [
-  "created", "adopted", "updated", "closed", "reopened", "rejected", "failed", "in_doubt", "undecided",
-  "cancelled", "duplicate_detected", "verified", "merged", "conflict", "deleted",
-];
+import { open } from "./stream.js";
+
 // After an event a page is read again so much later: a storm costs one read, not one an event.
 const SETTLE_MS = 600;
 // Events that are kept for the overview.
@@ -13,7 +11,6 @@ const KEPT = 50;
 const listeners = new Set();
 const recent = [];
 let state = "connecting";
-let source = null;
 
 const tell = (what) => listeners.forEach((listener) => listener(what));
 
@@ -24,30 +21,33 @@ function say(next) {
   }
 }
 
-// Opens the stream; it opens itself again when it is cut.
-export function connect() {
-  source = new EventSource("/api/v1/events");
-  source.onopen = () => say("live");
-  source.onerror = () => {
-    say("cut off");
-    // A refusal closes the stream for good: then we ask again ourselves.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 5000);
-  };
-  for (const name of NAMES) {
-    source.addEventListener(name, (message) => {
-      say("live");
-      let event = null;
-      try {
-        event = JSON.parse(message.data);
-      } catch {
-        return;
-      }
-      recent.unshift(event);
-      recent.length = Math.min(recent.length, KEPT);
-      tell({ type: "event", event });
-    });
+function hear(what) {
+  if (what.type === "state") {
+    say(what.state);
+    return;
   }
-  source.addEventListener("reset", () => tell({ type: "reset" }));
+  if (what.type === "event") {
+    recent.unshift(what.event);
+    recent.length = Math.min(recent.length, KEPT);
+  }
+  tell(what);
+}
+
+// Hears the stream that all tabs share, or one of its own where a browser has no shared workers. A page
+// that is left gives it back: kept for a way back, it would hold its connection.
+export function connect() {
+  let leave = null;
+  const alone = () => {
+    leave = open(hear);
+  };
+  if (window.SharedWorker) {
+    const worker = new SharedWorker("/dashboard/worker.js", { type: "module", name: "ticketgate" });
+    worker.onerror = alone;
+    worker.port.onmessage = (message) => hear(message.data);
+    leave = () => worker.port.postMessage("bye");
+  } else alone();
+  addEventListener("pagehide", () => leave());
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
 }
 
 export const stream = () => state;

@@ -98,6 +98,12 @@ impl Browser {
         self.tell("/url", json!({ "url": format!("{}{path}", self.base) })).await;
     }
 
+    /// Goes on in another tab; those that were there stay open.
+    pub async fn tab(&self) {
+        let opened = self.tell("/window/new", json!({ "type": "tab" })).await;
+        self.tell("/window", json!({ "handle": opened["handle"] })).await;
+    }
+
     /// What a script gives.
     pub async fn run(&self, script: &str) -> Value {
         let script = format!("{FINDER}\n{script}");

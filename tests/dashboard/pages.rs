@@ -129,6 +129,20 @@ async fn keys_lead_everywhere_and_the_search_finds_what_an_operator_has_in_hand(
 }
 
 #[actix::test]
+async fn many_tabs_leave_each_other_a_connection() {
+    let world = World::start().await;
+    let browser = Browser::open(world.base()).await;
+    for _ in 0..8 {
+        browser.tab().await;
+        browser.go("/").await;
+        browser.says("Nothing. Every lane makes its calls").await;
+        browser.until("the stream", "document.querySelector('.live').textContent === 'live'").await;
+    }
+    browser.close(&[]).await;
+    world.stop().await;
+}
+
+#[actix::test]
 async fn the_pages_are_live() {
     let world = World::start().await;
     let browser = Browser::open(world.base()).await;

@@ -3,7 +3,7 @@
 // are asked for, and the page closes when it is done. Its address holds all, so it survives the sign-in.
 
 import { h, fill } from "../dom.js";
-import { get, maybe, post, at, may, Problem } from "../api.js";
+import { maybe, post, at, may, uuid, Problem } from "../api.js";
 import { plain, state, time } from "../format.js";
 import { act, alarmLink, facts, head, link, outside, select, ticketLink } from "../parts.js";
 import { field } from "../dialog.js";
@@ -47,7 +47,7 @@ async function existing(source, id) {
 async function atBackend(backend, kind, form, object) {
   const by = form?.finds_by;
   if (!object || !form?.searchable || (by?.length && !by.includes("object"))) return null;
-  const answer = await post("/api/v1/commands", { command: "search", id: crypto.randomUUID(), backend, kind, where: { object }, limit: 10 }, { wait: SEARCH_WAIT });
+  const answer = await post("/api/v1/commands", { command: "search", id: uuid(), backend, kind, where: { object }, limit: 10 }, { wait: SEARCH_WAIT });
   return (answer.result?.tickets || []).filter((it) => !["closed", "resolved", "cancelled"].includes(it.status));
 }
 
@@ -120,7 +120,7 @@ async function form(root, asked) {
   const trouble = h("p.trouble", { role: "alert", hidden: true });
   const go = h("button.primary", { type: "submit" }, "Create ticket");
   // One id for this form: pressing twice makes one ticket.
-  const command = crypto.randomUUID();
+  const command = uuid();
   let wanted = {};
   let search = 0;
 
