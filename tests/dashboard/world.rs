@@ -112,7 +112,7 @@ impl World {
     pub async fn ticket(&self, id: &str) -> String {
         self.alarm("probe", id, "raised").await;
         let path = format!("/api/v1/alarms/probe/{id}/explain");
-        let told = self.until(&path, |told| has_number(told)).await;
+        let told = self.until(&path, has_number).await;
         told["occurrences"][0]["ticket"]["backend_id"].as_str().unwrap().to_owned()
     }
 
