@@ -197,6 +197,28 @@ pub async fn a_ticket_that_was_never_made_takes_no_commands(world: &mut World) {
     assert!(matches!(concluded.request.made_by, MadeBy::Command { .. }));
 }
 
+/// A partner's write is done without an id: the ticket is ours until its connector fetches it.
+pub async fn a_partners_ticket_takes_commands_before_it_has_an_id_there(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let mut key = None;
+    for n in [1, 2] {
+        let taken = take(world, &command(world, n, create())).await;
+        let intended = world.intended(epoch, taken.request.id).await;
+        let made = world.concluded(epoch, &intended, End::Done(found(""))).await.ticket;
+        assert_eq!((made.backend_id, made.status), (None, TicketStatus::Acknowledged));
+        key = Some(made.key);
+    }
+    let event = world.reads.unsent_events(0, 10).await.unwrap().pop().unwrap();
+    let answer = answers::of_event(&event).unwrap();
+    assert_eq!(answer.said, Ok(Given::Made { backend_id: None, url: None }));
+
+    let close = Write::Change(Op::Close, TicketName::Key(key.unwrap()));
+    let taken = take(world, &command(world, 3, close)).await;
+    let intended = world.intended(epoch, taken.request.id).await;
+    let closed = world.concluded(epoch, &intended, End::Done(found(""))).await.ticket;
+    assert_eq!((closed.backend_id, closed.status), (None, TicketStatus::Closed));
+}
+
 /// L4.
 pub async fn an_external_lock_is_kept_until_it_is_over(world: &mut World) {
     let lock = |n: u128, client| KeptLock {

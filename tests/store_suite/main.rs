@@ -44,6 +44,7 @@ macro_rules! every_case {
             command_cases: a_command_for_an_alarm_makes_its_ticket,
             command_cases: a_command_names_a_ticket_by_either_id,
             command_cases: a_ticket_that_was_never_made_takes_no_commands,
+            command_cases: a_partners_ticket_takes_commands_before_it_has_an_id_there,
             command_cases: an_external_lock_is_kept_until_it_is_over,
             command_cases: a_forced_unlock_bars_every_older_fence,
             cases: a_decision_that_saw_no_ticket_is_refused_once_there_is_one,

@@ -276,8 +276,9 @@ impl Machine {
             return Vec::new();
         }
         if let Some(cursor) = self.more.take() {
-            let (id, pass) = (self.new_id(), self.new_id());
-            let ask_on = SyncMessage { cursor, ..self.message(id, pass, now_ms) };
+            // Of no pass: within one that is complete, another name would begin it anew.
+            let id = self.new_id();
+            let ask_on = SyncMessage { cursor, ..self.message(id, None, now_ms) };
             return self.send(ask_on, Vec::new(), now_ms);
         }
         let page = self.credit.map_or(PAGE_MAX, |credit| PAGE_MAX.min(credit as usize));
@@ -317,7 +318,7 @@ impl Machine {
             }
         }
         self.counts.rows_told += rows.len() as u64;
-        let message = SyncMessage { complete, tickets, ..self.message(id, pass_id, now_ms) };
+        let message = SyncMessage { complete, tickets, ..self.message(id, Some(pass_id), now_ms) };
         self.send(message, rows, now_ms)
     }
 
@@ -338,7 +339,7 @@ impl Machine {
         out
     }
 
-    fn message(&self, id: String, pass: String, now_ms: u64) -> SyncMessage {
+    fn message(&self, id: String, pass: Option<String>, now_ms: u64) -> SyncMessage {
         SyncMessage {
             id,
             backend: self.element.backend.clone(),

@@ -50,9 +50,9 @@ async fn list(desk: web::Data<Desk>, backend: web::Path<String>) -> HttpResponse
 }
 
 async fn make(desk: web::Data<Desk>, backend: web::Path<String>, body: Bytes) -> HttpResponse {
-    let edit = match read::<Edit>(&body) {
+    let edit = match serde_json::from_slice::<Edit>(&body) {
         Ok(edit) => edit,
-        Err(refused) => return refused,
+        Err(error) => return refuse(HttpResponse::BadRequest(), &error.to_string()),
     };
     with(&desk, &backend, |machine, now_ms| {
         HttpResponse::Created().json(machine.make(edit, now_ms).shown())
@@ -73,9 +73,9 @@ async fn change(
     body: Bytes,
 ) -> HttpResponse {
     let (backend, id) = path.into_inner();
-    let edit = match read::<Edit>(&body) {
+    let edit = match serde_json::from_slice::<Edit>(&body) {
         Ok(edit) => edit,
-        Err(refused) => return refused,
+        Err(error) => return refuse(HttpResponse::BadRequest(), &error.to_string()),
     };
     with(&desk, &backend, |machine, now_ms| match machine.edit(&id, edit, now_ms) {
         Some(row) => HttpResponse::Ok().json(row.shown()),
@@ -153,11 +153,6 @@ async fn poll(desk: web::Data<Desk>, backend: web::Path<String>) -> HttpResponse
         machine.poll_now();
         HttpResponse::Accepted().json(machine.report())
     })
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, HttpResponse> {
-    serde_json::from_slice(body)
-        .map_err(|error| refuse(HttpResponse::BadRequest(), &error.to_string()))
 }
 
 fn gone(message: &str) -> HttpResponse {

@@ -23,7 +23,9 @@ pub(super) struct SyncMessage {
     /// The answer before this one ended there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Value>,
-    pub pass: String,
+    /// None: it belongs to no pass, and only asks on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass: Option<String>,
     /// The last page of a pass that named every ticket.
     pub complete: bool,
     pub tickets: Vec<Told>,
@@ -144,7 +146,7 @@ mod tests {
             polled_at: "2026-11-21T10:00:00.000Z".to_owned(),
             credit: 9,
             cursor: None,
-            pass: "p".to_owned(),
+            pass: Some("p".to_owned()),
             complete: true,
             tickets: vec![Told {
                 changed_at: "2026-11-21T09:00:00.000Z".to_owned(),

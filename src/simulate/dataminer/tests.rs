@@ -297,6 +297,7 @@ fn while_there_is_more_it_asks_on_with_the_cursor_and_without_tickets() {
     };
     let asks = bench.machine.answered(&more(&told[0].id, json!("c1")), bench.now_ms);
     assert_eq!((asks.len(), asks[0].tickets.len(), &asks[0].cursor), (1, 0, &Some(json!("c1"))));
+    assert_eq!((&asks[0].pass, told[0].pass.is_some()), (&None, true));
     let asks_on = bench.machine.answered(&more(&asks[0].id, json!("c2")), bench.now_ms);
     assert_eq!(asks_on[0].cursor, Some(json!("c2")));
     let goes_on = bench.answer(&asks_on[0], Vec::new());
@@ -305,6 +306,7 @@ fn while_there_is_more_it_asks_on_with_the_cursor_and_without_tickets() {
         (vec!["7/2"], &None),
         "then its own next page"
     );
+    assert_eq!(goes_on[0].pass, told[0].pass);
     assert_eq!(bench.count("made"), 2);
 }
 
