@@ -6,5 +6,6 @@ mod canary;
 mod events;
 mod hands;
 mod presets;
+mod sync;
 mod tls;
 mod world;
