@@ -17,7 +17,8 @@ async fn an_alarm_is_unlinked_linked_and_gets_no_ticket() {
     browser.press("Unlink…").await;
     browser.shot("unlink").await;
     browser.confirm("wrong ticket", "Unlink").await;
-    browser.says("It has no ticket").await;
+    // As the dialog says: policy decides anew at once.
+    browser.says("It has ticket CRM-2").await;
 
     browser.press("Link…").await;
     browser.write("Ticket number there", &number).await;

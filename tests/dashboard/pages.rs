@@ -39,19 +39,37 @@ async fn furnished() -> World {
     world
 }
 
-#[actix::test]
-async fn every_page_shows_what_is_there_and_can_be_read_by_everybody() {
+/// Not there, and asked for on purpose.
+const REFUSED: &[&str] = &["/alarms/nobody/none"];
+
+async fn every_page_in(theme: &str) {
     let world = furnished().await;
     let browser = Browser::open(world.base()).await;
-    for theme in ["light", "dark"] {
-        for (path, words, name) in PAGES {
-            browser.go(path).await;
-            browser.run(&format!("document.documentElement.dataset.theme = '{theme}';")).await;
-            browser.says(words).await;
-            browser.is_accessible(&format!("{path} in {theme}")).await;
-            browser.shot(&format!("{name}-{theme}")).await;
-        }
+    for (path, words, name) in PAGES {
+        browser.go(path).await;
+        browser.run(&format!("document.documentElement.dataset.theme = '{theme}';")).await;
+        browser.says(words).await;
+        browser.is_accessible(&format!("{path} in {theme}")).await;
+        browser.shot(&format!("{name}-{theme}")).await;
     }
+    browser.close(REFUSED).await;
+    world.stop().await;
+}
+
+#[actix::test]
+async fn every_page_shows_what_is_there_and_can_be_read_by_everybody_in_light() {
+    every_page_in("light").await;
+}
+
+#[actix::test]
+async fn every_page_shows_what_is_there_and_can_be_read_by_everybody_in_dark() {
+    every_page_in("dark").await;
+}
+
+#[actix::test]
+async fn every_page_fits_a_narrow_window() {
+    let world = furnished().await;
+    let browser = Browser::open(world.base()).await;
     browser.wide(800).await;
     for (path, words, name) in PAGES {
         browser.go(path).await;
@@ -61,7 +79,7 @@ async fn every_page_shows_what_is_there_and_can_be_read_by_everybody() {
         browser.until("it fits", over).await;
         browser.shot(&format!("{name}-narrow")).await;
     }
-    browser.close(&["/api/v1/sync", "/alarms/nobody/none"]).await;
+    browser.close(REFUSED).await;
     world.stop().await;
 }
 

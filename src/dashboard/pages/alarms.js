@@ -157,12 +157,12 @@ export const alarm = {
         act("Link…", "operator", () => linkTicket(source, id, again), { small: false }),
         act("Unlink…", "operator", () => forced({
           title: `Unlink ${source}/${id} from its ticket`, verb: "Unlink", path: ["alarms", source, id, "unlink"], after: again,
-          text: ["The ticket stays as it is, at its backend too: it is neither updated nor closed by this alarm any more.", "If the alarm changes again, policy decides anew, and may make another ticket. To prevent that, say “no ticket” instead."],
+          text: ["The ticket stays as it is at its backend: this alarm neither updates nor closes it any more.", "Policy decides anew at once: an active alarm will as a rule get another ticket. If it belongs to a ticket that exists, press “Link…” instead; if it is to have none, “No ticket…”."],
           done: "The alarm is unlinked.",
         }), { small: false, why: it.ticket ? null : "it has no ticket" }),
         act("No ticket…", "operator", () => forced({
           title: `No ticket for ${source}/${id}`, verb: "No ticket", path: ["alarms", source, id, "no-ticket"], after: again,
-          text: ["No ticket will be made for this occurrence of the alarm. One that it has is left as it is.", "If the alarm clears and is raised anew, that is a new occurrence, and policy decides again."],
+          text: ["No ticket will be made for this occurrence of the alarm. One that it has stays as it is at its backend, and this alarm neither updates nor closes it any more.", "If the alarm clears and is raised anew, that is a new occurrence, and policy decides again."],
           done: "It gets no ticket.",
         }), { small: false, why: it.no_ticket ? "that was said already" : null }));
       const older = told.occurrences.slice(0, -1).reverse();
