@@ -60,8 +60,8 @@ impl World {
             let system = &self.systems[&row.backend];
             let ledger = system.tickets.iter().find(|it| it.done.contains(&row.id));
             // An alarm that a person linked to its ticket may have closed it before.
-            let declared = system.too_late.contains(&row.ticket)
-                || self.truth.touched.contains(&row.ticket);
+            let declared =
+                system.too_late.contains(&row.ticket) || self.truth.touched.contains(&row.ticket);
             let fits = match row.state {
                 State::Done | State::Adopted => ledger.is_some() || declared,
                 State::Rejected | State::Failed | State::Cancelled => ledger.is_none() || declared,
