@@ -202,6 +202,11 @@ pub(super) fn is_being_closed(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool
     Ok(tx.first_open_request(ticket)?.is_some_and(|first| first.op == Op::Close))
 }
 
+/// Is the first request that has not ended one that opens it again?
+fn is_being_reopened(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
+    Ok(tx.first_open_request(ticket)?.is_some_and(|first| first.op == Op::Reopen))
+}
+
 pub(super) fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
     let (rule, value) = (alarm.rule.as_ref()?, alarm.group.as_ref()?);
     Some(group_key(alarm.backend.as_ref()?, alarm.kind, rule, value))
@@ -385,6 +390,18 @@ impl Journal<'_> {
         let Some(ticket) = tx.group(&key)? else { return Ok(false) };
         // It may have gone since, when it had been over for long (T5).
         let Some(row) = tx.ticket(ticket)? else { return Ok(false) };
+        if row.status.ended() && is_being_reopened(tx, ticket)? {
+            if alarm.ticket != Some(ticket) {
+                alarm.ticket = Some(ticket);
+                alarm.tickets_made += 1;
+            }
+            // The end of that wakes it: only then there is a ticket to write to.
+            self.look_again(alarm, self.now.plus(OTHERS_AGAIN));
+            alarm.waits = true;
+            alarm.reason = Some("waits until its group's ticket is open again".to_owned());
+            tx.put_alarm(alarm)?;
+            return Ok(true);
+        }
         if row.status.ended() || alarm.ticket == Some(ticket) || is_being_closed(tx, ticket)? {
             return Ok(false);
         }
