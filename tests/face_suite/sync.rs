@@ -208,7 +208,7 @@ async fn a_redmine_and_a_connector_agree() {
     let (_, answer) = order(&world, path, message("m2", json!([]), json!({}))).await;
     assert_eq!(answer["events"][0]["ticket"]["fields"]["summary"], "two", "{answer}");
 
-    let now = jiff::Timestamp::now().to_string();
+    let now = world.service.cast.outside.clock.now().wall.to_string();
     let told =
         json!([{"changed_at": now, "ticket": {"backend_id": id, "fields": {"summary": "three"}}}]);
     let told = message("m3", told, json!({"polled_at": now}));
