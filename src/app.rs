@@ -151,6 +151,9 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
             bus
         }
     };
+    for (key, what) in config.sync_warnings() {
+        tracing::warn!(key, what, "the config is odd");
+    }
     let topology = topology::first(&config.topology).await;
     let mut policy =
         config.policy.policy(topology).map_err(|faults| anyhow!("policy: {faults:?}"))?;

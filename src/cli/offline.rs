@@ -17,6 +17,9 @@ use ticketgate_actors::ports::Clock;
 pub async fn check(path: &Path, loaded: &Loaded) -> anyhow::Result<bool> {
     backends::install_tls();
     println!("{}: the file is right", path.display());
+    for (key, what) in loaded.config.sync_warnings() {
+        println!("warning: {key}: {what}");
+    }
     let mut all = true;
     if loaded.config.topology.is_given() {
         match loaded.config.topology.load().await {

@@ -223,3 +223,44 @@ fn the_offload_is_read_as_it_is_meant() {
     let at = Timestamp::parse("2026-11-21T05:29:00Z").unwrap();
     assert_eq!(Span::of(at, &settings).folder(), "2026_11_20");
 }
+
+#[test]
+fn a_sync_names_its_sides_and_one_master_a_field() {
+    let with = |sync: &str| {
+        let text = format!(
+            "[[backend]]\nid = 'crm'\npreset = 'simulated-rest'\nbase_url = 'http://h/crm'\n\
+             [[backend]]\nid = 'dm'\npreset = 'dataminer'\n[[sync]]\nname = 's'\n{sync}"
+        );
+        parse("test", &text, std::iter::empty())
+    };
+    let wrong = |sync: &str| with(sync).unwrap_err().to_string();
+    for (sync, key, what) in [
+        ("backend = 'x'", "sync[0].backend", "unknown backend"),
+        ("backend = 'dm'\nfrom = 'feed'", "sync[0].from", "no [changes]"),
+        ("backend = 'crm'\ntarget = 'dm'", "sync[0].target", "cannot be updated"),
+        ("backend = 'crm'\nbatch = 0", "sync[0].batch", "1 to 10000"),
+        (
+            "backend = 'dm'\nstates = { Open = 'Open' }",
+            "sync[0].states.Open",
+            "no status of TMF621",
+        ),
+        (
+            "backend = 'dm'\n[[sync.field]]\nname = 'a.b'",
+            "sync[0].field[0].name",
+            "no name of a field",
+        ),
+        (
+            "backend = 'dm'\n[[sync.field]]\nname = 'a'\nours_is_master = true\n\
+             there_theirs_is_master = true",
+            "sync[0].field[0].master",
+            "both sides are master",
+        ),
+        ("backend = 'dm'\n[[sync]]\nname = 't'\nbackend = 'dm'", "sync[1].organizer", "only one"),
+    ] {
+        let told = wrong(sync);
+        assert!(told.contains(key) && told.contains(what), "{sync}: {told}");
+    }
+    let odd = "backend = 'dm'\n[[sync.field]]\nname = 'a'\nours_is_master = true";
+    let loaded = with(odd).unwrap();
+    assert_eq!(loaded.config.sync_warnings().len(), 1, "one side only is told, and counts");
+}
