@@ -55,6 +55,7 @@ fn path_of(endpoint: &Endpoint) -> String {
         ("{file}", "main.js"),
         ("{page}", "alarms.js"),
         ("{id}", "crm"),
+        ("{name}", "feedback"),
         ("{key}", "0193e5a4-0000-7000-8000-000000000001"),
         ("{guid}", "0193e5a4-0000-7000-8000-000000000001"),
     ] {
