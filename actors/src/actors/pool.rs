@@ -416,17 +416,14 @@ impl Handler<Acquire> for Pool {
     type Result = ();
 
     fn handle(&mut self, it: Acquire, ctx: &mut Self::Context) {
-        let Acquire { mut wish, asker } = it;
-        let now = self.now();
-        let known = self.locks.held(wish.guid, now);
+        let Acquire { wish, asker } = it;
+        let known = self.locks.held(wish.guid, self.now());
         let of_script = |holder: &Holder| matches!(holder, Holder::Script(_));
         if known.is_some_and(|grant| of_script(&grant.holder) != of_script(&wish.holder)) {
             // The asker may have gone away.
             let _ = asker.send(Err(NoClient::NotYours));
             return;
         }
-        // Who does not want to wait gets what is free when its turn comes here.
-        wish.wait_until = wish.wait_until.max(now);
         self.waiting.entry(wish.guid).or_default().push(asker);
         let outcomes = self.step(|locks, now, waits| locks.acquire(wish, now, waits));
         self.perform(outcomes, ctx);
