@@ -4,6 +4,8 @@ use super::{
     BackendId, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Under this name a ticket's status stands among its fields while two sides are merged.
 pub const STATUS: &str = "status";
@@ -73,6 +75,15 @@ pub struct Out {
     pub event_id: EventId,
 }
 
+/// A field that the other side does not take as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stubborn {
+    /// What they say instead; null: nothing.
+    pub theirs: Value,
+    /// How often it was written all the same.
+    pub writes: u32,
+}
+
 /// One ticket as one sync knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Twin {
@@ -91,6 +102,9 @@ pub struct Twin {
     pub agreed: Fields,
     /// What we last wrote there: it is not written again while they do not change it (rule S5).
     pub written: Fields,
+    /// What they kept making of it, though it was written.
+    #[serde(default)]
+    pub stubborn: BTreeMap<String, Stubborn>,
     /// The other side is the ticket's own backend: what is written there, it has.
     #[serde(default)]
     pub itself: bool,
@@ -121,6 +135,7 @@ impl Twin {
             said_at: None,
             agreed: Fields::new(),
             written: Fields::new(),
+            stubborn: BTreeMap::new(),
             itself: false,
             verified_at: None,
             gone: false,
@@ -154,6 +169,9 @@ pub struct Place {
     pub offset: u32,
     /// Within a pass: the newest change that was read.
     pub newest: Option<Timestamp>,
+    /// Within a pass: when its first page was read, by the source's clock.
+    #[serde(default)]
+    pub begun: Option<Timestamp>,
 }
 
 /// What a sync has done.
@@ -230,6 +248,9 @@ pub struct SyncRow {
     pub sent: u64,
     /// Up to here it has taken that.
     pub taken: u64,
+    /// When its connector sent the newest message that came, by its clock.
+    #[serde(default)]
+    pub polled_at: Option<Timestamp>,
     /// How much its connector can take at once, as it said.
     pub credit: Option<u32>,
     /// Ids that people want left alone.
@@ -267,6 +288,10 @@ pub struct Held {
     pub at: Timestamp,
     /// What was said last; none: it could not be read.
     pub told: Option<Told>,
+    /// What both sides had in common when it was said: what it does not change of that says nothing
+    /// about what has been written there since.
+    #[serde(default)]
+    pub base: Option<Fields>,
 }
 
 /// What became of a field.
@@ -295,7 +320,7 @@ pub struct TicketChange {
     /// Which field.
     pub field: String,
     /// Its value since.
-    pub value: serde_json::Value,
+    pub value: Value,
     /// What became of it.
     pub how: Turned,
 }

@@ -5,12 +5,18 @@ use super::{PlanRef, Record, Synced, record};
 use crate::changes::{Applied, Context, Halt};
 use crate::logic::sync::{Plan, view};
 use crate::model::{
-    Fields, LastRun, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Twin,
+    Fields, LastRun, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Timestamp,
+    Twin,
 };
 use crate::ports::{Tx, TxError};
+use std::time::Duration;
 
 /// What waits for a connector is counted up to so many.
 const WAITING_COUNTED_MAX: u32 = 10_000;
+
+/// A message that was sent before one that has come is late, if by no more than this: else its sender's
+/// clock was set back.
+const LATE_MAX: Duration = Duration::from_secs(3_600);
 
 /// A message of a connector.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +25,8 @@ pub struct Message {
     pub plan: PlanRef,
     /// Its sender's name of it: a repeat gets the same answer.
     pub id: String,
+    /// When it was sent, by its sender's clock.
+    pub polled_at: Option<Timestamp>,
     /// What it told.
     pub records: Vec<Record>,
     /// What its sender can take at once; none: as before.
@@ -53,17 +61,22 @@ pub(in crate::changes) fn perform(
         return Ok(Applied::SyncAnswered(Box::new(answered)));
     }
     let mut row = tx.sync(&plan.name)?;
+    let late = is_late(&row, it.polled_at);
     // Whoever comes with a new message has taken the answer to the one before: it would repeat that else.
-    let cursor = it.cursor.unwrap_or(row.sent);
+    // One that was overtaken knows nothing of that answer.
+    let cursor = it.cursor.unwrap_or(if late { row.taken } else { row.sent });
     taken(tx, plan, &mut row, cursor)?;
     if it.pass.is_some() && it.pass != row.pass_name {
         row.pass += 1;
         row.pass_name.clone_from(&it.pass);
     }
-    row.credit = it.credit.or(row.credit);
+    if !late {
+        row.credit = it.credit.or(row.credit);
+        row.polled_at = it.polled_at.or(row.polled_at);
+    }
     let mut synced = Synced::default();
     for record in &it.records {
-        record::take(tx, plan, &mut row, record, context, &mut synced)?;
+        record::take(tx, plan, &mut row, (record, None), context, &mut synced)?;
     }
     if it.complete {
         row.sweeping = Some(0);
@@ -77,6 +90,12 @@ pub(in crate::changes) fn perform(
     tx.put_sync(&row)?;
     tx.put_sync_answer(&plan.name, now, &answer)?;
     Ok(Applied::SyncAnswered(Box::new(Answered { answer, synced, repeat: false })))
+}
+
+/// Was it sent before one that has come?
+fn is_late(row: &SyncRow, polled_at: Option<Timestamp>) -> bool {
+    let (Some(newest), Some(at)) = (row.polled_at, polled_at) else { return false };
+    at < newest && newest.since(at) <= LATE_MAX
 }
 
 /// What a connector has taken is what it has now.

@@ -103,11 +103,18 @@ pub(in crate::changes) fn perform(
         debug_assert_eq!(held.because, HeldBecause::UnderWay, "no others were asked for");
         let Some(told) = held.told else { continue };
         let record = Record { told: Ok(told), ids: fresh.ids };
-        record::take(tx, &it.plan, &mut row, &record, context, &mut synced)?;
+        record::take(
+            tx,
+            &it.plan,
+            &mut row,
+            (&record, held.base.as_ref()),
+            context,
+            &mut synced,
+        )?;
     }
     if !matches!(it.at, Where::Held { .. }) {
         for record in &it.records {
-            record::take(tx, &it.plan, &mut row, record, context, &mut synced)?;
+            record::take(tx, &it.plan, &mut row, (record, None), context, &mut synced)?;
         }
     } else {
         // They were counted as read when they came.

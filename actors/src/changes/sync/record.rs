@@ -1,37 +1,39 @@
 //! One told ticket: known rows in, the outcome into the rows.
 
-use super::spread::{line_up, note, spread};
+use super::spread::{line_up, note, spread, unwritten_fields};
 use super::{Record, Synced};
 use crate::changes::conclude::announce_of_sync;
 use crate::changes::{Context, Halt, Refusal, admission, services};
-use crate::logic::sync::{Known, Outcome, Plan, decide};
+use crate::logic::sync::{Known, Outcome, Plan, decide, first_twin, since_told};
 use crate::model::{
     CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, State, SyncRow,
     Tally, Ticket, Told, Twin,
 };
 use crate::ports::{FreshIds, Tx, TxError};
 
-/// Takes one record. What cannot be taken is held, with its reason.
+/// Takes one record. What cannot be taken is held, with its reason. `base`: what both sides had in common
+/// when it was told, where that was before.
 pub(super) fn take(
     tx: &mut dyn Tx,
     plan: &Plan,
     row: &mut SyncRow,
-    record: &Record,
+    (record, base): (&Record, Option<&Fields>),
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
-    let told = match &record.told {
+    let mut told = match &record.told {
         Ok(told) => plan.read(told.clone()),
         Err((id, reason)) => {
-            hold(tx, plan, id, HeldBecause::Unreadable, reason, None, context)?;
+            hold(tx, plan, id, HeldBecause::Unreadable, reason, (None, None), context)?;
             synced.tally += Tally { read: 1, failed: 1, ..Tally::default() };
             return Ok(());
         }
     };
     let id = told.id();
+    let raw = || record.told.clone().ok();
     if row.skip.contains(&id) {
         let why = "is on the skip list";
-        hold(tx, plan, &id, HeldBecause::Skipped, why, record.told.clone().ok(), context)?;
+        hold(tx, plan, &id, HeldBecause::Skipped, why, (raw(), None), context)?;
         synced.tally += Tally { read: 1, skipped: 1, ..Tally::default() };
         return Ok(());
     }
@@ -46,19 +48,26 @@ pub(super) fn take(
         }
         if may_be_ours(tx, plan, &told)? {
             let why = "a create of this backend is not settled: this may be its ticket";
-            hold(tx, plan, &id, HeldBecause::UnderWay, why, record.told.clone().ok(), context)?;
+            hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), None), context)?;
             synced.tally += Tally { read: 1, ..Tally::default() };
             return Ok(());
         }
     }
+    let agreed = known.twin.as_ref().map(|twin| twin.agreed.clone());
+    if let (Some(base), Some(agreed)) = (base, &agreed) {
+        told = since_told(told, base, agreed);
+    }
     let decided = decide(plan, &told, known, record.ids.ticket, context.node, context.now.wall);
     let Some(mut outcome) = decided else {
         let why = "a request of this ticket is under way";
-        let raw = record.told.clone().ok();
         // What was said before does not take the place of what was said since.
-        let newer = tx.aside(&plan.name, &id)?.and_then(|held| held.told);
-        if newer.is_none_or(|held| held.said_at <= told.said_at) {
-            hold(tx, plan, &id, HeldBecause::UnderWay, why, raw, context)?;
+        let before = tx.aside(&plan.name, &id)?;
+        let held = before.as_ref().and_then(|held| held.told.as_ref());
+        if held.is_none_or(|held| held.said_at <= told.said_at) {
+            // Told twice, it has the base of the first time.
+            let first = before.as_ref().filter(|it| it.told == raw()).and_then(|it| it.base.clone());
+            let base = first.or(agreed);
+            hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), base), context)?;
         }
         synced.tally += Tally { read: 1, ..Tally::default() };
         return Ok(());
@@ -73,14 +82,15 @@ pub(super) fn take(
         // The backend has too much open already; later.
         Err(Halt::Refused(Refusal::Full)) => {
             let why = Refusal::Full.to_string();
-            hold(tx, plan, &id, HeldBecause::UnderWay, &why, record.told.clone().ok(), context)?;
+            let base = base.cloned().or(agreed);
+            hold(tx, plan, &id, HeldBecause::UnderWay, &why, (raw(), base), context)?;
             synced.tally += Tally { read: 1, ..Tally::default() };
             Ok(())
         }
         // Another row holds that place (T4): a person must see which of the two is wrong.
         Err(Halt::Refused(refusal)) => {
             let why = refusal.to_string();
-            hold(tx, plan, &id, HeldBecause::Unreadable, &why, record.told.clone().ok(), context)?;
+            hold(tx, plan, &id, HeldBecause::Unreadable, &why, (raw(), None), context)?;
             synced.tally += Tally { read: 1, failed: 1, ..Tally::default() };
             Ok(())
         }
@@ -106,7 +116,11 @@ pub(super) fn known(tx: &mut dyn Tx, plan: &Plan, told: &Told) -> Result<Known, 
     };
     let ticket = by_key.or(by_id).or(by_correlation);
     let Some(ticket) = ticket else { return Ok(Known::default()) };
-    let twin = tx.twin(&plan.name, ticket.key)?;
+    let mut twin = tx.twin(&plan.name, ticket.key)?;
+    if twin.is_none() && plan.is_home_itself() {
+        let unwritten = unwritten_fields(tx, ticket.key)?;
+        twin = Some(first_twin(plan, &ticket, told, &unwritten));
+    }
     let front = tx.first_open_request(ticket.key)?;
     let busy = front.is_some_and(|front| !matches!(front.state, State::Accepted) || front.frozen);
     Ok(Known { ticket: Some(ticket), twin, busy })
@@ -132,7 +146,7 @@ fn hold(
     id: &str,
     because: HeldBecause,
     reason: &str,
-    told: Option<Told>,
+    (told, base): (Option<Told>, Option<Fields>),
     context: Context<'_>,
 ) -> Result<(), TxError> {
     tx.put_aside(&Held {
@@ -142,6 +156,7 @@ fn hold(
         reason: reason.to_owned(),
         at: context.now.wall,
         told,
+        base,
     })
 }
 

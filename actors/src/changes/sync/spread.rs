@@ -96,6 +96,11 @@ pub(in crate::changes) fn concluded(
 ) -> Result<(), Halt> {
     if let MadeBy::Sync { name } = &request.made_by {
         count(tx, name, request.state)?;
+        if let Some(mut twin) = tx.twin(name, ticket.key)? {
+            let written = twin.stubborn.iter_mut().filter(|(it, _)| request.fields.contains_key(*it));
+            written.for_each(|(_, stubborn)| stubborn.writes += 1);
+            tx.put_twin(&twin)?;
+        }
     }
     let good = matches!(request.state, State::Done | State::Adopted);
     if !good {
@@ -104,7 +109,13 @@ pub(in crate::changes) fn concluded(
     // The backend has what was written, and so have we.
     for mut twin in tx.twins_of(ticket.key)? {
         if twin.itself && twin.said_at.is_some() {
-            twin.agreed.extend(request.fields.clone());
+            for (name, value) in &request.fields {
+                match value {
+                    // What was emptied there is not there.
+                    Value::Null => drop(twin.agreed.remove(name)),
+                    value => drop(twin.agreed.insert(name.clone(), value.clone())),
+                }
+            }
             tx.put_twin(&twin)?;
         }
     }
@@ -187,6 +198,20 @@ pub(in crate::changes) fn waiting_fields(
     for twin in tx.twins_of(ticket)?.into_iter().filter(|twin| !twin.itself) {
         let Some(id) = twin.request else { continue };
         if let Some(request) = tx.request(id)?.filter(|it| !it.frozen && !it.state.ended()) {
+            fields.extend(request.fields);
+        }
+    }
+    Ok(fields)
+}
+
+/// Fields of a ticket that other sides have given it and that its backend does not have: their write
+/// waits, or came to nothing.
+pub(super) fn unwritten_fields(tx: &mut dyn Tx, ticket: TicketKey) -> Result<Fields, TxError> {
+    let mut fields = Fields::new();
+    for twin in tx.twins_of(ticket)?.into_iter().filter(|twin| !twin.itself) {
+        let Some(id) = twin.request else { continue };
+        let there = |it: &Request| matches!(it.state, State::Done | State::Adopted);
+        if let Some(request) = tx.request(id)?.filter(|it| !there(it)) {
             fields.extend(request.fields);
         }
     }

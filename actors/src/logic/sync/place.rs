@@ -3,7 +3,8 @@
 //! A source with a cursor of its own says so itself. One that is asked by time is asked from its last
 //! end minus an overlap, so that what was committed late is seen; within a pass by the time of the last
 //! row, and by an offset only among rows of one time, because rows that change meanwhile move to the
-//! end. A full scan goes by offset.
+//! end. The overlap is counted from the beginning of a pass: what was committed behind a page that had
+//! been read is seen by the next one, however long this one takes. A full scan goes by offset.
 
 use crate::model::{Found, Place, Timestamp};
 use crate::ports::{ChangesBy, Reading, Work};
@@ -64,6 +65,7 @@ fn rows(page: &Reading) -> u32 {
 fn by_time(place: &Place, page: &Reading, overlap: Duration, clock: Timestamp) -> Turn {
     let last = page.tickets.iter().filter_map(|found: &Found| found.changed_at).max();
     let newest = place.newest.max(last);
+    let begun = place.begun.unwrap_or(clock);
     let since = place.since.or_else(|| begin(place, overlap));
     if page.more && !page.tickets.is_empty() {
         // All rows of one time: those of it that were read are left out, and no other.
@@ -71,10 +73,10 @@ fn by_time(place: &Place, page: &Reading, overlap: Duration, clock: Timestamp) -
             Some(last) if since.is_none_or(|since| last > since) => (Some(last), 0),
             _ => (since, place.offset + rows(page)),
         };
-        let place = Place { since, offset, newest, ..place.clone() };
+        let place = Place { since, offset, newest, begun: Some(begun), ..place.clone() };
         return Turn { place, more: true };
     }
-    let reached = newest.map(|newest| newest.min(clock));
+    let reached = newest.map(|newest| newest.min(begun));
     Turn {
         place: Place { watermark: place.watermark.max(reached), ..Place::default() },
         more: false,

@@ -7,10 +7,13 @@
 use super::{From, Merged, Plan, Sides, merge};
 use crate::logic::correlation::correlation_key;
 use crate::model::{
-    Conflict, EventName, Fields, Origin, STATUS, Tally, Ticket, TicketKey, TicketStatus, Timestamp,
+    Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey, TicketStatus, Timestamp,
     Told, Turned, Twin,
 };
 use serde_json::Value;
+
+/// One value is written so often to a side that keeps saying another one.
+const WRITES_MAX: u32 = 3;
 
 /// What is known of the ticket.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +53,41 @@ pub fn view(ticket: &Ticket) -> Fields {
     fields.retain(|_, value| !value.is_null());
     fields.insert(STATUS.into(), ticket.status.as_str().into());
     fields
+}
+
+/// What is remembered of a ticket of which its own backend says something for the first time. We made it
+/// there, so what we have is what we wrote, and the base of the first merge; but for what another side has
+/// given us that is not written yet: that is a change of ours.
+pub fn first_twin(plan: &Plan, ticket: &Ticket, told: &Told, unwritten: &Fields) -> Twin {
+    let mut twin = Twin::new(&plan.name, ticket.key);
+    if !plan.is_home_itself() || !plan.home_writes || ticket.adopted {
+        return twin;
+    }
+    twin.agreed = view(ticket);
+    for name in unwritten.keys() {
+        match told.fields.get(name) {
+            Some(theirs) => twin.agreed.insert(name.clone(), theirs.clone()),
+            None => twin.agreed.remove(name),
+        };
+    }
+    twin
+}
+
+/// What was told while a request was under way, as it reads now: a field that they had not changed when
+/// they said it has the value that was written there since.
+pub fn since_told(mut told: Told, base: &Fields, agreed: &Fields) -> Told {
+    let written = agreed.iter().filter(|(name, value)| base.get(*name) != Some(value));
+    for (name, value) in written {
+        if told.fields.get(name) == base.get(name) {
+            told.fields.insert(name.clone(), value.clone());
+        }
+    }
+    for name in base.keys().filter(|name| !agreed.contains_key(*name)) {
+        if told.fields.get(name) == base.get(name) {
+            told.fields.remove(name);
+        }
+    }
+    told
 }
 
 /// Decides. None: not now, a request of the ticket is under way and they differ; hold what was told.
@@ -244,12 +282,12 @@ impl Step<'_> {
     fn equal(&mut self, merged: &Merged, theirs: &Fields) {
         let verified = self.out.twin.verified_at;
         self.remember(&merged.fields, theirs);
+        self.out.twin.stubborn.clear();
         self.out.news = verified.is_none();
         self.out.twin.verified_at = Some(self.now);
     }
 
     fn differ(&mut self, ours: &Fields, theirs: &Fields, merged: Merged) {
-        let known = std::mem::take(&mut self.out.twin.theirs);
         let mut tally = Tally::default();
         if !merged.from_theirs.is_empty() {
             self.take_over(ours, &merged.fields);
@@ -265,15 +303,14 @@ impl Step<'_> {
         let to_write = if self.plan.is_home_itself() {
             let mut ours_stay = differing(&merged.from_ours);
             // What they refuse to take, or write otherwise, is not written for ever.
-            ours_stay.retain(|name, value| {
-                self.out.twin.written.get(name) != Some(value)
-                    || known.get(name) != self.told.fields.get(name)
-            });
+            ours_stay.retain(|name, value| self.is_worth(name, value));
             if self.plan.writes_back { ours_stay } else { Fields::new() }
         } else {
             differing(&merged.from_theirs)
         };
         self.write_home(to_write);
+        // What they have taken, they may change and have it written again.
+        self.out.twin.stubborn.retain(|name, _| merged.from_ours.contains(name));
         self.out.twin.verified_at = None;
         self.out.event = EventName::Merged;
         self.out.news = tally.merged > 0 || self.out.write.is_some();
@@ -286,6 +323,19 @@ impl Step<'_> {
         }
         self.out.tally = tally;
         self.out.conflicts = merged.conflicts;
+    }
+
+    /// Is a value of ours written there once more? Not where it was, often enough, and they say the same
+    /// as before: somebody there may have changed it back, but not every time.
+    fn is_worth(&mut self, name: &str, ours: &Value) -> bool {
+        let theirs = self.told.fields.get(name).cloned().unwrap_or_default();
+        let twin = &mut self.out.twin;
+        let again = twin.written.get(name) == Some(ours);
+        let stubborn = twin.stubborn.entry(name.to_owned()).or_default();
+        if !again || stubborn.theirs != theirs {
+            *stubborn = Stubborn { theirs, writes: 0 };
+        }
+        stubborn.writes < WRITES_MAX
     }
 
     /// Our fields become these.

@@ -109,7 +109,7 @@ impl Cast {
             line: Arc::new(line),
             system: System {
                 ahead_ms: skew(&mut dice),
-                shouts: dice.u8(..4) == 0,
+                shouts: [None, None, None, Some("a"), Some("c")][dice.usize(..5)],
                 ..System::default()
             },
             element: Element {
@@ -293,7 +293,9 @@ impl Cast {
             let name = taken.ticket.backend_id.clone();
             self.tell(|| format!("here: {} {name:?} {fields:?}", taken.ticket.key));
             // A create's edits are of the ticket that the system will name.
-            let id = name.unwrap_or_else(|| taken.ticket.correlation_key.0.clone());
+            let key = taken.ticket.correlation_key.0.clone();
+            let made = self.system.rows.iter().find(|(_, row)| row.key == key);
+            let id = name.or_else(|| made.map(|(id, _)| id.clone())).unwrap_or(key);
             // A command is written when its turn comes, whatever is there by then.
             self.note(&id, "here", &fields, &Fields::new());
         }
@@ -311,9 +313,9 @@ impl Cast {
         let had = self.element.table.get(&id).map(|copy| copy.fields.clone()).unwrap_or_default();
         self.note(&id, "connector", &fields, &had);
         if let Some(copy) = self.element.table.get_mut(&id) {
+            copy.own.extend(fields.keys().map(|name| (name.clone(), at)));
             copy.fields.extend(fields);
             copy.changed_at = at;
-            copy.changed = true;
         }
     }
 
@@ -530,7 +532,7 @@ impl Cast {
         let ids: Vec<String> = self.element.table.keys().cloned().collect();
         for id in ids {
             let Some(copy) = self.element.table.get(&id) else { continue };
-            if !copy.changed && !complete {
+            if copy.own.is_empty() && !complete {
                 continue;
             }
             let told = Told {
@@ -550,6 +552,7 @@ impl Cast {
         Message {
             plan: self.line.clone(),
             id: format!("m{}", self.element.messages),
+            polled_at: Some(clock),
             records,
             credit: Some(self.element.credit),
             cursor: None,
@@ -563,6 +566,7 @@ impl Cast {
         let message = Message {
             plan: self.line.clone(),
             id: format!("m{}", self.element.messages),
+            polled_at: Some(self.element.clock(self.now())),
             records: Vec::new(),
             credit: Some(self.element.credit),
             cursor: cursor.parse().ok(),
@@ -578,10 +582,8 @@ impl Cast {
     /// An edit is told once the message that carried it is answered.
     fn was_told(&mut self, message: &Message) {
         for told in message.records.iter().filter_map(|record| record.told.as_ref().ok()) {
-            if let Some(copy) = self.element.table.get_mut(&told.id())
-                && copy.changed_at == told.said_at
-            {
-                copy.changed = false;
+            if let Some(copy) = self.element.table.get_mut(&told.id()) {
+                copy.own.retain(|_, at| *at > told.said_at);
             }
         }
     }
@@ -596,24 +598,18 @@ impl Cast {
             self.tell(|| format!("connector takes {} {id} {fields:?}", event.event.as_str()));
             let copy = self.element.table.entry(id).or_insert_with(|| Copy {
                 fields: Fields::new(),
-                base: Fields::new(),
                 changed_at: clock,
-                changed: false,
+                own: BTreeMap::new(),
             });
-            let own = |name: &&String| copy.fields.get(*name) != copy.base.get(*name);
-            let names = FIELDS.iter().map(|name| (*name).to_owned()).chain([STATUS.to_owned()]);
-            let kept: Vec<String> = names.filter(|name| copy.changed && own(&name)).collect();
-            let mut taken = fields.clone();
-            for name in kept {
-                match copy.fields.get(&name) {
-                    Some(value) => drop(taken.insert(name, value.clone())),
-                    None => drop(taken.remove(&name)),
+            for name in copy.own.keys() {
+                if let Some(value) = copy.fields.get(name) {
+                    fields.insert(name.clone(), value.clone());
                 }
             }
-            if !copy.changed && copy.fields != taken {
+            if copy.own.is_empty() && copy.fields != fields {
                 copy.changed_at = clock;
             }
-            (copy.fields, copy.base) = (taken, fields);
+            copy.fields = fields;
         }
     }
 

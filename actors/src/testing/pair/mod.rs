@@ -43,6 +43,18 @@ pub struct Met {
     pub tickets: u64,
 }
 
+impl std::ops::AddAssign for Met {
+    fn add_assign(&mut self, more: Self) {
+        self.edits += more.edits;
+        self.pages += more.pages;
+        self.messages += more.messages;
+        self.astray += more.astray;
+        self.crashes += more.crashes;
+        self.conflicts += more.conflicts;
+        self.tickets += more.tickets;
+    }
+}
+
 /// Plays one seed.
 ///
 /// # Errors
