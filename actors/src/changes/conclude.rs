@@ -133,9 +133,9 @@ pub(super) fn conclude_request(
         true => sync::waiting_fields(tx, ticket.key)?,
         false => Fields::new(),
     };
-    move_ticket(&mut ticket, &request, &it.end, &newer, now);
+    let there = move_ticket(&mut ticket, &request, &it.end, &newer, now);
     if let Some(before) = before.filter(|_| request.state.ended()) {
-        sync::concluded(tx, &mut ticket, &before, &request, now)?;
+        sync::concluded(tx, &mut ticket, &before, &request, there, now)?;
     }
 
     let mut due = None;
@@ -282,8 +282,16 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
     event
 }
 
-/// Moves the ticket along with its request.
-fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, newer: &Fields, now: Timestamp) {
+/// Moves the ticket along with its request. Gives its status at the backend, where this has written it or
+/// it is ours now.
+fn move_ticket(
+    ticket: &mut Ticket,
+    request: &Request,
+    end: &End,
+    newer: &Fields,
+    now: Timestamp,
+) -> Option<TicketStatus> {
+    let mut there = None;
     match end {
         End::Done(found) | End::Adopted(found) => {
             if !found.backend_id.is_empty() {
@@ -311,8 +319,12 @@ fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, newer: &Fields
                 Op::Create | Op::Reopen => found.status.unwrap_or(TicketStatus::Acknowledged),
                 Op::Update => found.status.or_else(|| said(request)).unwrap_or(ticket.status),
             };
+            let written = request.op != Op::Update || said(request).is_some();
+            there = Some(ticket.status).filter(|_| written);
             if by_sync || newer.contains_key(STATUS) {
                 ticket.status = before;
+            } else {
+                there = Some(ticket.status);
             }
             ticket.changed_at = now;
             // What a sync writes was edited when the other side says.
@@ -330,6 +342,7 @@ fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, newer: &Fields
         }
         _ => {}
     }
+    there
 }
 
 /// The status that an update asked for, in TMF621's words.

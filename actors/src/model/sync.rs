@@ -122,6 +122,10 @@ pub struct Twin {
     pub sent: Fields,
     /// Under this place of the line; none: it is known to have it.
     pub sent_as: Option<u64>,
+    /// With the answer to a message that it had sent then, by its clock: what was told before that was
+    /// told without knowing it.
+    #[serde(default)]
+    pub sent_for: Option<Timestamp>,
 }
 
 impl Twin {
@@ -144,6 +148,7 @@ impl Twin {
             out: None,
             sent: Fields::new(),
             sent_as: None,
+            sent_for: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! A connector's message: what it told is merged, what it has taken is done with, and it is answered with
 //! what waits for it, within its credit (CONTRACT 1.7).
 
+use super::record::Taken;
 use super::{PlanRef, Record, Synced, record};
 use crate::changes::{Applied, Context, Halt};
 use crate::logic::sync::{Plan, view};
@@ -76,7 +77,8 @@ pub(in crate::changes) fn perform(
     }
     let mut synced = Synced::default();
     for record in &it.records {
-        record::take(tx, plan, &mut row, (record, None), context, &mut synced)?;
+        let taken = Taken { polled_at: it.polled_at, ..Taken::from(record) };
+        record::take(tx, plan, &mut row, taken, context, &mut synced)?;
     }
     if it.complete {
         row.sweeping = Some(0);
@@ -86,7 +88,7 @@ pub(in crate::changes) fn perform(
     row.total += synced.tally;
     row.last =
         LastRun { begun_at: Some(now), ended_at: Some(now), tally: synced.tally, error: None };
-    let answer = answer(tx, plan, &mut row, &it.id, context)?;
+    let answer = answer(tx, it, &mut row, context)?;
     tx.put_sync(&row)?;
     tx.put_sync_answer(&plan.name, now, &answer)?;
     Ok(Applied::SyncAnswered(Box::new(Answered { answer, synced, repeat: false })))
@@ -118,11 +120,11 @@ fn taken(tx: &mut dyn Tx, plan: &Plan, row: &mut SyncRow, cursor: u64) -> Result
 
 fn answer(
     tx: &mut dyn Tx,
-    plan: &Plan,
+    it: &Message,
     row: &mut SyncRow,
-    id: &str,
     context: Context<'_>,
 ) -> Result<SyncAnswer, Halt> {
+    let plan = &*it.plan;
     let credit = row.credit.unwrap_or(plan.credit).min(plan.credit);
     let mut events = Vec::new();
     let mut cursor = row.taken;
@@ -133,6 +135,7 @@ fn answer(
             cursor = twin.out.map_or(cursor, |out| out.n);
             twin.sent = view(&ticket);
             twin.sent_as = twin.out.map(|out| out.n);
+            twin.sent_for = it.polled_at.max(twin.sent_for);
             tx.put_twin(&twin)?;
             events.push(event);
         }
@@ -140,7 +143,7 @@ fn answer(
     row.sent = row.sent.max(cursor);
     let waiting = tx.outgoing_count(&plan.name, WAITING_COUNTED_MAX)?;
     Ok(SyncAnswer {
-        id: id.to_owned(),
+        id: it.id.clone(),
         backend: plan.source.clone(),
         credit: plan.credit,
         waiting,

@@ -7,17 +7,32 @@ use crate::changes::{Context, Halt, Refusal, admission, services};
 use crate::logic::sync::{Known, Outcome, Plan, decide, first_twin, since_told};
 use crate::model::{
     CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, State, SyncRow,
-    Tally, Ticket, Told, Twin,
+    Tally, Ticket, Timestamp, Told, Twin,
 };
 use crate::ports::{FreshIds, Tx, TxError};
 
-/// Takes one record. What cannot be taken is held, with its reason. `base`: what both sides had in common
-/// when it was told, where that was before.
+/// A record, and when it was told, where that was not just now.
+#[derive(Clone, Copy)]
+pub(super) struct Taken<'a> {
+    pub record: &'a Record,
+    /// What both sides had in common when it was told.
+    pub base: Option<&'a Fields>,
+    /// When the message that told it was sent, by its sender's clock.
+    pub polled_at: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Record> for Taken<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self { record, base: None, polled_at: None }
+    }
+}
+
+/// Takes one record. What cannot be taken is held, with its reason.
 pub(super) fn take(
     tx: &mut dyn Tx,
     plan: &Plan,
     row: &mut SyncRow,
-    (record, base): (&Record, Option<&Fields>),
+    Taken { record, base, polled_at }: Taken<'_>,
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
@@ -40,6 +55,12 @@ pub(super) fn take(
     let mut known = known(tx, plan, &told)?;
     if let Some(twin) = &mut known.twin {
         twin.has_taken(row.taken);
+        // It was overtaken: since then its sender has been given what we have, and has told that again, or
+        // will, with what it has changed of it.
+        if polled_at.is_some_and(|at| twin.sent_for.is_some_and(|sent| at < sent)) {
+            synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
+            return Ok(());
+        }
     }
     if known.ticket.is_none() && !told.deleted {
         if !plan.takes_over {

@@ -86,12 +86,13 @@ fn stable(twin: &Twin, n: u64) -> EventId {
 }
 
 /// A request has ended: what it did to its ticket reaches history and the other sides, and the sync
-/// that wanted it learns what became of it.
+/// that wanted it learns what became of it. `there`: the status that the backend has it in by this.
 pub(in crate::changes) fn concluded(
     tx: &mut dyn Tx,
     ticket: &mut Ticket,
     before: &Fields,
     request: &Request,
+    there: Option<TicketStatus>,
     now: Timestamp,
 ) -> Result<(), Halt> {
     if let MadeBy::Sync { name } = &request.made_by {
@@ -115,6 +116,9 @@ pub(in crate::changes) fn concluded(
                     Value::Null => drop(twin.agreed.remove(name)),
                     value => drop(twin.agreed.insert(name.clone(), value.clone())),
                 }
+            }
+            if let Some(status) = there {
+                twin.agreed.insert(STATUS.into(), status.as_str().into());
             }
             tx.put_twin(&twin)?;
         }

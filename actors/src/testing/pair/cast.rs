@@ -165,13 +165,21 @@ impl Cast {
         }
         self.rows.sync();
         if self.told.is_some() {
-            let state = |ticket: &crate::model::Ticket| {
-                let view = crate::logic::sync::view(ticket);
-                let fields: Vec<_> =
-                    view.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                format!("{}: {}", ticket.backend_id.as_deref().unwrap_or("-"), fields.join(" "))
+            let words = |fields: &Fields| {
+                let words = fields.iter().map(|(name, value)| format!("{name}={value}"));
+                words.collect::<Vec<_>>().join(" ")
             };
-            let all: Vec<_> = self.rows.all_tickets().map(state).collect();
+            let rows = &self.rows;
+            let state = |ticket: &crate::model::Ticket| {
+                let ours = words(&crate::logic::sync::view(ticket));
+                let twins = rows.clone_twins(ticket.key);
+                let base = |twin: &crate::model::Twin| {
+                    format!(" | {} {}", twin.sync, words(&twin.agreed))
+                };
+                let bases: String = twins.iter().map(base).collect();
+                format!("{}: {ours}{bases}", ticket.backend_id.as_deref().unwrap_or("-"))
+            };
+            let all: Vec<_> = rows.all_tickets().map(|ticket| state(ticket)).collect();
             if all != self.shown {
                 for line in all
                     .iter()
@@ -313,7 +321,8 @@ impl Cast {
         let had = self.element.table.get(&id).map(|copy| copy.fields.clone()).unwrap_or_default();
         self.note(&id, "connector", &fields, &had);
         if let Some(copy) = self.element.table.get_mut(&id) {
-            copy.own.extend(fields.keys().map(|name| (name.clone(), at)));
+            let changed = fields.iter().filter(|(name, value)| had.get(*name) != Some(value));
+            copy.own.extend(changed.map(|(name, _)| (name.clone(), at)));
             copy.fields.extend(fields);
             copy.changed_at = at;
         }
