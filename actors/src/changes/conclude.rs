@@ -133,7 +133,10 @@ pub(super) fn conclude_request(
         true => sync::waiting_fields(tx, ticket.key)?,
         false => Fields::new(),
     };
-    let there = move_ticket(&mut ticket, &request, &it.end, &newer, now);
+    // Where the backend itself tells how its tickets are, an answer to a write that says nothing of the
+    // status does not either: ours may be newer.
+    let told = before.is_some() && request.state.ended() && sync::is_told_of(tx, ticket.key)?;
+    let there = move_ticket(&mut ticket, &request, &it.end, (&newer, told), now);
     if let Some(before) = before.filter(|_| request.state.ended()) {
         sync::concluded(tx, &mut ticket, &before, &request, there, now)?;
     }
@@ -282,13 +285,12 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
     event
 }
 
-/// Moves the ticket along with its request. Gives its status at the backend, where this has written it or
-/// it is ours now.
+/// Moves the ticket along with its request. Gives its status at the backend, where this has written it.
 fn move_ticket(
     ticket: &mut Ticket,
     request: &Request,
     end: &End,
-    newer: &Fields,
+    (newer, told): (&Fields, bool),
     now: Timestamp,
 ) -> Option<TicketStatus> {
     let mut there = None;
@@ -317,14 +319,13 @@ fn move_ticket(
             ticket.status = match request.op {
                 Op::Close => found.status.filter(|s| s.ended()).unwrap_or(TicketStatus::Closed),
                 Op::Create | Op::Reopen => found.status.unwrap_or(TicketStatus::Acknowledged),
+                Op::Update if told && said(request).is_none() => ticket.status,
                 Op::Update => found.status.or_else(|| said(request)).unwrap_or(ticket.status),
             };
             let written = request.op != Op::Update || said(request).is_some();
             there = Some(ticket.status).filter(|_| written);
             if by_sync || newer.contains_key(STATUS) {
                 ticket.status = before;
-            } else {
-                there = Some(ticket.status);
             }
             ticket.changed_at = now;
             // What a sync writes was edited when the other side says.

@@ -122,8 +122,10 @@ pub struct Twin {
     pub sent: Fields,
     /// Under this place of the line; none: it is known to have it.
     pub sent_as: Option<u64>,
-    /// With the answer to a message that it had sent then, by its clock: what was told before that was
-    /// told without knowing it.
+    /// The last place under which it was sent, taken or not.
+    #[serde(default)]
+    pub sent_last: u64,
+    /// With the answer to a message that it had sent then, by its clock.
     #[serde(default)]
     pub sent_for: Option<Timestamp>,
 }
@@ -148,7 +150,18 @@ impl Twin {
             out: None,
             sent: Fields::new(),
             sent_as: None,
+            sent_last: 0,
             sent_for: None,
+        }
+    }
+
+    /// Was a message composed before its sender took what it has taken of this ticket since? `cursor`: up to
+    /// where it had taken then, if it said so; `polled_at`: when, by its clock.
+    pub fn was_overtaken(&self, cursor: Option<u64>, polled_at: Option<Timestamp>) -> bool {
+        match (cursor, polled_at, self.sent_for) {
+            (Some(cursor), ..) => self.sent_as.is_none() && self.sent_last > cursor,
+            (None, Some(at), Some(sent)) => at < sent,
+            _ => false,
         }
     }
 

@@ -77,7 +77,7 @@ pub(in crate::changes) fn perform(
     }
     let mut synced = Synced::default();
     for record in &it.records {
-        let taken = Taken { polled_at: it.polled_at, ..Taken::from(record) };
+        let taken = Taken { known: (it.cursor, it.polled_at), ..Taken::from(record) };
         record::take(tx, plan, &mut row, taken, context, &mut synced)?;
     }
     if it.complete {
@@ -135,6 +135,7 @@ fn answer(
             cursor = twin.out.map_or(cursor, |out| out.n);
             twin.sent = view(&ticket);
             twin.sent_as = twin.out.map(|out| out.n);
+            twin.sent_last = twin.out.map_or(twin.sent_last, |out| out.n);
             twin.sent_for = it.polled_at.max(twin.sent_for);
             tx.put_twin(&twin)?;
             events.push(event);

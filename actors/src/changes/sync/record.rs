@@ -17,13 +17,14 @@ pub(super) struct Taken<'a> {
     pub record: &'a Record,
     /// What both sides had in common when it was told.
     pub base: Option<&'a Fields>,
-    /// When the message that told it was sent, by its sender's clock.
-    pub polled_at: Option<Timestamp>,
+    /// Up to where the sender of its message had taken what it was sent, and when it sent that, by its
+    /// clock.
+    pub known: (Option<u64>, Option<Timestamp>),
 }
 
 impl<'a> From<&'a Record> for Taken<'a> {
     fn from(record: &'a Record) -> Self {
-        Self { record, base: None, polled_at: None }
+        Self { record, base: None, known: (None, None) }
     }
 }
 
@@ -32,7 +33,7 @@ pub(super) fn take(
     tx: &mut dyn Tx,
     plan: &Plan,
     row: &mut SyncRow,
-    Taken { record, base, polled_at }: Taken<'_>,
+    Taken { record, base, known: (cursor, polled_at) }: Taken<'_>,
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
@@ -55,9 +56,8 @@ pub(super) fn take(
     let mut known = known(tx, plan, &told)?;
     if let Some(twin) = &mut known.twin {
         twin.has_taken(row.taken);
-        // It was overtaken: since then its sender has been given what we have, and has told that again, or
-        // will, with what it has changed of it.
-        if polled_at.is_some_and(|at| twin.sent_for.is_some_and(|sent| at < sent)) {
+        // Its sender has got a newer ticket from us since, and tells that with what it has changed of it.
+        if twin.was_overtaken(cursor, polled_at) {
             synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
             return Ok(());
         }

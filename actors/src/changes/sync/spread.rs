@@ -3,7 +3,7 @@
 use crate::changes::Halt;
 use crate::logic::sync::view;
 use crate::model::{
-    EventId, EventName, Fields, MadeBy, Op, Out, Request, STATUS, State, SyncRow, Tally, Ticket,
+    EventId, EventName, Fields, MadeBy, Op, Out, Request, RequestId, STATUS, State, SyncRow, Tally, Ticket,
     TicketChange, TicketKey, TicketStatus, Timestamp, Turned, Twin,
 };
 use crate::ports::{Tx, TxError};
@@ -123,6 +123,9 @@ pub(in crate::changes) fn concluded(
             tx.put_twin(&twin)?;
         }
     }
+    if request.op == Op::Reopen && there.is_some_and(|there| there != ticket.status) {
+        follow(tx, ticket, request, now)?;
+    }
     let after = view(ticket);
     let mut changes = Vec::new();
     for (name, value) in &after {
@@ -148,6 +151,37 @@ pub(in crate::changes) fn concluded(
     let mut waiting = Vec::new();
     spread(tx, ticket, by, &mut waiting)?;
     Ok(())
+}
+
+/// Does the backend of a ticket itself tell how it is?
+pub(in crate::changes) fn is_told_of(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, TxError> {
+    Ok(tx.twins_of(ticket)?.iter().any(|twin| twin.itself))
+}
+
+/// A ticket that was opened again is not yet at work on: that is one more write, right behind.
+fn follow(tx: &mut dyn Tx, ticket: &Ticket, request: &Request, now: Timestamp) -> Result<(), TxError> {
+    let MadeBy::Sync { name } = &request.made_by else { return Ok(()) };
+    let Some(mut twin) = tx.twin(name, ticket.key)? else { return Ok(()) };
+    let fields = Fields::from_iter([(STATUS.to_owned(), ticket.status.as_str().into())]);
+    let waits = |it: &Request| !it.frozen && it.state == State::Accepted;
+    let waiting = match twin.request {
+        Some(id) => tx.request(id)?.filter(waits),
+        None => None,
+    };
+    if let Some(mut request) = waiting {
+        request.fields.extend(fields);
+        return tx.put_request(&request);
+    }
+    // Its id follows from that of the one before: it needs no chance inside a transaction.
+    let id = RequestId(Uuid::from_u128(request.id.0.as_u128().rotate_left(1) ^ 1));
+    let place = (ticket.backend.clone(), ticket.key);
+    let made_by = request.made_by.clone();
+    let mut next = Request::accepted(id, place, Op::Update, made_by, fields, now);
+    next.service.clone_from(&request.service);
+    next.story.add(now, format!("wanted by sync {name}: the ticket was opened again first"));
+    next.n = tx.add_request(&next)?;
+    twin.request = Some(id);
+    tx.put_twin(&twin)
 }
 
 /// What became of a request that a sync wanted.

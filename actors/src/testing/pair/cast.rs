@@ -53,6 +53,8 @@ pub(super) struct Cast {
     pub element: Element,
     /// A message under way that will come again, or late.
     astray: Vec<Message>,
+    /// One of them has not come at all.
+    under_way: bool,
     next_id: u32,
     pub met: Met,
     pub told: Option<Vec<String>>,
@@ -115,9 +117,11 @@ impl Cast {
             element: Element {
                 ahead_ms: skew(&mut dice),
                 credit: dice.u32(1..6),
+                careful: dice.bool(),
                 ..Element::default()
             },
             astray: Vec::new(),
+            under_way: false,
             next_id: 1,
             met: Met::default(),
             told: None,
@@ -477,6 +481,7 @@ impl Cast {
             // One that came before, or is late.
             let at = self.dice.usize(..self.astray.len());
             let message = self.astray.remove(at);
+            self.under_way = false;
             self.met.astray += 1;
             self.tell(|| format!("message {} comes astray", message.id));
             let answered = self.apply(Change::SyncMessage(Box::new(message.clone())), false);
@@ -500,8 +505,13 @@ impl Cast {
                 0 => self.astray.push(message.clone()),
                 // Overtaken by those after it.
                 1 => {
-                    self.astray.push(message);
-                    return;
+                    let simple = !self.element.careful;
+                    // One that says nothing of what it has taken has no two under way.
+                    if !(simple && self.under_way) {
+                        self.under_way = true;
+                        self.astray.push(message);
+                        return;
+                    }
                 }
                 _ => {}
             }
@@ -564,7 +574,7 @@ impl Cast {
             polled_at: Some(clock),
             records,
             credit: Some(self.element.credit),
-            cursor: None,
+            cursor: self.element.careful.then_some(self.element.cursor),
             pass: complete.then(|| format!("p{}", self.element.messages)),
             complete,
         }
@@ -600,6 +610,7 @@ impl Cast {
     /// What it is sent is what it has; an edit that it has not told yet stays, and is told next.
     fn take_answer(&mut self, answer: &SyncAnswer) {
         let clock = self.element.clock(self.now());
+        self.element.cursor = self.element.cursor.max(answer.cursor.parse().unwrap_or(0));
         for event in &answer.events {
             let Some(id) = event.ticket.backend_id.clone() else { continue };
             let mut fields = event.ticket.fields.clone();

@@ -124,6 +124,10 @@ pub(super) struct Element {
     pub ahead_ms: i64,
     pub credit: u32,
     pub messages: u64,
+    /// It says up to where it has taken what it was sent.
+    pub careful: bool,
+    /// Up to there.
+    pub cursor: u64,
 }
 
 impl Element {
