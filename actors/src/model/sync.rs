@@ -1,7 +1,8 @@
 //! Two-way sync: what another side says of a ticket, and what is remembered of it (docs/sync.md).
 
 use super::{
-    BackendId, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey, Timestamp,
+    BackendId, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey, TicketStatus,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -102,6 +103,9 @@ pub struct Twin {
     pub agreed: Fields,
     /// What we last wrote there: it is not written again while they do not change it (rule S5).
     pub written: Fields,
+    /// The status that it has there: as they said it last, or as we wrote it since.
+    #[serde(default)]
+    pub status: Option<TicketStatus>,
     /// What they kept making of it, though it was written.
     #[serde(default)]
     pub stubborn: BTreeMap<String, Stubborn>,
@@ -141,6 +145,7 @@ impl Twin {
             said_at: None,
             agreed: Fields::new(),
             written: Fields::new(),
+            status: None,
             stubborn: BTreeMap::new(),
             itself: false,
             verified_at: None,

@@ -119,6 +119,7 @@ pub(in crate::changes) fn concluded(
             }
             if let Some(status) = there {
                 twin.agreed.insert(STATUS.into(), status.as_str().into());
+                twin.status = Some(status);
             }
             tx.put_twin(&twin)?;
         }
@@ -211,9 +212,7 @@ pub(in crate::changes) fn freeze(
         return Ok(());
     }
     let itself = tx.twins_of(ticket.key)?.into_iter().find(|twin| twin.itself);
-    let there = itself.as_ref().and_then(|twin| twin.theirs.get(STATUS)?.as_str());
-    let there = there.and_then(TicketStatus::parse);
-    let was_over = there.is_some_and(TicketStatus::ended);
+    let was_over = itself.and_then(|twin| twin.status).is_some_and(TicketStatus::ended);
     request.op = match ticket.status.ended() {
         true if !was_over => Op::Close,
         false if was_over => Op::Reopen,

@@ -109,6 +109,9 @@ pub fn decide(
     let twin = known.twin.unwrap_or_else(|| Twin::new(&plan.name, ticket.key));
     let mut step = Step { plan, told, now, out: unchanged(ticket, twin) };
     step.out.tally.read = 1;
+    if !step.is_old() {
+        step.out.twin.status = status_in(&told.fields).or(step.out.twin.status);
+    }
     if told.deleted {
         step.delete(new);
     } else if new {

@@ -29,6 +29,8 @@ pub(super) const OVERLAP: Duration = Duration::from_secs(600);
 const LATE_MAX_MS: u64 = 500_000;
 /// Rounds within which everybody must have come to rest.
 const ROUNDS_MAX: u32 = 40;
+/// More than that many pages, or requests, have no end.
+const AT_ONCE_MAX: u32 = 500;
 const FIELDS: [&str; 4] = ["a", "b", "c", "d"];
 const WORDS: [&str; 5] = ["red", "green", "blue", "black", "white"];
 const STATES: [TicketStatus; 3] =
@@ -54,7 +56,7 @@ pub(super) struct Cast {
     /// A message under way that will come again, or late.
     astray: Vec<Message>,
     /// One of them has not come at all.
-    under_way: bool,
+    under_way: Option<String>,
     next_id: u32,
     pub met: Met,
     pub told: Option<Vec<String>>,
@@ -121,7 +123,7 @@ impl Cast {
                 ..Element::default()
             },
             astray: Vec::new(),
-            under_way: false,
+            under_way: None,
             next_id: 1,
             met: Met::default(),
             told: None,
@@ -481,7 +483,7 @@ impl Cast {
             // One that came before, or is late.
             let at = self.dice.usize(..self.astray.len());
             let message = self.astray.remove(at);
-            self.under_way = false;
+            self.under_way = self.under_way.take().filter(|id| *id != message.id);
             self.met.astray += 1;
             self.tell(|| format!("message {} comes astray", message.id));
             let answered = self.apply(Change::SyncMessage(Box::new(message.clone())), false);
@@ -507,8 +509,8 @@ impl Cast {
                 1 => {
                     let simple = !self.element.careful;
                     // One that says nothing of what it has taken has no two under way.
-                    if !(simple && self.under_way) {
-                        self.under_way = true;
+                    if !(simple && self.under_way.is_some()) {
+                        self.under_way = Some(message.id.clone());
                         self.astray.push(message);
                         return;
                     }
@@ -649,6 +651,16 @@ impl Cast {
         }
     }
 
+    /// Does something until there is no more of it to do.
+    fn all_of(&mut self, what: &str, mut one: impl FnMut(&mut Self) -> bool) -> Result<(), Broken> {
+        for _ in 0..AT_ONCE_MAX {
+            if !one(self) {
+                return Ok(());
+            }
+        }
+        Err(Broken { rule: "S5", what: format!("no end of {what} though nobody edits") })
+    }
+
     /// Nobody edits any more: everything is carried to its end.
     pub fn quiet(&mut self) -> Result<(), Broken> {
         self.tell(|| "quiet".into());
@@ -658,10 +670,10 @@ impl Cast {
             let before =
                 (self.system.written, self.element.table.clone(), self.system.rows.clone());
             self.now_ms += 700_000;
-            while self.read_page(false) {}
-            while self.lane(false) {}
+            self.all_of("pages", |cast| cast.read_page(false))?;
+            self.all_of("requests", |cast| cast.lane(false))?;
             self.held();
-            while self.lane(false) {}
+            self.all_of("requests", |cast| cast.lane(false))?;
             self.sweep();
             self.message(false);
             self.message(false);
