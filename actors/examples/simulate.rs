@@ -143,10 +143,7 @@ fn many_pairs(from: u64, seeds: u64) -> ExitCode {
     println!("met: {:#?}", met.lock().expect("no thread panicked"));
     let failed = failed.into_inner().expect("no thread panicked");
     let pace = a_minute(seeds, begun);
-    println!(
-        "{seeds} pairs from seed {from}, {pace:.0} a minute, {} violations",
-        failed.len()
-    );
+    println!("{seeds} pairs from seed {from}, {pace:.0} a minute, {} violations", failed.len());
     for (seed, told) in failed.iter().take(FAILURES_TOLD) {
         println!("  pair {seed}: {told}");
     }

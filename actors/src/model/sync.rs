@@ -95,7 +95,7 @@ pub struct Twin {
     pub sync: String,
     /// Which ticket.
     pub ticket: TicketKey,
-    /// What they said last.
+    /// What they said last, and what has been written there since.
     pub theirs: Fields,
     /// When that changed, by their clock; none: they never said anything.
     pub said_at: Option<Timestamp>,
@@ -311,8 +311,8 @@ pub struct Held {
     pub at: Timestamp,
     /// What was said last; none: it could not be read.
     pub told: Option<Told>,
-    /// What both sides had in common when it was said: what it does not change of that says nothing
-    /// about what has been written there since.
+    /// What was known of that side when it was said: what it does not change of that says nothing about
+    /// what has been written there since.
     #[serde(default)]
     pub base: Option<Fields>,
 }

@@ -40,3 +40,24 @@ pub fn alarm_event(source: &str, id: &str) -> AlarmEvent {
         body_hash: 1,
     }
 }
+
+/// Does each of them, on all cores.
+#[cfg(test)]
+fn on_all_cores<T: Send>(of: usize, each: impl Fn(usize) -> Option<T> + Sync) -> Vec<T> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        loop {
+            let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if n >= of {
+                return found;
+            }
+            found.extend(each(n));
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}

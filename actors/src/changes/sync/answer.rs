@@ -6,8 +6,7 @@ use super::{PlanRef, Record, Synced, record};
 use crate::changes::{Applied, Context, Halt};
 use crate::logic::sync::{Plan, view};
 use crate::model::{
-    Fields, LastRun, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Timestamp,
-    Twin,
+    Fields, LastRun, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Timestamp, Twin,
 };
 use crate::ports::{Tx, TxError};
 use std::time::Duration;

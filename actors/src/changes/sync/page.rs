@@ -108,7 +108,7 @@ pub(in crate::changes) fn perform(
             tx,
             &it.plan,
             &mut row,
-            Taken { base: held.base.as_ref(), ..Taken::from(&record) },
+            Taken { before: held.base.as_ref(), ..Taken::from(&record) },
             context,
             &mut synced,
         )?;

@@ -15,8 +15,8 @@ use crate::ports::{FreshIds, Tx, TxError};
 #[derive(Clone, Copy)]
 pub(super) struct Taken<'a> {
     pub record: &'a Record,
-    /// What both sides had in common when it was told.
-    pub base: Option<&'a Fields>,
+    /// What was known of that side when it was told.
+    pub before: Option<&'a Fields>,
     /// Up to where the sender of its message had taken what it was sent, and when it sent that, by its
     /// clock.
     pub known: (Option<u64>, Option<Timestamp>),
@@ -24,7 +24,7 @@ pub(super) struct Taken<'a> {
 
 impl<'a> From<&'a Record> for Taken<'a> {
     fn from(record: &'a Record) -> Self {
-        Self { record, base: None, known: (None, None) }
+        Self { record, before: None, known: (None, None) }
     }
 }
 
@@ -33,7 +33,7 @@ pub(super) fn take(
     tx: &mut dyn Tx,
     plan: &Plan,
     row: &mut SyncRow,
-    Taken { record, base, known: (cursor, polled_at) }: Taken<'_>,
+    Taken { record, before, known: (cursor, polled_at) }: Taken<'_>,
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
@@ -74,20 +74,20 @@ pub(super) fn take(
             return Ok(());
         }
     }
-    let agreed = known.twin.as_ref().map(|twin| twin.agreed.clone());
-    if let (Some(base), Some(agreed)) = (base, &agreed) {
-        told = since_told(told, base, agreed);
+    let theirs = known.twin.as_ref().map(|twin| twin.theirs.clone());
+    if let (Some(before), Some(theirs)) = (before, &theirs) {
+        told = since_told(told, before, theirs);
     }
     let decided = decide(plan, &told, known, record.ids.ticket, context.node, context.now.wall);
     let Some(mut outcome) = decided else {
         let why = "a request of this ticket is under way";
         // What was said before does not take the place of what was said since.
-        let before = tx.aside(&plan.name, &id)?;
-        let held = before.as_ref().and_then(|held| held.told.as_ref());
+        let aside = tx.aside(&plan.name, &id)?;
+        let held = aside.as_ref().and_then(|held| held.told.as_ref());
         if held.is_none_or(|held| held.said_at <= told.said_at) {
             // Told twice, it has the base of the first time.
-            let first = before.as_ref().filter(|it| it.told == raw()).and_then(|it| it.base.clone());
-            let base = first.or(agreed);
+            let first = aside.as_ref().filter(|it| it.told == raw()).and_then(|it| it.base.clone());
+            let base = first.or(theirs);
             hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), base), context)?;
         }
         synced.tally += Tally { read: 1, ..Tally::default() };
@@ -103,7 +103,7 @@ pub(super) fn take(
         // The backend has too much open already; later.
         Err(Halt::Refused(Refusal::Full)) => {
             let why = Refusal::Full.to_string();
-            let base = base.cloned().or(agreed);
+            let base = before.cloned().or(theirs);
             hold(tx, plan, &id, HeldBecause::UnderWay, &why, (raw(), base), context)?;
             synced.tally += Tally { read: 1, ..Tally::default() };
             Ok(())

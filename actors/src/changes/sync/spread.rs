@@ -3,8 +3,8 @@
 use crate::changes::Halt;
 use crate::logic::sync::view;
 use crate::model::{
-    EventId, EventName, Fields, MadeBy, Op, Out, Request, RequestId, STATUS, State, SyncRow, Tally, Ticket,
-    TicketChange, TicketKey, TicketStatus, Timestamp, Turned, Twin,
+    EventId, EventName, Fields, MadeBy, Op, Out, Request, RequestId, STATUS, State, SyncRow, Tally,
+    Ticket, TicketChange, TicketKey, TicketStatus, Timestamp, Turned, Twin,
 };
 use crate::ports::{Tx, TxError};
 use serde_json::Value;
@@ -98,7 +98,8 @@ pub(in crate::changes) fn concluded(
     if let MadeBy::Sync { name } = &request.made_by {
         count(tx, name, request.state)?;
         if let Some(mut twin) = tx.twin(name, ticket.key)? {
-            let written = twin.stubborn.iter_mut().filter(|(it, _)| request.fields.contains_key(*it));
+            let written =
+                twin.stubborn.iter_mut().filter(|(it, _)| request.fields.contains_key(*it));
             written.for_each(|(_, stubborn)| stubborn.writes += 1);
             tx.put_twin(&twin)?;
         }
@@ -110,17 +111,18 @@ pub(in crate::changes) fn concluded(
     // The backend has what was written, and so have we.
     for mut twin in tx.twins_of(ticket.key)? {
         if twin.itself && twin.said_at.is_some() {
-            for (name, value) in &request.fields {
-                match value {
+            let status = there.map(|it| (STATUS.to_owned(), Value::from(it.as_str())));
+            for (name, value) in request.fields.clone().into_iter().chain(status) {
+                if value.is_null() {
                     // What was emptied there is not there.
-                    Value::Null => drop(twin.agreed.remove(name)),
-                    value => drop(twin.agreed.insert(name.clone(), value.clone())),
+                    twin.agreed.remove(&name);
+                    twin.theirs.remove(&name);
+                } else {
+                    twin.agreed.insert(name.clone(), value.clone());
+                    twin.theirs.insert(name, value);
                 }
             }
-            if let Some(status) = there {
-                twin.agreed.insert(STATUS.into(), status.as_str().into());
-                twin.status = Some(status);
-            }
+            twin.status = there.or(twin.status);
             tx.put_twin(&twin)?;
         }
     }
@@ -160,7 +162,12 @@ pub(in crate::changes) fn is_told_of(tx: &mut dyn Tx, ticket: TicketKey) -> Resu
 }
 
 /// A ticket that was opened again is not yet at work on: that is one more write, right behind.
-fn follow(tx: &mut dyn Tx, ticket: &Ticket, request: &Request, now: Timestamp) -> Result<(), TxError> {
+fn follow(
+    tx: &mut dyn Tx,
+    ticket: &Ticket,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(), TxError> {
     let MadeBy::Sync { name } = &request.made_by else { return Ok(()) };
     let Some(mut twin) = tx.twin(name, ticket.key)? else { return Ok(()) };
     let fields = Fields::from_iter([(STATUS.to_owned(), ticket.status.as_str().into())]);

@@ -7,8 +7,8 @@
 use super::{From, Merged, Plan, Sides, merge};
 use crate::logic::correlation::correlation_key;
 use crate::model::{
-    Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey, TicketStatus, Timestamp,
-    Told, Turned, Twin,
+    Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey, TicketStatus,
+    Timestamp, Told, Turned, Twin,
 };
 use serde_json::Value;
 
@@ -70,22 +70,24 @@ pub fn first_twin(plan: &Plan, ticket: &Ticket, told: &Told, unwritten: &Fields)
             None => twin.agreed.remove(name),
         };
     }
+    twin.theirs.clone_from(&twin.agreed);
     twin
 }
 
 /// What was told while a request was under way, as it reads now: a field that they had not changed when
-/// they said it has the value that was written there since.
-pub fn since_told(mut told: Told, base: &Fields, agreed: &Fields) -> Told {
-    let written = agreed.iter().filter(|(name, value)| base.get(*name) != Some(value));
-    for (name, value) in written {
-        if told.fields.get(name) == base.get(name) {
-            told.fields.insert(name.clone(), value.clone());
+/// they said it has the value that was written there since. `before` and `now`: what was known of them when
+/// it was told, and is known by now.
+pub fn since_told(mut told: Told, before: &Fields, now: &Fields) -> Told {
+    let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    for name in names {
+        let written = before.get(name) != now.get(name);
+        if !written || told.fields.get(name) != before.get(name) {
+            continue;
         }
-    }
-    for name in base.keys().filter(|name| !agreed.contains_key(*name)) {
-        if told.fields.get(name) == base.get(name) {
-            told.fields.remove(name);
-        }
+        match now.get(name) {
+            Some(value) => told.fields.insert(name.clone(), value.clone()),
+            None => told.fields.remove(name),
+        };
     }
     told
 }

@@ -179,9 +179,8 @@ impl Cast {
             let state = |ticket: &crate::model::Ticket| {
                 let ours = words(&crate::logic::sync::view(ticket));
                 let twins = rows.clone_twins(ticket.key);
-                let base = |twin: &crate::model::Twin| {
-                    format!(" | {} {}", twin.sync, words(&twin.agreed))
-                };
+                let base =
+                    |twin: &crate::model::Twin| format!(" | {} {}", twin.sync, words(&twin.agreed));
                 let bases: String = twins.iter().map(base).collect();
                 format!("{}: {ours}{bases}", ticket.backend_id.as_deref().unwrap_or("-"))
             };

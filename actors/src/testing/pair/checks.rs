@@ -86,7 +86,8 @@ fn masters(cast: &Cast, ticket: &Ticket) -> Result<(), Broken> {
         let Some(edit) = master else { continue };
         let shouted = edit.value.as_str().map(str::to_uppercase);
         let same = ours.get(name) == Some(&edit.value)
-            || cast.system.shouts == Some(name) && ours.get(name).and_then(|it| it.as_str()) == shouted.as_deref();
+            || cast.system.shouts == Some(name)
+                && ours.get(name).and_then(|it| it.as_str()) == shouted.as_deref();
         if !same {
             let what = format!("{id}.{name} is {:?}; last were {edits:?}", ours.get(name));
             return broken("S4", what);
