@@ -56,7 +56,7 @@ impl Variables {
             | Work::Update { ticket, fields }
             | Work::Close { ticket, fields }
             | Work::Reopen { ticket, fields } => {
-                these.set_ticket(ticket, &*in_their_words(fields, statuses));
+                these.set_ticket(ticket, &in_their_words(fields, statuses));
             }
             Work::Get { backend_id, kind } => {
                 these.set("backend_id", backend_id.as_str());
