@@ -51,6 +51,7 @@ pub use tls::server as tls;
 pub use tokens::{Token, Tokens};
 
 use crate::callbacks::Callback;
+use crate::trust::Trust;
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
 use crate::series::Series;
@@ -93,6 +94,8 @@ pub struct Face {
     pub access: Arc<Access>,
     /// How backends' later answers are trusted and read, by backend.
     pub callbacks: Arc<HashMap<BackendId, Arc<Callback>>>,
+    /// How backends' change notices are believed, by backend.
+    pub notices: Arc<HashMap<BackendId, Arc<Trust>>>,
     /// Knows whether the store takes what it is given.
     pub store: Arc<Watched>,
     /// Foreign alarm systems.

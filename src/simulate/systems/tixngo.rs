@@ -123,6 +123,7 @@ fn shown(ticket: &Fields) -> Value {
         "id": text(ticket, "id"),
         "status": ticket.get("mobileStatus").cloned().unwrap_or("INJECTED".into()),
         "owner": ticket.get("owner").cloned().unwrap_or_default(),
+        "ownerEmail": ticket.get("ownerEmail").cloned().unwrap_or_default(),
         "beneficiary": ticket.get("beneficiary").cloned().unwrap_or_default(),
         "updatedAt": text(ticket, "modified_at"),
     })
