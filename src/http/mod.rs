@@ -51,13 +51,13 @@ pub use tls::server as tls;
 pub use tokens::{Token, Tokens};
 
 use crate::callbacks::Callback;
-use crate::trust::Trust;
 use crate::metrics::Metrics;
 use crate::reload::Reloader;
 use crate::series::Series;
 use crate::sources::Sources;
 use crate::stores::Watched;
 use crate::telemetry::LogLevel;
+use crate::trust::Trust;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Server, web};
 use guard::InFlight;

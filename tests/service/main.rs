@@ -18,6 +18,7 @@ mod crowd;
 mod dice;
 mod exactly_once;
 mod face;
+mod feed;
 mod forced;
 mod foreign;
 mod history;

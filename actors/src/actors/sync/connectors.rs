@@ -1,8 +1,8 @@
 //! Where connectors' messages come in, from a bus and over HTTP: merged, answered, and only then
 //! acknowledged.
 
-use super::{SyncSettings, Syncs};
 use super::run::{by_our_clock, fresh, hand_on};
+use super::{SyncSettings, Syncs};
 use crate::actors::keeper::Post;
 use crate::actors::{Gateway, Outbox, Outside};
 use crate::changes::{Answered, Applied, Change, Message, Record};

@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_source_without_an_order_of_its_own_is_not_read_for_ever() {
-        let place = Place { offset: 10, last: Some("9".into()), anew: ANEW_MAX, ..Place::default() };
+        let place =
+            Place { offset: 10, last: Some("9".into()), anew: ANEW_MAX, ..Place::default() };
         assert!(before(ChangesBy::Time, &place).is_none());
     }
 }
