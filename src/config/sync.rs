@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use ticketgate_actors::actors::{Launch, SyncSettings};
 use ticketgate_actors::logic::sync::{From, Pair, Plan, Rules};
-use ticketgate_actors::model::{BackendId, Side, TicketStatus, Timestamp};
+use ticketgate_actors::model::{BackendId, STATUS, Side, TicketStatus, Timestamp};
 
 /// Syncs of one service.
 const SYNCS_MAX: usize = 64;
@@ -313,6 +313,14 @@ impl SyncSection {
                 );
                 wrong(&format!("states.{theirs}"), what);
             }
+        }
+        if !self.states.is_empty()
+            && !self.field.is_empty()
+            && !self.field.iter().any(|field| field.name == STATUS)
+        {
+            let what =
+                "words for a status are given, and no [[sync.field]] named status keeps it in step";
+            wrong("states", what.into());
         }
         if self.field.len() > FIELDS_MAX {
             wrong("field", format!("there may be {FIELDS_MAX}"));

@@ -16,6 +16,7 @@ mod command_line;
 mod commands;
 mod crowd;
 mod dice;
+mod element;
 mod exactly_once;
 mod face;
 mod feed;

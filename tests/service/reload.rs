@@ -66,7 +66,7 @@ async fn a_changed_file_is_applied_whole_or_not_at_all() {
 async fn how_a_sync_works_changes_without_a_restart() {
     let config = format!(
         "{CONFIG}[[sync]]\nname = \"desk\"\nbackend = \"crm\"\nevery = \"1h\"\nbatch = 7\n\
-         [[sync.field]]\nname = \"summary\"\n[[notices]]\nbackend = \"crm\"\npause = \"30s\"\n"
+         [[sync.field]]\nname = \"summary\"\n[[sync.field]]\nname = \"status\"\n[[notices]]\nbackend = \"crm\"\npause = \"30s\"\n"
     );
     let backends = vec![("crm", Faults::default(), "")];
     let world = World::started(Setting { backends, config, ..Setting::default() }).await;
@@ -99,7 +99,7 @@ async fn how_a_sync_works_changes_without_a_restart() {
     world.change_config("every = \"1h\"\n", "every = \"1s\"\nthree_way = true\n");
     world.change_config(
         field,
-        &format!("{field}master = \"theirs\"\n[sync.states]\nNeu = \"held\"\n"),
+        &format!("{field}master = \"theirs\"\n"),
     );
     world.change_config("pause = \"30s\"", "pause = \"1s\"");
     let told = shell.says(&["reload", "--dry-run"]);
