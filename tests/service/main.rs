@@ -19,6 +19,7 @@ mod dice;
 mod element;
 mod exactly_once;
 mod face;
+mod feed;
 mod forced;
 mod foreign;
 mod history;

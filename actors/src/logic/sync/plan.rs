@@ -3,7 +3,7 @@
 use crate::changes::Admission;
 use crate::model::{BackendId, Fields, STATUS, Side, TicketStatus, Told};
 use crate::ports::ChangesBy;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// One field on both sides.
@@ -28,12 +28,16 @@ pub struct Rules {
     pub whole: bool,
     /// Their words for a status, by TMF621's; where one is not here it must be TMF621's own.
     pub states: BTreeMap<String, String>,
+    /// Fields of which another side of the same tickets is master. We have its value, so seen from this
+    /// side we are.
+    pub elsewhere: BTreeSet<String>,
 }
 
 impl Rules {
     /// Who is master of one of our fields.
     pub fn master(&self, ours: &str) -> Option<Side> {
-        self.pairs.iter().find(|pair| pair.ours == ours).and_then(|pair| pair.master)
+        let own = self.pairs.iter().find(|pair| pair.ours == ours).and_then(|pair| pair.master);
+        own.or_else(|| self.elsewhere.contains(ours).then_some(Side::Ours))
     }
 
     /// Is this field of ours kept in step?
