@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ALARMS ?= 200
 
-.PHONY: demo test test-systems simulate torture million bench fmt lint docs deny
+.PHONY: demo test test-systems simulate torture million feed bench fmt lint docs deny
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
@@ -39,6 +39,12 @@ MILLION ?= 1000000
 million:
 	ALARMS=$(MILLION) $(CARGO) test --release --test service -- \
 		--ignored --exact --nocapture million::as_many_as_it_is_told_to
+
+## Ten thousand and a hundred thousand changed tickets through a feed, in a release build: rows a second
+## beside what the store's rows alone take, and memory (docs/performance.md).
+feed:
+	$(CARGO) test --release --test service -- \
+		--ignored --exact --nocapture feed::a_hundred_thousand_take_no_more_memory_than_ten_thousand
 
 ## Ticketgate beside a bare loop that promises nothing, and beside what people would write instead:
 ## docs/performance.md. QUICK=1 ends in about three minutes; BENCH="--only bare,ticketgate" and the like.

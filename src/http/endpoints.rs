@@ -207,9 +207,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
         Takes::Json,
     ),
     Endpoint::post(
-        "/webhooks/{source}",
+        "/webhooks/{name}",
         Submitter,
-        "What a foreign alarm system says; with its own secret, where it has one",
+        "What a foreign alarm system says, or a backend's notice that something has changed there; with its \
+         own secret, where it has one",
         Takes::Json,
     )
     .gives(202, Gives::Json),

@@ -9,13 +9,47 @@ pub mod world;
 pub use clock::{CountedIds, ManualClock};
 pub use memory::{MemoryStore, Rows};
 
+use crate::changes::Admission;
+use crate::logic::sync::{From, Pair, Plan, Rules};
 use crate::model::{
-    AlarmEvent, AlarmRef, AlarmState, Details, Fields, Severity, Timestamp, Wishes,
+    AlarmEvent, AlarmRef, AlarmState, BackendId, Details, Fields, STATUS, Severity, Side, Timestamp,
+    Wishes,
 };
+use std::time::Duration;
 
 /// A moment in milliseconds.
 pub fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
+}
+
+/// A sync of the backend `desk` with itself, by four fields and the status: we are master of `a`, they of
+/// `b`, nobody of the others.
+pub fn a_sync(name: &str, from: From) -> Plan {
+    let pair = |name: &str, master| Pair { ours: name.into(), theirs: name.into(), master };
+    let pairs = vec![
+        pair("a", Some(Side::Ours)),
+        pair("b", Some(Side::Theirs)),
+        pair("c", None),
+        pair("d", None),
+        pair(STATUS, None),
+    ];
+    Plan {
+        name: name.into(),
+        source: BackendId::new("desk"),
+        organizer: String::new(),
+        home: BackendId::new("desk"),
+        from,
+        rules: Rules { pairs, whole: from == From::Connector, ..Rules::default() },
+        takes_over: true,
+        home_writes: true,
+        writes_back: from != From::Connector,
+        contact_field: "owner_email".into(),
+        contacts: false,
+        credit: 3,
+        overlap: Duration::from_secs(600),
+        admission: Admission::default(),
+        instance: "test".into(),
+    }
 }
 
 /// A plain raise.

@@ -7,7 +7,7 @@ use crate::changes::{
     Record, Sweep, TakeCommand, TakeLane, Where, Write,
 };
 use crate::logic::correlation::correlation_key;
-use crate::logic::sync::{From, Pair, Plan, Rules, next_place, wanted};
+use crate::logic::sync::{From, Pair, Plan, Rules, anew, before, next_place, wanted};
 use crate::model::{
     BackendId, CommandId, Epoch, EventId, Fields, Found, Kind, Moment, Mono, Op, Origin, Reply,
     Request, RequestId, STATUS, Side, State, SyncAnswer, TicketKey, TicketName, TicketStatus,
@@ -344,7 +344,14 @@ impl Cast {
             self.tell(|| "a page is lost".into());
             return true;
         }
-        let turn = next_place(BY, &row.place, &page, (OVERLAP, clock));
+        let slipped = before(BY, &row.place).is_some_and(|(work, last)| {
+            let page = self.system.page(&work, now);
+            page.tickets.first().is_none_or(|row| row.backend_id != last)
+        });
+        let turn = match slipped {
+            true => anew(&row.place, &page),
+            false => next_place(BY, &row.place, &page, (OVERLAP, clock)),
+        };
         let mut records = Vec::new();
         for found in page.tickets {
             let told = crate::actors::told_of_feed(found, now, clock);
