@@ -12,8 +12,8 @@ pub use memory::{MemoryStore, Rows};
 use crate::changes::Admission;
 use crate::logic::sync::{From, Pair, Plan, Rules};
 use crate::model::{
-    AlarmEvent, AlarmRef, AlarmState, BackendId, Details, Fields, STATUS, Severity, Side, Timestamp,
-    Wishes,
+    AlarmEvent, AlarmRef, AlarmState, BackendId, Details, Fields, STATUS, Severity, Side,
+    Timestamp, Wishes,
 };
 use std::time::Duration;
 

@@ -85,9 +85,9 @@ mod tests {
     use crate::changes::{Message, TakeIn};
     use crate::logic::correlation::identity_by_id;
     use crate::logic::policy::Routing;
+    use crate::logic::sync::From;
     use crate::model::AlarmState;
     use crate::ports::Clock;
-    use crate::logic::sync::From;
     use crate::testing::{ManualClock, MemoryStore, a_sync, alarm_event, at};
 
     /// Alarms that no rule sends anywhere, raised and cleared, but for the last one.

@@ -39,6 +39,8 @@ pub(super) fn take(
 ) -> Result<(), Halt> {
     let mut told = match &record.told {
         Ok(told) => plan.read(told.clone()),
+        Err(_) if mutant!(BadRecordStops) => return Err(Refusal::WrongState.into()),
+        Err(_) if mutant!(BadRecordUntold) => return Ok(()),
         Err((id, reason)) => {
             hold(tx, plan, id, HeldBecause::Unreadable, reason, (None, None), context)?;
             synced.tally += Tally { read: 1, failed: 1, ..Tally::default() };
