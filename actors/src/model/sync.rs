@@ -320,10 +320,21 @@ pub struct Held {
     pub at: Timestamp,
     /// What was said last; none: it could not be read.
     pub told: Option<Told>,
-    /// What was known of that side when it was said: what it does not change of that says nothing about
-    /// what has been written there since.
+    /// How things stood when it was said.
     #[serde(default)]
-    pub base: Option<Fields>,
+    pub as_of: Option<AsOf>,
+}
+
+/// How things stood when something was said that waits: what it does not change of that says nothing about
+/// what has been written there since.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AsOf {
+    /// What was known of that side.
+    pub theirs: Fields,
+    /// The request that was on its way there: it may have been done before it was said.
+    pub under: Option<RequestId>,
+    /// What was written there since, by requests that were sent after it was said; null: emptied.
+    pub written: Fields,
 }
 
 /// What became of a field.

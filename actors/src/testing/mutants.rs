@@ -202,6 +202,8 @@ mutants! {
     BadRecordUntold by "S6",
     /// A time in the future moves the feed's place there.
     FutureTrusted by "S7",
+    /// A pass that was torn has looked at all tickets.
+    TornPassCounts by "S8",
     /// What a pass did not name is gone, whatever the pass says of itself.
     AnyPassIsWhole by "S8",
 }

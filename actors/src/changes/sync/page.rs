@@ -84,7 +84,9 @@ pub(in crate::changes) fn perform(
             }
             if *begins {
                 row.last = crate::model::LastRun { begun_at: Some(now), ..Default::default() };
-                if *complete && row.sweeping.is_none() {
+                // One that was torn is begun anew under its number: it has not looked at all of them.
+                let torn = *from != Place::default() && !mutant!(TornPassCounts);
+                if *complete && row.sweeping.is_none() && !torn {
                     row.pass += 1;
                 }
             }
@@ -108,7 +110,7 @@ pub(in crate::changes) fn perform(
             tx,
             &it.plan,
             &mut row,
-            Taken { before: held.base.as_ref(), ..Taken::from(&record) },
+            Taken { as_of: held.as_of.as_ref(), ..Taken::from(&record) },
             context,
             &mut synced,
         )?;

@@ -123,6 +123,7 @@ pub(in crate::changes) fn concluded(
                 }
             }
             twin.status = there.or(twin.status);
+            sent_since(tx, &twin, ticket, request, there)?;
             tx.put_twin(&twin)?;
         }
     }
@@ -154,6 +155,25 @@ pub(in crate::changes) fn concluded(
     let mut waiting = Vec::new();
     spread(tx, ticket, by, &mut waiting)?;
     Ok(())
+}
+
+/// What was told before this request was sent, and waits, does not know what it has written.
+fn sent_since(
+    tx: &mut dyn Tx,
+    twin: &Twin,
+    ticket: &Ticket,
+    request: &Request,
+    there: Option<TicketStatus>,
+) -> Result<(), TxError> {
+    let Some(id) = &ticket.backend_id else { return Ok(()) };
+    let Some(mut held) = tx.aside(&twin.sync, id)? else { return Ok(()) };
+    let Some(as_of) = held.as_of.as_mut().filter(|it| it.under != Some(request.id)) else {
+        return Ok(());
+    };
+    as_of.written.extend(request.fields.clone());
+    let status = there.map(|it| (STATUS.to_owned(), Value::from(it.as_str())));
+    as_of.written.extend(status);
+    tx.put_aside(&held)
 }
 
 /// Does the backend of a ticket itself tell how it is?

@@ -7,8 +7,8 @@
 use super::{From, Merged, Plan, Sides, merge};
 use crate::logic::correlation::correlation_key;
 use crate::model::{
-    Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey, TicketStatus,
-    Timestamp, Told, Turned, Twin,
+    AsOf, Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey,
+    TicketStatus, Timestamp, Told, Turned, Twin,
 };
 use serde_json::Value;
 
@@ -75,9 +75,10 @@ pub fn first_twin(plan: &Plan, ticket: &Ticket, told: &Told, unwritten: &Fields)
 }
 
 /// What was told while a request was under way, as it reads now: a field that they had not changed when
-/// they said it has the value that was written there since. `before` and `now`: what was known of them when
-/// it was told, and is known by now.
-pub fn since_told(mut told: Told, before: &Fields, now: &Fields) -> Told {
+/// they said it has the value that was written there since, and any that was surely written after that.
+/// `now`: what is known of them by now.
+pub fn since_told(mut told: Told, as_of: &AsOf, now: &Fields) -> Told {
+    let before = &as_of.theirs;
     let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
     for name in names {
         let written = before.get(name) != now.get(name);
@@ -87,6 +88,12 @@ pub fn since_told(mut told: Told, before: &Fields, now: &Fields) -> Told {
         match now.get(name) {
             Some(value) => told.fields.insert(name.clone(), value.clone()),
             None => told.fields.remove(name),
+        };
+    }
+    for (name, value) in &as_of.written {
+        match value {
+            Value::Null => told.fields.remove(name),
+            value => told.fields.insert(name.clone(), value.clone()),
         };
     }
     told
@@ -639,11 +646,16 @@ mod tests {
     #[test]
     fn what_was_held_says_nothing_of_what_was_written_since() {
         let held = told(1, json!({"c": "old", "d": "edited", "b": "old"}));
-        let before = fields(json!({"c": "old", "d": "old", "b": "old"}));
+        let theirs = fields(json!({"c": "old", "d": "old", "b": "old"}));
         // While it was held `c` and `d` were written, and `b` was emptied.
         let now = fields(json!({"c": "written", "d": "written"}));
-        let read = since_told(held, &before, &now);
+        let as_of = AsOf { theirs, ..AsOf::default() };
+        let read = since_told(held.clone(), &as_of, &now);
         assert_eq!(read.fields, fields(json!({"c": "written", "d": "edited"})));
+        // `d` was emptied by a request that was sent after that.
+        let as_of = AsOf { written: fields(json!({"d": null})), ..as_of };
+        let read = since_told(held, &as_of, &now);
+        assert_eq!(read.fields, fields(json!({"c": "written"})));
     }
 
     #[test]

@@ -362,7 +362,6 @@ impl Cast {
         }
         if faults && self.dice.u8(..12) == 0 {
             let id = format!("bad{}", self.dice.u8(..3));
-            self.bad.insert(id.clone());
             let at = self.dice.usize(..=records.len());
             let told = Err((id, "cannot be read".to_owned()));
             records.insert(at, Record { told, ids: self.fresh() });
@@ -387,12 +386,14 @@ impl Cast {
     /// A page reaches the store: its place goes on, and never back.
     fn page_comes(&mut self, page: Page, faults: bool) -> Result<(), Broken> {
         let clock = self.system.clock(self.now());
+        let bad = page.records.iter().filter_map(|it| Some(it.told.as_ref().err()?.0.clone()));
+        let bad: Vec<_> = bad.collect();
         match self.apply(Change::SyncPage(Box::new(page)), faults) {
             Some(Err(StoreError::Refused(Refusal::StaleVersion))) | None => return Ok(()),
             Some(Err(error)) => {
                 return Err(Broken { rule: "S6", what: format!("a page was refused: {error}") });
             }
-            Some(Ok(_)) => {}
+            Some(Ok(_)) => self.bad.extend(bad),
         }
         let Ok(row) = SyncTx::sync(&mut self.rows, "feed") else { return Ok(()) };
         let reached = row.place.since.max(row.place.watermark);
