@@ -181,6 +181,9 @@ pub(in crate::changes) fn is_told_of(tx: &mut dyn Tx, ticket: TicketKey) -> Resu
     Ok(tx.twins_of(ticket)?.iter().any(|twin| twin.itself))
 }
 
+/// Keeps the ids of requests that follow another one apart from all others.
+const FOLLOWS: u128 = 0x9c5d_8e1f_37a2_4b60_b1d4_f86a_2e93_07c5;
+
 /// A ticket that was opened again is not yet at work on: that is one more write, right behind.
 fn follow(
     tx: &mut dyn Tx,
@@ -201,7 +204,7 @@ fn follow(
         return tx.put_request(&request);
     }
     // Its id follows from that of the one before: it needs no chance inside a transaction.
-    let id = RequestId(Uuid::from_u128(request.id.0.as_u128().rotate_left(1) ^ 1));
+    let id = RequestId(Uuid::from_u128(request.id.0.as_u128().rotate_left(1) ^ FOLLOWS));
     let place = (ticket.backend.clone(), ticket.key);
     let made_by = request.made_by.clone();
     let mut next = Request::accepted(id, place, Op::Update, made_by, fields, now);
