@@ -97,10 +97,7 @@ async fn how_a_sync_works_changes_without_a_restart() {
     // Masters, words, the page and the schedule; the first run of the new schedule comes by itself.
     let field = "[[sync.field]]\nname = \"summary\"\n";
     world.change_config("every = \"1h\"\n", "every = \"1s\"\nthree_way = true\n");
-    world.change_config(
-        field,
-        &format!("{field}master = \"theirs\"\n"),
-    );
+    world.change_config(field, &format!("{field}master = \"theirs\"\n"));
     world.change_config("pause = \"30s\"", "pause = \"1s\"");
     let told = shell.says(&["reload", "--dry-run"]);
     for key in ["sync[desk].batch", "sync[desk].every", "sync[desk].field[summary].master"] {

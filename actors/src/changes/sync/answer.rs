@@ -5,7 +5,7 @@ use super::{PlanRef, Record, Synced, record};
 use crate::changes::{Applied, Context, Halt};
 use crate::logic::sync::{Plan, view};
 use crate::model::{
-    Fields, LastRun, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Twin,
+    Fields, LastRun, Origin, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Twin,
 };
 use crate::ports::{Tx, TxError};
 
@@ -148,6 +148,14 @@ fn event(
     }
     let mut shown = TicketView::from(ticket);
     shown.fields = covered(plan, &ticket.fields);
+    if plan.own_ids {
+        // The backend's id means nothing to them: what they had first is told as they call it, and what
+        // we had by our key.
+        shown.backend_id = match &ticket.origin {
+            Origin::Sync { sync, id } if *sync == plan.name => Some(id.clone()),
+            _ => None,
+        };
+    }
     // In their words: what they said last may be of a status that is over.
     let said = ticket.backend_status.as_deref();
     shown.backend_status = plan.rules.their_status(ticket.status, said);

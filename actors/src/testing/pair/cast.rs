@@ -87,6 +87,7 @@ impl Cast {
             from,
             rules: Rules { pairs: pairs(b), three_way, whole, ..Rules::default() },
             takes_over: true,
+            own_ids: false,
             home_writes: true,
             writes_back: from != From::Connector,
             contact_field: "owner_email".into(),
@@ -149,6 +150,7 @@ impl Cast {
         FreshIds {
             ticket: TicketKey(self.uuid()),
             request: RequestId(self.uuid()),
+            second: RequestId(self.uuid()),
             events: [EventId(self.uuid()), EventId(self.uuid())],
         }
     }
