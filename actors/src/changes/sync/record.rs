@@ -204,7 +204,10 @@ pub(super) fn store(
     if make.is_some() {
         admission::check(tx, &plan.admission, &ticket.backend, Op::Create)?;
     }
-    tx.put_ticket(&ticket)?;
+    // One that stands where it stood cannot be refused, and is written once, at the end.
+    if tx.ticket(ticket.key)?.is_none_or(|known| known.backend_id != ticket.backend_id) {
+        tx.put_ticket(&ticket)?;
+    }
     note(tx, &mut ticket, &format!("sync {}", plan.name), &changes, now)?;
     if let Some(fields) = write {
         journal(tx, plan, &ticket, &mut twin, (fields, ids), context, synced)?;
