@@ -3,9 +3,11 @@
 use super::access::Caller;
 use super::alarms::{Order, page};
 use super::problem::Problem;
+use super::scope::merged;
 use super::{Face, shapes};
 use actix_web::{HttpResponse, get, web};
 use serde::Deserialize;
+use serde_json::Value;
 use std::str::FromStr;
 use ticketgate_actors::model::{RequestId, State, TicketKey};
 use ticketgate_actors::ports::{RequestFilter, TicketFilter};
@@ -29,11 +31,12 @@ pub(super) async fn tickets(
 ) -> Result<HttpResponse, Problem> {
     let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
-    let filter = TicketFilter {
-        backend: caller.list_of(query.backend.as_deref())?,
-        status: query.status.clone(),
+    let reads = &face.cast.outside.reads;
+    let read = async |backend, page| {
+        reads.tickets(TicketFilter { backend, status: query.status.clone() }, page).await
     };
-    let rows = face.cast.outside.reads.tickets(filter, page).await?;
+    let backends = caller.lists_of(query.backend.as_deref())?;
+    let rows = merged(backends, page, |(n, _)| *n, read).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|(n, _)| *n);
     let items = rows.iter().map(|(_, row)| shapes::ticket(row)).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
@@ -98,12 +101,17 @@ pub(super) async fn requests(
     let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let filter = RequestFilter {
-        backend: caller.list_of(query.backend.as_deref())?,
+        backend: None,
         state: state.transpose()?,
         ticket: query.ticket.as_deref().map(|key| id("ticket", key)).transpose()?,
         open: query.open,
     };
-    let rows = face.cast.outside.reads.requests(filter, page).await?;
+    let reads = &face.cast.outside.reads;
+    let read = async |backend, page| {
+        reads.requests(RequestFilter { backend, ..filter.clone() }, page).await
+    };
+    let backends = caller.lists_of(query.backend.as_deref())?;
+    let rows = merged(backends, page, |row| row.n, read).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.n);
     let items = rows.iter().map(shapes::request).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
@@ -125,11 +133,19 @@ pub(super) async fn request(
 }
 
 #[get("/heartbeats")]
-pub(super) async fn heartbeats(face: web::Data<Face>) -> HttpResponse {
+pub(super) async fn heartbeats(face: web::Data<Face>, caller: Caller) -> HttpResponse {
     let outside = &face.cast.outside;
     let now = outside.clock.now().mono;
     let mut rows: Vec<_> = outside.views.beats.iter().map(|row| row.value().clone()).collect();
     rows.sort_by(|one, other| one.origin.cmp(&other.origin));
-    let items = rows.iter().map(|sight| shapes::heartbeat(sight, now)).collect();
+    let shape = |sight| {
+        let mut shape = shapes::heartbeat(sight, now);
+        if !caller.sees_all() {
+            // What an origin says of itself is in its own words: nobody can tell whose that is.
+            shape["detail"] = Value::Null;
+        }
+        shape
+    };
+    let items = rows.iter().map(shape).collect();
     HttpResponse::Ok().json(shapes::list(items, None))
 }

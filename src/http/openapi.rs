@@ -3,7 +3,7 @@
 use super::Face;
 use super::actions::REASON_MAX;
 use super::alarms::PAGE_MAX;
-use super::endpoints::{ENDPOINTS, Endpoint, Field, Gives, Kind, Takes};
+use super::endpoints::{ENDPOINTS, Endpoint, Field, Gives, Kind, Scope, Takes};
 use super::sessions::COOKIE;
 use actix_web::{HttpResponse, get, web};
 use serde_json::{Map, Value, json};
@@ -96,7 +96,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         "responses": answers,
     });
     operation["description"] = match endpoint.role {
-        Some(role) => format!("Needs the role {}.", role.as_str()).into(),
+        Some(role) => format!("Needs the role {}. {}", role.as_str(), scope(endpoint.scope)).into(),
         None => "Open to everybody.".into(),
     };
     operation["security"] = match endpoint.role {
@@ -225,6 +225,15 @@ fn answer(gives: Gives) -> Value {
 }
 
 /// Which problems it may answer with.
+fn scope(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Free => "Alike for tokens that are limited to some backends.",
+        Scope::One => "A token that is limited to some backends is refused what is of others.",
+        Scope::Rows => "A token that is limited to some backends is shown what is of those alone.",
+        Scope::Whole => "Not for tokens that are limited to some backends.",
+    }
+}
+
 fn problems(endpoint: &Endpoint) -> Vec<u16> {
     let mut statuses = vec![503];
     if endpoint.role.is_some() {

@@ -1,6 +1,8 @@
 //! Foreign alarm systems over HTTP (CONTRACT 1.3, 2): `[[source]]` says how each is believed and read.
 
 use super::Face;
+use super::access::Caller;
+use super::alarms::must_see_wish;
 use super::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use serde_json::json;
@@ -34,6 +36,7 @@ pub(super) fn read(face: &Face, name: &str, delivery: &Delivery) -> Result<Alarm
 #[post("/webhooks/{source}")]
 pub(super) async fn webhook(
     face: web::Data<Face>,
+    caller: Option<Caller>,
     path: web::Path<String>,
     request: HttpRequest,
     body: web::Bytes,
@@ -65,6 +68,12 @@ pub(super) async fn webhook(
     let read = source
         .read(&delivery, &face.known_backends, Some(fresh))
         .map_err(|malformed| Problem::invalid(malformed.reason))?;
+    // A source that brings its own secret is nobody that the guard knows.
+    if let Some(caller) = caller {
+        for (_, said) in read.iter().flatten() {
+            must_see_wish(&caller, said)?;
+        }
+    }
     let count = face.cast.intake.accept_read(delivery, read).await?;
     Ok(HttpResponse::Accepted().json(json!({
         "accepted": count.accepted, "repeats": count.repeats, "parked": count.parked,

@@ -6,6 +6,8 @@ mod acts;
 mod browser;
 mod form;
 mod lanes;
+mod others;
 mod pages;
 mod parked;
+mod sync;
 mod world;
