@@ -25,7 +25,7 @@ async fn a_failed_request_is_tried_again() {
     let greyed = "[...document.querySelectorAll('button')].find((it) => it.textContent === 'Try again…').disabled";
     browser.until("it is greyed", greyed).await;
     browser.go("/#/history/failed").await;
-    browser.says("by hand").await;
+    browser.says("contains what is not allowed").await;
 
     let busy = Faults { busy_rate: 1.0, ..Faults::default() };
     world.crm.ledger.set_faults("crm", busy).unwrap();
@@ -160,8 +160,8 @@ async fn a_long_list_is_leafed_through_sorted_and_filtered() {
     browser.wide(700).await;
     browser.press("Menu").await;
     browser.until("the pages", "document.querySelector('.side.open')").await;
-    browser.press("Lanes").await;
-    browser.says("One lane a backend").await;
+    browser.press("Backends").await;
+    browser.says("A lost create").await;
     browser.close(&[]).await;
     world.stop().await;
 }

@@ -395,7 +395,7 @@ async fn what_else_a_limited_token_sees_and_does_not() {
         assert_eq!(seen.iter().collect::<Vec<_>>(), whole, "{order}");
     }
     let told = limited.get("/api/v1/history?list=tickets").await;
-    assert_eq!(told["items"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told["items"].as_array().unwrap().len(), 2, "of four: {told}");
     assert!(told.to_string().contains("of-noc"), "{told}");
 
     // An alarm of no backend may yet become theirs: it is shown, and why it has no ticket.

@@ -208,7 +208,7 @@ export const syncOne = {
           isFeed(it) && ["Runs", it.launch === "manual" ? "by hand only" : ["every ", it.every, it.start && [" from ", time(it.start)], it.end && [" until ", time(it.end)]]],
           isFeed(it) && ["Batch", number(it.batch)], ["Three-way", it.three_way ? "yes" : "no"], ["Contacts", it.contacts ? "are created" : "no"],
           ["Last run", run.begun_at ? [time(run.begun_at), run.ended_at ? [" to ", time(run.ended_at)] : ", not ended yet, or torn"] : DASH], run.error && ["It stopped early", h("strong.tone-bad", run.error)],
-        ])), h("div", counted)));
+        ])), h("div", counted));
       const kinds = new Map(told.items.map((one) => [one.id, one]));
       fill(skips, h("div.bar", h("h2", "Skip list"), h("span.end", act("Skip tickets…", "operator", () => skip(name, again), { backend: it.backend }))),
         it.skip.length ? h("ul.found", it.skip.map((id) => h("li", h("code", id), " ", h("span.muted", kinds.has(id) ? ["told of since ", time(kinds.get(id).at)] : "nothing told since"), " ",
