@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ALARMS ?= 200
 
-.PHONY: demo test test-systems simulate torture million bench fmt lint docs deny
+.PHONY: demo test test-systems simulate torture million feed bench fmt lint docs deny
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
@@ -40,12 +40,25 @@ million:
 	ALARMS=$(MILLION) $(CARGO) test --release --test service -- \
 		--ignored --exact --nocapture million::as_many_as_it_is_told_to
 
+## Ten thousand and a hundred thousand changed tickets through a feed, in a release build: rows a second
+## beside what the store's rows alone take, and memory (docs/performance.md).
+feed:
+	$(CARGO) test --release --test service -- \
+		--ignored --exact --nocapture feed::a_hundred_thousand_take_no_more_memory_than_ten_thousand
+
 ## Ticketgate beside a bare loop that promises nothing, and beside what people would write instead:
 ## docs/performance.md. QUICK=1 ends in about three minutes; BENCH="--only bare,ticketgate" and the like.
 bench:
 	scripts/install-test-needs
 	$(CARGO) build --quiet --release --bin ticketgate
 	$(CARGO) run --quiet --release -p ticketgate-bench -- $(if $(QUICK),--quick) $(BENCH)
+
+## How long the dashboard's pages and the lists take with 1,000 tickets in the store, and with 100,000:
+## docs/performance.md. Figures as a table, and no judgement.
+face:
+	scripts/install-test-needs
+	$(CARGO) test --release --test dashboard -- --ignored --exact --nocapture \
+		figures::with_few_tickets_and_with_many
 
 fmt:
 	$(CARGO) fmt --all -- --check

@@ -13,6 +13,7 @@ use crate::config::{Config, Loaded, backend_ids};
 use crate::http::{self, Access, Face, Streams};
 use crate::inproc::InprocBus;
 use crate::metrics::Metrics;
+use crate::notices;
 use crate::reload::Reloader;
 use crate::series::{self, Series};
 use crate::sources::ByQueue;
@@ -211,17 +212,13 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let callbacks = callbacks::by_backend(&config.callbacks, described)
         .map_err(|(key, what)| anyhow!("callbacks.{key}: {what}"))?;
     let callbacks = Arc::new(callbacks);
+    let notices = notices::by_backend(&config.notices)
+        .map_err(|(key, what)| anyhow!("notices.{key}: {what}"))?;
 
     let streams = Streams::default();
     let (section, sections) = watch::channel(config.topology.clone());
     topology::keep_fresh(sections, cast.outside.clone());
-    let reloader = Reloader::new(
-        loaded,
-        cast.outside.clone(),
-        cast.gateway.clone(),
-        log_level.clone(),
-        section,
-    );
+    let reloader = Reloader::new(loaded, &cast, log_level.clone(), section);
     // Weak: what takes figures must not keep a stopped service's store open.
     let outside = Arc::downgrade(&cast.outside);
     let limited_to = tokens.limited_to();
@@ -229,6 +226,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let prefix = config.amqp.as_ref().map(|amqp| amqp.prefix.as_str());
     let face = Face {
         callbacks,
+        notices: Arc::new(notices),
         reloader: Arc::new(reloader),
         store: watched,
         sources: sources.clone(),

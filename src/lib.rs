@@ -15,6 +15,7 @@ pub mod demo;
 pub mod http;
 pub mod inproc;
 pub mod metrics;
+pub mod notices;
 pub mod reload;
 pub mod secrets;
 pub mod series;

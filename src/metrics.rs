@@ -107,6 +107,12 @@ impl Metrics {
         let malformed =
             cast.beats.as_ref().map_or(0, |beats| beats.malformed.load(Ordering::Relaxed));
         self.counter("ticketgate_heartbeats_malformed_total", &[], malformed);
+        for seat in cast.syncs.iter() {
+            let plan = seat.settings().plan;
+            let labels = [("sync", plan.name.as_str())];
+            let noticed = seat.noticed.load(Ordering::Relaxed);
+            self.counter("ticketgate_sync_notices_total", &labels, noticed);
+        }
         let busy = views.clients.iter().filter(|client| client.guid.is_some()).count();
         self.gauge("ticketgate_clients_locked", &[], busy as u64);
         let waiting = views.waiting_for_clients.load(Ordering::Relaxed);

@@ -8,16 +8,20 @@ use crate::app::seats;
 use crate::config::{self, Changed, ConfigErrors, Loaded, difference};
 use crate::telemetry::LogLevel;
 use crate::topology::TopologySection;
+use std::mem::discriminant;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use ticketgate_actors::actors::{Gateway, Outside, Post, Reseat};
+use ticketgate_actors::actors::{Cast, Gateway, Outside, Post, Reseat, SyncSettings, Syncs};
 use ticketgate_actors::changes::Change;
+use ticketgate_actors::logic::sync::From as Comes;
 use ticketgate_actors::ports::StoreError;
 use tokio::sync::{Mutex, watch};
 use toml::Table;
 
 /// Sections that a reload changes; the log's form is not among them.
-const LIVE: [&str; 5] = ["policy", "topology", "routes", "backend", "log.level"];
+const LIVE: [&str; 6] = ["policy", "topology", "routes", "backend", "sync", "log.level"];
+/// Keys of a sync that say between whom it is: all that it remembers is of those two.
+const SIDES: [&str; 5] = ["name", "backend", "from", "organizer", "target"];
 
 /// Why a file was not applied. Nothing of it is in force.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,7 @@ pub struct Reloader {
     effective: Mutex<Table>,
     outside: Arc<Outside>,
     gateway: Post<Gateway>,
+    syncs: Syncs,
     log_level: LogLevel,
     topology: watch::Sender<TopologySection>,
 }
@@ -53,14 +58,15 @@ impl Reloader {
     /// For a service that runs with this.
     pub fn new(
         loaded: &Loaded,
-        outside: Arc<Outside>,
-        gateway: Post<Gateway>,
+        cast: &Cast,
         log_level: LogLevel,
         topology: watch::Sender<TopologySection>,
     ) -> Self {
         let effective = Mutex::new(loaded.effective.clone());
         let file = loaded.file.clone();
-        Self { file, effective, outside, gateway, log_level, topology }
+        let (outside, gateway, syncs) =
+            (cast.outside.clone(), cast.gateway.clone(), cast.syncs.clone());
+        Self { file, effective, outside, gateway, syncs, log_level, topology }
     }
 
     /// The config in force, without its secrets.
@@ -83,8 +89,14 @@ impl Reloader {
         let mut effective = self.effective.lock().await;
         let loaded = config::load(file).map_err(NotReloaded::Wrong)?;
         let changes = difference(&effective, &loaded.effective);
-        let dead: Vec<String> =
-            changes.iter().map(|it| it.key.clone()).filter(|key| !is_live(key)).collect();
+        let syncs = loaded.config.syncs(&loaded.backends);
+        let others = self.other_syncs(&syncs);
+        let of_others = |key: &str| others.iter().any(|other| key.starts_with(other.as_str()));
+        let keys = changes.iter().map(|it| it.key.as_str());
+        let mut dead: Vec<String> =
+            keys.filter(|key| !is_live(key) && !of_others(key)).map(str::to_owned).collect();
+        dead.extend(others.iter().cloned());
+        dead.extend(self.turned_syncs(&syncs));
         let new = loaded.backends.iter().any(|it| !self.outside.backends.has(&it.id));
         if !dead.is_empty() || new || loaded.backends.len() != self.outside.backends.now().len() {
             let which =
@@ -123,6 +135,7 @@ impl Reloader {
         *self.outside.routes.write().unwrap_or_else(PoisonError::into_inner) =
             loaded.config.routes();
         self.outside.change_policy(|place| *place = policy);
+        self.syncs.replace(syncs);
         self.topology.send_replace(loaded.config.topology.clone());
         *effective = loaded.effective;
         tracing::info!(changed = changes.len(), "the config was reloaded");
@@ -130,7 +143,44 @@ impl Reloader {
     }
 }
 
+impl Reloader {
+    /// Syncs that come or go.
+    fn other_syncs(&self, new: &[SyncSettings]) -> Vec<String> {
+        let name = |sync: &SyncSettings| format!("sync[{}]", sync.plan.name);
+        let old: Vec<_> = self.syncs.iter().map(|seat| name(&seat.settings())).collect();
+        let new: Vec<_> = new.iter().map(name).collect();
+        let gone = old.iter().filter(|it| !new.contains(it));
+        let come = new.iter().filter(|it| !old.contains(it));
+        gone.chain(come).cloned().collect()
+    }
+
+    /// Syncs whose source, by its new description, tells of changes in another way: their place in it
+    /// would mean nothing.
+    fn turned_syncs(&self, new: &[SyncSettings]) -> Vec<String> {
+        let way = |from: Comes| match from {
+            Comes::Feed(by, _) => (discriminant(&from), Some(by)),
+            Comes::Connector => (discriminant(&from), None),
+        };
+        let turned = |new: &&SyncSettings| {
+            let old = self.syncs.find(&new.plan.name).map(|seat| seat.settings());
+            old.is_some_and(|old| {
+                old.plan.source == new.plan.source && way(old.plan.from) != way(new.plan.from)
+            })
+        };
+        let key = |sync: &SyncSettings| {
+            format!("backend[{}].changes (sync {} reads it)", sync.plan.source, sync.plan.name)
+        };
+        new.iter().filter(turned).map(key).collect()
+    }
+}
+
 fn is_live(key: &str) -> bool {
+    if let Some((of, rest)) = key.strip_prefix("sync[").and_then(|key| key.split_once("].")) {
+        return !of.contains(']') && !SIDES.contains(&rest);
+    }
+    if key.starts_with("notices[") {
+        return key.ends_with("].pause");
+    }
     // How callbacks are read is built once.
     !key.contains("].callback")
         && LIVE.iter().any(|live| {

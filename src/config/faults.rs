@@ -159,6 +159,26 @@ impl Config {
                 wrong(format!("callbacks[{n}].{key}"), what);
             }
         }
+        for (n, notices) in self.notices.iter().enumerate() {
+            let name = notices.backend.as_str();
+            let sources = self.source.iter().filter_map(|source| source.get("name")?.as_str());
+            if !known(name) {
+                wrong(format!("notices[{n}].backend"), unknown(name));
+            } else if !self.sync.iter().any(|sync| sync.reads(name, backends)) {
+                let what = format!("no [[sync]] reads {name}: a notice would change nothing");
+                wrong(format!("notices[{n}].backend"), what);
+            } else if sources.into_iter().any(|source| source == name) {
+                let what = format!("/webhooks/{name} is the [[source]]'s of that name: rename one");
+                wrong(format!("notices[{n}].backend"), what);
+            }
+            if self.notices[..n].iter().any(|other| other.backend == notices.backend) {
+                let what = "this backend has notices already".to_owned();
+                wrong(format!("notices[{n}].backend"), what);
+            }
+            if let Err((key, what)) = notices.trust() {
+                wrong(format!("notices[{n}].{key}"), what);
+            }
+        }
         for (key, what) in self.policy.policy(Arc::default()).err().into_iter().flatten() {
             wrong(format!("policy.{key}"), what);
         }

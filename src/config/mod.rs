@@ -15,6 +15,7 @@ mod policy;
 mod sections;
 mod shown;
 mod sync;
+mod sync_sides;
 
 pub use canary::CanarySection;
 pub use error::{ConfigError, ConfigErrors};

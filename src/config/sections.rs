@@ -8,6 +8,7 @@ use crate::amqp::{AmqpSettings, Subscription};
 use crate::backends::Description;
 use crate::callbacks::CallbackSection;
 use crate::http::{self, Role, Token, Tokens};
+use crate::notices::NoticeSection;
 use crate::secrets::Secret;
 use crate::topology::TopologySection;
 use crate::words;
@@ -48,6 +49,8 @@ pub struct Config {
     pub source: Vec<toml::Table>,
     /// How backends answer later, over HTTP.
     pub callbacks: Vec<CallbackSection>,
+    /// How backends tell over HTTP that something has changed there.
+    pub notices: Vec<NoticeSection>,
     /// Beats, ours and those of others.
     pub heartbeats: Heartbeats,
     /// Whether the flow is alive, tried with test alarms.
@@ -86,6 +89,7 @@ impl Default for Config {
             routes: Vec::new(),
             source: Vec::new(),
             callbacks: Vec::new(),
+            notices: Vec::new(),
             heartbeats: Heartbeats::default(),
             canary: CanarySection::default(),
             history: HistorySection::default(),

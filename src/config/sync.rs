@@ -2,14 +2,14 @@
 
 use super::sections::Config;
 use crate::backends::Description;
-use crate::{wire, words};
+use crate::{notices, wire, words};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use ticketgate_actors::actors::{Launch, SyncSettings};
 use ticketgate_actors::logic::sync::{From, Pair, Plan, Rules};
-use ticketgate_actors::model::{BackendId, Side, TicketStatus, Timestamp};
+use ticketgate_actors::model::{BackendId, STATUS, Side, TicketStatus, Timestamp};
 
 /// Syncs of one service.
 const SYNCS_MAX: usize = 64;
@@ -175,17 +175,53 @@ impl SyncSection {
         }
     }
 
-    /// What the logic needs.
-    fn settings(&self, backends: &[Description], instance: &str) -> Option<SyncSettings> {
-        let find = |id: &BackendId| backends.iter().find(|one| one.id == *id);
-        let source = find(&self.backend)?;
-        let home = find(self.target.as_ref().unwrap_or(&self.backend))?;
-        let from = self.from(source);
+    /// Does it read that backend's feed?
+    pub(super) fn reads(&self, backend: &str, backends: &[Description]) -> bool {
+        let source = backends.iter().find(|one| one.id == self.backend);
+        self.backend.as_str() == backend
+            && source.is_some_and(|source| matches!(self.from(source), From::Feed(..)))
+    }
+
+    /// Whose tickets it is about.
+    pub(super) fn home(&self) -> &BackendId {
+        self.target.as_ref().unwrap_or(&self.backend)
+    }
+
+    /// The fields of which its other side is master.
+    pub(super) fn theirs(&self) -> impl Iterator<Item = (usize, &FieldSection)> {
+        let fields = self.field.iter().enumerate();
+        fields.filter(|(_, field)| field.master() == Ok(Some(Side::Theirs)))
+    }
+
+    /// The fields, with the one that makes a contact: nobody switches contacts on to leave that out.
+    fn pairs(&self) -> Vec<Pair> {
         let pair = |field: &FieldSection| Pair {
             ours: field.name.clone(),
             theirs: field.theirs.clone().unwrap_or_else(|| field.name.clone()),
             master: field.master().ok().flatten(),
         };
+        let mut pairs: Vec<Pair> = self.field.iter().map(pair).collect();
+        let contact = &self.contact_field;
+        let named = pairs.iter().any(|pair| pair.ours == *contact || pair.theirs == *contact);
+        if self.contacts && !pairs.is_empty() && !named {
+            let (ours, theirs) = (contact.clone(), contact.clone());
+            pairs.push(Pair { ours, theirs, master: Some(Side::Theirs) });
+        }
+        pairs
+    }
+
+    /// What the logic needs.
+    fn settings(
+        &self,
+        backends: &[Description],
+        instance: &str,
+        elsewhere: BTreeSet<String>,
+        notice_pause: Duration,
+    ) -> Option<SyncSettings> {
+        let find = |id: &BackendId| backends.iter().find(|one| one.id == *id);
+        let source = find(&self.backend)?;
+        let home = find(self.home())?;
+        let from = self.from(source);
         let home_writes = home.writes();
         let plan = Plan {
             name: self.name.clone(),
@@ -194,10 +230,11 @@ impl SyncSection {
             home: home.id.clone(),
             from,
             rules: Rules {
-                pairs: self.field.iter().map(pair).collect(),
+                pairs: self.pairs(),
                 three_way: self.three_way,
                 whole: from == From::Connector,
                 states: self.states.clone(),
+                elsewhere,
             },
             takes_over: self.take_over,
             home_writes,
@@ -214,6 +251,7 @@ impl SyncSection {
             launch: Launch {
                 automatic: self.launch == LaunchWord::Automatic,
                 every: self.every,
+                notice_pause,
                 start: self.start,
                 end: self.end,
             },
@@ -276,6 +314,14 @@ impl SyncSection {
                 wrong(&format!("states.{theirs}"), what);
             }
         }
+        if !self.states.is_empty()
+            && !self.field.is_empty()
+            && !self.field.iter().any(|field| field.name == STATUS)
+        {
+            let what =
+                "words for a status are given, and no [[sync.field]] named status keeps it in step";
+            wrong("states", what.into());
+        }
         if self.field.len() > FIELDS_MAX {
             wrong("field", format!("there may be {FIELDS_MAX}"));
         }
@@ -304,7 +350,11 @@ impl SyncSection {
 impl Config {
     /// With whom tickets are kept in step.
     pub fn syncs(&self, backends: &[Description]) -> Vec<SyncSettings> {
-        let settings = |sync: &SyncSection| sync.settings(backends, &self.instance);
+        let settings = |sync: &SyncSection| {
+            let section = self.notices.iter().find(|notices| notices.backend == sync.backend);
+            let pause = section.map_or(notices::PAUSE, |notices| notices.pause);
+            sync.settings(backends, &self.instance, self.mastered_elsewhere(sync, backends), pause)
+        };
         self.sync.iter().filter_map(settings).collect()
     }
 
@@ -324,11 +374,9 @@ impl Config {
     /// Fields that an alarm's update never writes, by backend: the other side is their master.
     pub fn mastered_by_theirs(&self) -> HashMap<BackendId, HashSet<String>> {
         let mut all: HashMap<BackendId, HashSet<String>> = HashMap::new();
-        for sync in &self.sync {
-            let theirs = sync.field.iter().filter(|it| it.master() == Ok(Some(Side::Theirs)));
-            let names = theirs.map(|field| field.name.clone());
-            let home = sync.target.as_ref().unwrap_or(&sync.backend);
-            all.entry(home.clone()).or_default().extend(names);
+        for sync in self.sync.iter().filter(|sync| !sync.masked) {
+            let names = sync.theirs().map(|(_, field)| field.name.clone());
+            all.entry(sync.home().clone()).or_default().extend(names);
         }
         all.retain(|_, names| !names.is_empty());
         all
@@ -352,6 +400,8 @@ impl Config {
                     && other.organizer == sync.organizer
                     && other.from == sync.from
                     && other.element == sync.element
+                    && !other.masked
+                    && !sync.masked
             };
             if let Some(other) = before.iter().find(same) {
                 let what = format!(
@@ -361,6 +411,7 @@ impl Config {
                 faults.push((format!("sync[{n}].organizer"), what));
             }
         }
+        faults.extend(self.faults_between_syncs(backends));
         faults
     }
 }

@@ -245,6 +245,11 @@ fn a_sync_names_its_sides_and_one_master_a_field() {
             "no status of TMF621",
         ),
         (
+            "backend = 'dm'\nstates = { Open = 'pending' }\n[[sync.field]]\nname = 'a'",
+            "sync[0].states",
+            "no [[sync.field]] named status",
+        ),
+        (
             "backend = 'dm'\n[[sync.field]]\nname = 'a.b'",
             "sync[0].field[0].name",
             "no name of a field",

@@ -240,10 +240,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         Takes::Json,
     ),
     Endpoint::post(
-        "/webhooks/{source}",
+        "/webhooks/{name}",
         Submitter,
         One,
-        "What a foreign alarm system says; with its own secret, where it has one",
+        "What a foreign alarm system says, or a backend's notice that something has changed there; with its \
+         own secret, where it has one",
         Takes::Json,
     )
     .gives(202, Gives::Json),
@@ -306,7 +307,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         Gives::List,
     ),
     Endpoint::get("/api/v1/tickets", Viewer, Rows, "Tickets", Gives::List)
-        .query(paged![may("backend", Kind::Text), may("status", Kind::Text)]),
+        .query(paged![
+            may("backend", Kind::Text),
+            may("backend_id", Kind::Text),
+            may("status", Kind::Text),
+        ]),
     Endpoint::post(
         "/api/v1/tickets/import",
         Operator,

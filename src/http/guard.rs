@@ -258,15 +258,13 @@ fn not_signed_in(request: &ServiceRequest) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, format!("/sign-in?{query}"))).finish()
 }
 
-/// A backend that answers later, or a foreign alarm system, with a secret of its own; its handler
-/// looks at that.
+/// A backend that answers later or tells of a change, or a foreign alarm system, with a secret of its
+/// own; its handler looks at that.
 fn brings_its_own(face: &Face, path: &str) -> bool {
     let backend = path.strip_prefix(callbacks::PREFIX);
     let callback = backend.and_then(|name| face.callbacks.get(&BackendId::new(name)));
-    let source = path.strip_prefix(webhooks::PREFIX);
-    let source = source.and_then(|name| face.sources.iter().find(|source| source.name == name));
-    let trust = callback.map(|it| it.trust()).or_else(|| source.map(|it| it.trust()));
-    trust.is_some_and(Trust::is_own)
+    let hook = path.strip_prefix(webhooks::PREFIX).and_then(|name| webhooks::trust(face, name));
+    callback.map(|it| it.trust()).or(hook).is_some_and(Trust::is_own)
 }
 
 /// An error that the server itself made has plain words, or none: they become a problem.

@@ -9,13 +9,14 @@ use actix_web::{HttpResponse, get, web};
 use serde::Deserialize;
 use serde_json::Value;
 use std::str::FromStr;
-use ticketgate_actors::model::{RequestId, State, TicketKey};
+use ticketgate_actors::model::{RequestId, State, Ticket, TicketKey};
 use ticketgate_actors::ports::{RequestFilter, TicketFilter};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TicketQuery {
     backend: Option<String>,
+    backend_id: Option<String>,
     status: Option<String>,
     before: Option<u64>,
     after: Option<u64>,
@@ -29,6 +30,9 @@ pub(super) async fn tickets(
     caller: Caller,
     query: web::Query<TicketQuery>,
 ) -> Result<HttpResponse, Problem> {
+    if let Some(number) = &query.backend_id {
+        return by_number(&face, &caller, &query, number).await;
+    }
     let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let reads = &face.cast.outside.reads;
@@ -40,6 +44,31 @@ pub(super) async fn tickets(
     let next = rows.last().filter(|_| rows.len() == limit).map(|(n, _)| *n);
     let items = rows.iter().map(|(_, row)| shapes::ticket(row)).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
+}
+
+/// The tickets that backends know by that number: one at each, whatever is stored.
+async fn by_number(
+    face: &Face,
+    caller: &Caller,
+    query: &TicketQuery,
+    number: &str,
+) -> Result<HttpResponse, Problem> {
+    let asked = caller.lists_of(query.backend.as_deref())?;
+    let every = face.known_backends.iter().cloned();
+    let backends = match asked.as_slice() {
+        [None] => every.collect(),
+        some => some.iter().flatten().cloned().collect::<Vec<_>>(),
+    };
+    let mut items = Vec::new();
+    for backend in backends {
+        let found =
+            face.cast.outside.reads.ticket_by_backend_id(backend, number.to_owned()).await?;
+        let wanted = |found: &Ticket| {
+            query.status.as_deref().is_none_or(|status| status == found.status.as_str())
+        };
+        items.extend(found.filter(wanted).iter().map(shapes::ticket));
+    }
+    Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }
 
 /// An id in a path or a query.

@@ -58,6 +58,7 @@ use crate::series::Series;
 use crate::sources::Sources;
 use crate::stores::Watched;
 use crate::telemetry::LogLevel;
+use crate::trust::Trust;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Server, web};
 use guard::InFlight;
@@ -94,6 +95,8 @@ pub struct Face {
     pub access: Arc<Access>,
     /// How backends' later answers are trusted and read, by backend.
     pub callbacks: Arc<HashMap<BackendId, Arc<Callback>>>,
+    /// How backends' change notices are believed, by backend.
+    pub notices: Arc<HashMap<BackendId, Arc<Trust>>>,
     /// Knows whether the store takes what it is given.
     pub store: Arc<Watched>,
     /// Foreign alarm systems.

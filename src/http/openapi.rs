@@ -85,7 +85,11 @@ fn operation(endpoint: &Endpoint) -> Value {
         answers.insert("200".to_owned(), answer(gives));
     }
     for status in problems(endpoint) {
-        let problem = json!({ "$ref": "#/components/responses/Problem" });
+        let problem = match (endpoint.path, endpoint.method, status) {
+            // Whoever is not let in is asked again.
+            ("/sign-in", "POST", 401 | 429) => answer(Gives::Page),
+            _ => json!({ "$ref": "#/components/responses/Problem" }),
+        };
         answers.insert(status.to_string(), problem);
     }
     let mut operation = json!({
@@ -257,7 +261,7 @@ fn problems(endpoint: &Endpoint) -> Vec<u16> {
         "/api/v1/commands" => statuses.extend([404, 422, 502, 504]),
         "/api/v1/locks" | "/api/v1/locks/{guid}" => statuses.extend([404, 504]),
         "/api/v1/backends/{id}/authenticate" => statuses.push(502),
-        "/sign-in" => statuses.extend([401, 403, 429]),
+        "/sign-in" => statuses.extend([401, 403, 415, 429]),
         "/sign-out" => statuses.push(403),
         _ => {}
     }

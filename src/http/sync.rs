@@ -11,8 +11,9 @@ use crate::wire;
 use actix_web::{HttpResponse, get, post, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::sync::atomic::Ordering;
 use ticketgate_actors::actors::{
-    DryRun, DrySaid, NoConnector, NotRun, Post, Replay, RunFailed, RunNow, Sync, SyncSettings,
+    DryRun, DrySaid, NoConnector, NotRun, Replay, RunFailed, RunNow, SyncSeat, SyncSettings,
     told_of_feed,
 };
 use ticketgate_actors::changes::{Change, PersonSync, Steer};
@@ -32,15 +33,12 @@ const CHANGES_MAX: u32 = 1_000;
 const IDS_MAX: usize = 1_000;
 
 /// The sync of that name, if there is one and the caller may act on both its sides.
-fn find<'a>(
-    face: &'a Face,
-    caller: &Caller,
-    name: &str,
-) -> Result<&'a (SyncSettings, Post<Sync>), Problem> {
-    let found = face.cast.syncs.iter().find(|(settings, _)| settings.plan.name == name);
+fn find<'a>(face: &'a Face, caller: &Caller, name: &str) -> Result<&'a SyncSeat, Problem> {
+    let found = face.cast.syncs.find(name);
     let found = found.ok_or_else(|| Problem::not_found(format!("no sync is called {name:?}")))?;
-    caller.must_see(&found.0.plan.source)?;
-    caller.must_see(&found.0.plan.home)?;
+    let plan = found.settings().plan;
+    caller.must_see(&plan.source)?;
+    caller.must_see(&plan.home)?;
     Ok(found)
 }
 
@@ -52,7 +50,7 @@ fn tally(it: &Tally) -> Value {
     })
 }
 
-fn shape(settings: &SyncSettings, row: &SyncRow, waiting: u64) -> Value {
+fn shape(settings: &SyncSettings, noticed: u64, row: &SyncRow, waiting: u64) -> Value {
     let plan = &settings.plan;
     let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let (from, by) = match plan.from {
@@ -71,6 +69,7 @@ fn shape(settings: &SyncSettings, row: &SyncRow, waiting: u64) -> Value {
         "masked": settings.masked,
         "launch": if settings.launch.automatic { "automatic" } else { "manual" },
         "every": crate::words::format_duration(settings.launch.every),
+        "notices": noticed,
         "start": time(settings.launch.start),
         "end": time(settings.launch.end),
         "batch": settings.batch,
@@ -91,20 +90,21 @@ fn shape(settings: &SyncSettings, row: &SyncRow, waiting: u64) -> Value {
     })
 }
 
-async fn shown(face: &Face, settings: &SyncSettings) -> Result<Value, Problem> {
+async fn shown(face: &Face, seat: &SyncSeat) -> Result<Value, Problem> {
+    let settings = seat.settings();
     let name = settings.plan.name.clone();
     let reads = &face.cast.outside.reads;
     let row = reads.sync_row(name.clone()).await?;
     let waiting = reads.sync_waiting(name, WAITING_COUNTED_MAX).await?;
-    Ok(shape(settings, &row, waiting))
+    Ok(shape(&settings, seat.noticed.load(Ordering::Relaxed), &row, waiting))
 }
 
 #[get("/sync")]
 pub(super) async fn list(face: web::Data<Face>, caller: Caller) -> Result<HttpResponse, Problem> {
     let mut items = Vec::new();
     let seen = |plan: &Plan| caller.sees(&plan.source) && caller.sees(&plan.home);
-    for (settings, _) in face.cast.syncs.iter().filter(|(settings, _)| seen(&settings.plan)) {
-        items.push(shown(&face, settings).await?);
+    for seat in face.cast.syncs.iter().filter(|seat| seen(&seat.settings().plan)) {
+        items.push(shown(&face, seat).await?);
     }
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }
@@ -115,9 +115,9 @@ pub(super) async fn one(
     caller: Caller,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &caller, &name)?;
-    let row = face.cast.outside.reads.sync_row(settings.plan.name.clone()).await?;
-    let mut shape = shown(&face, settings).await?;
+    let seat = find(&face, &caller, &name)?;
+    let row = face.cast.outside.reads.sync_row(seat.settings().plan.name.clone()).await?;
+    let mut shape = shown(&face, seat).await?;
     shape["conflicts"] = row.conflicts.iter().map(conflict).collect();
     Ok(HttpResponse::Ok().json(shape))
 }
@@ -144,7 +144,7 @@ pub(super) async fn held(
     name: web::Path<String>,
     query: web::Query<HeldQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &caller, &name)?;
+    let settings = find(&face, &caller, &name)?.settings();
     let limit = query.limit.unwrap_or(100);
     if !(1..=HELD_MAX).contains(&limit) {
         return Err(Problem::field("limit", format!("limit is 1 to {HELD_MAX}")));
@@ -183,10 +183,10 @@ pub(super) async fn run(
     name: web::Path<String>,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, post) = find(&face, &caller, &name)?;
+    let seat = find(&face, &caller, &name)?;
     let order = RunNow { who: caller.who(), reason: reason(&body.reason)? };
-    post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
-    Ok(HttpResponse::Ok().json(shown(&face, settings).await?))
+    seat.post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
+    Ok(HttpResponse::Ok().json(shown(&face, seat).await?))
 }
 
 #[derive(Default, Deserialize)]
@@ -202,9 +202,9 @@ pub(super) async fn dry_run(
     name: web::Path<String>,
     body: Option<web::Json<DryBody>>,
 ) -> Result<HttpResponse, Problem> {
-    let (_, post) = find(&face, &caller, &name)?;
+    let seat = find(&face, &caller, &name)?;
     let order = DryRun { cursor: body.and_then(|body| body.cursor.clone()) };
-    let said = post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
+    let said = seat.post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
     let items: Vec<Value> = said.into_iter().map(dry_shape).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }
@@ -231,7 +231,8 @@ pub(super) async fn replay(
     file: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     let why = reason(&query.reason)?;
-    let (settings, post) = find(&face, &caller, &name)?;
+    let seat_of_sync = find(&face, &caller, &name)?;
+    let settings = seat_of_sync.settings();
     let outside = &face.cast.outside;
     let seat = outside.backends.get(&settings.plan.source);
     let now = outside.clock.now().wall;
@@ -248,8 +249,8 @@ pub(super) async fn replay(
         }
     };
     let order = Replay { told, who: caller.who(), reason: why };
-    post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
-    Ok(HttpResponse::Ok().json(shown(&face, settings).await?))
+    seat_of_sync.post.ask(order).await.ok_or_else(replaced)?.map_err(failed)?;
+    Ok(HttpResponse::Ok().json(shown(&face, seat_of_sync).await?))
 }
 
 #[derive(Deserialize)]
@@ -262,7 +263,7 @@ struct SkipBody {
 async fn steer(
     face: &Face,
     caller: &Caller,
-    settings: &SyncSettings,
+    seat: &SyncSeat,
     steer: Steer,
     why: String,
 ) -> Result<HttpResponse, Problem> {
@@ -270,10 +271,10 @@ async fn steer(
         Steer::Unskip(ids) => ids.iter().map(|_| face.cast.fresh_ids()).collect(),
         Steer::Cursor(_) | Steer::Skip(_) => Vec::new(),
     };
-    let plan = settings.plan.clone();
+    let plan = seat.settings().plan;
     let order = PersonSync { plan, steer, who: caller.who(), reason: why, ids };
     face.cast.steer_sync(Change::SyncSteer(Box::new(order))).await?;
-    Ok(HttpResponse::Ok().json(shown(face, settings).await?))
+    Ok(HttpResponse::Ok().json(shown(face, seat).await?))
 }
 
 fn ids(body: &SkipBody) -> Result<Vec<String>, Problem> {
@@ -291,9 +292,9 @@ pub(super) async fn skip(
     name: web::Path<String>,
     body: web::Json<SkipBody>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &caller, &name)?;
+    let seat = find(&face, &caller, &name)?;
     let why = reason(&body.reason)?;
-    steer(&face, &caller, settings, Steer::Skip(ids(&body)?), why).await
+    steer(&face, &caller, seat, Steer::Skip(ids(&body)?), why).await
 }
 
 #[post("/sync/{name}/unskip")]
@@ -303,9 +304,9 @@ pub(super) async fn unskip(
     name: web::Path<String>,
     body: web::Json<SkipBody>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &caller, &name)?;
+    let seat = find(&face, &caller, &name)?;
     let why = reason(&body.reason)?;
-    steer(&face, &caller, settings, Steer::Unskip(ids(&body)?), why).await
+    steer(&face, &caller, seat, Steer::Unskip(ids(&body)?), why).await
 }
 
 #[derive(Deserialize)]
@@ -326,14 +327,14 @@ pub(super) async fn cursor(
     name: web::Path<String>,
     body: web::Json<CursorBody>,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &caller, &name)?;
+    let seat = find(&face, &caller, &name)?;
     let why = reason(&body.reason)?;
-    if matches!(settings.plan.from, Comes::Connector) {
+    if !seat.settings().is_feed() {
         return Err(Problem::conflict(NotRun::NoFeed.to_string()));
     }
     let cursor = Some(body.cursor.clone()).filter(|cursor| !cursor.is_empty());
     let place = Place { cursor, watermark: body.watermark, ..Place::default() };
-    steer(&face, &caller, settings, Steer::Cursor(place), why).await
+    steer(&face, &caller, seat, Steer::Cursor(place), why).await
 }
 
 /// A connector's message over HTTP (CONTRACT 1.7); the answer is the body.
@@ -344,10 +345,9 @@ pub(super) async fn message(
     name: web::Path<String>,
     body: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
-    let (settings, _) = find(&face, &caller, &name)?;
-    let backend: &BackendId = &settings.plan.source;
+    let backend: BackendId = find(&face, &caller, &name)?.settings().plan.source.clone();
     let said =
-        wire::sync_from_json(&body, backend).map_err(|wrong| Problem::malformed(0, wrong))?;
+        wire::sync_from_json(&body, &backend).map_err(|wrong| Problem::malformed(0, wrong))?;
     match face.cast.connectors.take(said).await {
         Ok(answer) => Ok(HttpResponse::Ok().json(wire::sync_answer(&answer))),
         Err(NoConnector::Store(StoreError::Down(reason))) => Err(Problem::busy(reason)),
@@ -370,12 +370,12 @@ pub(super) async fn changes(
     caller.must_see(&ticket.backend)?;
     let changes = reads.ticket_changes(key, CHANGES_MAX).await?;
     let twins = reads.twins(key).await?;
-    let seen = |name: &str| {
-        let found = face.cast.syncs.iter().find(|(settings, _)| settings.plan.name == name);
-        match found {
-            Some((it, _)) => caller.sees(&it.plan.source) && caller.sees(&it.plan.home),
-            None => caller.sees_all(),
+    let seen = |name: &str| match face.cast.syncs.find(name) {
+        Some(seat) => {
+            let plan = seat.settings().plan;
+            caller.sees(&plan.source) && caller.sees(&plan.home)
         }
+        None => caller.sees_all(),
     };
     let twins: Vec<Value> = twins
         .iter()

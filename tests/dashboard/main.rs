@@ -4,6 +4,7 @@
 mod access;
 mod acts;
 mod browser;
+mod figures;
 mod form;
 mod lanes;
 mod others;

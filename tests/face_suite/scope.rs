@@ -164,7 +164,7 @@ fn place(endpoint: &Endpoint, of: &Things) -> (String, Body) {
         ("POST", "/callbacks/{backend}") => {
             (format!("/callbacks/{backend}"), Body::Json(json!({})))
         }
-        ("POST", "/webhooks/{source}") => {
+        ("POST", "/webhooks/{name}") => {
             let body = json!({ "id": "h1", "at": "2026-11-21T10:00:00Z", "ticket": { "backend": backend } });
             ("/webhooks/hook".into(), Body::Json(body))
         }

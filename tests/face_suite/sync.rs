@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use ticketgate::simulate::rest::{Running, start};
 use ticketgate::simulate::settings::{RestSettings, System};
 
-fn system(system: System) -> Running {
+pub fn system(system: System) -> Running {
     let token = Some("right".into());
     start(RestSettings { system, token, ..RestSettings::default() }).unwrap()
 }
 
-fn backend(preset: &str, running: &Running, auth: &str) -> String {
+pub fn backend(preset: &str, running: &Running, auth: &str) -> String {
     let url = running.url("one");
     format!(
         "\n[[backend]]\nid = '{preset}'\npreset = '{preset}'\nbase_url = '{url}'\n\
@@ -20,7 +20,7 @@ fn backend(preset: &str, running: &Running, auth: &str) -> String {
 }
 
 /// What only a test does over there: by its own calls.
-async fn there(running: &Running, method: &str, path: &str, body: Value) -> Value {
+pub async fn there(running: &Running, method: &str, path: &str, body: Value) -> Value {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
     let url = format!("{}{path}", running.url("one"));
@@ -32,7 +32,7 @@ async fn there(running: &Running, method: &str, path: &str, body: Value) -> Valu
     answer.json().await.unwrap_or_default()
 }
 
-async fn order(world: &World, path: &str, body: Value) -> (u16, Value) {
+pub async fn order(world: &World, path: &str, body: Value) -> (u16, Value) {
     let answer = world.send("POST", path).json(&body).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap_or_default())
 }
@@ -91,7 +91,7 @@ async fn what_tixngo_says_of_a_ticket_stands_in_s360() {
     world.service.stop().await;
 }
 
-fn message(id: &str, tickets: Value, more: Value) -> Value {
+pub fn message(id: &str, tickets: Value, more: Value) -> Value {
     let mut message = json!({"id": id, "polled_at": "2026-11-22T10:00:00Z", "tickets": tickets});
     message.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     message

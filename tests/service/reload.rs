@@ -59,3 +59,66 @@ async fn a_changed_file_is_applied_whole_or_not_at_all() {
     let explained = world.explain("probe", "1").await.to_string();
     assert!(explained.contains("policy leaves the ticket open"), "{explained}");
 }
+
+/// How syncs work changes at once, whole or not at all; between whom they are, and which there are, only
+/// with a restart, which is told by key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_a_sync_works_changes_without_a_restart() {
+    let config = format!(
+        "{CONFIG}[[sync]]\nname = \"desk\"\nbackend = \"crm\"\nevery = \"1h\"\nbatch = 7\n\
+         [[sync.field]]\nname = \"summary\"\n[[sync.field]]\nname = \"status\"\n[[notices]]\nbackend = \"crm\"\npause = \"30s\"\n"
+    );
+    let backends = vec![("crm", Faults::default(), "")];
+    let world = World::started(Setting { backends, config, ..Setting::default() }).await;
+    let shell = Shell(&world);
+    let sync = async || world.look("/api/v1/sync/desk").await;
+    let ran = async |n: u64| {
+        let done = async || {
+            let calls = world.ledger().report_of("crm").map_or(0, |report| report.calls.search);
+            (calls >= n).then_some(())
+        };
+        world.until("the sync runs", done).await;
+    };
+    ran(1).await;
+    assert_eq!(sync().await["last_run"]["error"], serde_json::Value::Null);
+
+    // A part of it needs a restart: nothing of it is in force, and the keys are named.
+    world.change_config("batch = 7", "batch = 9\norganizer = \"opera\"");
+    world.change_config("[[notices]]", "[[sync]]\nname = \"new\"\nbackend = \"crm\"\n[[notices]]");
+    let dead = shell.complains(&["reload", "--reason", "more"]);
+    for key in ["only a restart can change", "sync[desk].organizer", "sync[new]"] {
+        assert!(dead.contains(key), "{key}: {dead}");
+    }
+    assert!(!dead.contains("sync[new].") && !dead.contains("sync[desk].batch"), "{dead}");
+    assert_eq!(sync().await["batch"], 7);
+    world.change_config("\norganizer = \"opera\"", "");
+    world.change_config("[[sync]]\nname = \"new\"\nbackend = \"crm\"\n", "");
+
+    // Masters, words, the page and the schedule; the first run of the new schedule comes by itself.
+    let field = "[[sync.field]]\nname = \"summary\"\n";
+    world.change_config("every = \"1h\"\n", "every = \"1s\"\nthree_way = true\n");
+    world.change_config(field, &format!("{field}master = \"theirs\"\n"));
+    world.change_config("pause = \"30s\"", "pause = \"1s\"");
+    let told = shell.says(&["reload", "--dry-run"]);
+    for key in ["sync[desk].batch", "sync[desk].every", "sync[desk].field[summary].master"] {
+        assert!(told.contains(key), "{key}: {told}");
+    }
+    assert_eq!(sync().await["every"], "1h");
+    assert!(shell.says(&["reload", "--reason", "more"]).contains("in force"));
+    let now = sync().await;
+    assert_eq!((&now["batch"], &now["every"]), (&json!(9), &json!("1s")), "{now}");
+    assert_eq!(now["three_way"], true, "{now}");
+    let before = world.ledger().report_of("crm").expect("it is there").calls.search;
+    ran(before + 2).await;
+
+    // Out of use, and back.
+    world.change_config("three_way = true\n", "masked = true\n");
+    assert!(shell.says(&["reload", "--reason", "out of use"]).contains("in force"));
+    let (status, problem) = world.post("/webhooks/crm", "{}").await;
+    assert_eq!(status, 409, "{problem}");
+    assert!(problem["detail"].to_string().contains("is masked"), "{problem}");
+    world.change_config("masked = true\n", "");
+    assert!(shell.says(&["reload", "--reason", "back"]).contains("in force"));
+    let before = world.ledger().report_of("crm").expect("it is there").calls.search;
+    ran(before + 1).await;
+}

@@ -56,8 +56,8 @@ pub use offload::{
 pub use outbox::{CloseOutbox, Outbox, Woken};
 pub use pool::{Acquire, GiveBack, NoClient, Pool, Prove, Release, Renew, Unlock, acquire};
 pub use sync::{
-    ConnectorInlet, Connectors, DryRun, DrySaid, Launch, NoConnector, NotRun, Replay, RunFailed,
-    RunNow, Sync, SyncSettings, told_of_feed,
+    ConnectorInlet, Connectors, DryRun, DrySaid, InForce, Launch, NoConnector, NotNoticed, NotRun,
+    Notice, Replay, RunFailed, RunNow, Sync, SyncSeat, SyncSettings, Syncs, told_of_feed,
 };
 pub use tally::{Counted, Tally};
 pub use views::{BusyWith, ClientView, Desk, DeskPath, LaneView, RESPONSES_MAX, Response, Views};
@@ -229,7 +229,7 @@ pub struct Cast {
     /// Looks after what is over.
     pub offload: Post<Offload>,
     /// Each keeps tickets in step with another side.
-    pub syncs: Vec<(SyncSettings, Post<Sync>)>,
+    pub syncs: Syncs,
     /// Where connectors' messages come in.
     pub connectors: Arc<Connectors>,
     heartbeat: Post<Heartbeat>,
@@ -285,26 +285,22 @@ impl Cast {
         ));
         let answers = Answers::new(outside.clone(), gateway.clone(), decode.clone());
         let answers = Arc::new(answers);
+        let syncs = Syncs::new(&settings.syncs);
         let connectors = Arc::new(Connectors::new(
             outside.clone(),
             gateway.clone(),
             outbox.clone(),
             decode,
-            settings.syncs.clone(),
+            syncs.clone(),
         ));
-        let syncs = settings.syncs.iter().map(|settings| {
-            let post = Post::default();
-            keeper.keep("sync", &post, {
-                let (outside, settings) = (outside.clone(), settings.clone());
+        for seat in syncs.iter() {
+            let (outside, in_force) = (outside.clone(), seat.in_force.clone());
+            let (gateway, outbox) = (gateway.clone(), outbox.clone());
+            keeper.keep("sync", &seat.post, move |alive| {
                 let (gateway, outbox) = (gateway.clone(), outbox.clone());
-                move |alive| {
-                    let (gateway, outbox) = (gateway.clone(), outbox.clone());
-                    Sync::new(outside.clone(), settings.clone(), gateway, outbox, alive)
-                }
+                Sync::new(outside.clone(), in_force.clone(), gateway, outbox, alive)
             });
-            (settings.clone(), post)
-        });
-        let syncs = syncs.collect();
+        }
 
         keeper.keep("outbox", &outbox, {
             let (outside, canary) = (outside.clone(), canary.clone());

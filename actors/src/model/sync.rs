@@ -157,6 +157,13 @@ pub struct Place {
     pub offset: u32,
     /// Within a pass: the newest change that was read.
     pub newest: Option<Timestamp>,
+    /// Within a pass by offset: the id of the last row before it. It must still stand there when the
+    /// next page was read, or rows have moved meanwhile.
+    #[serde(default)]
+    pub last: Option<String>,
+    /// Within a pass: how often the rows of this time were begun anew because they had moved.
+    #[serde(default)]
+    pub anew: u32,
 }
 
 /// What a sync has done.

@@ -62,7 +62,7 @@ impl<'a> Conversation<'a> {
         plan: &'a OperationPlan,
     ) -> Self {
         let operation = Operation::of(&call.work);
-        let variables = Variables::of(call);
+        let variables = Variables::of(call, &inner.plan.statuses);
         Self {
             inner,
             place,

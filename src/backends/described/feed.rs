@@ -16,7 +16,7 @@ use super::soap;
 use super::variables::Variables;
 use super::wire::{CallDescription, WireDescription};
 use reqwest::header::HeaderMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use ticketgate_actors::model::Mono;
 use ticketgate_actors::ports::{Answer, Call, ChangesBy, ChangesPage, Reading, Via, Work};
@@ -139,7 +139,7 @@ impl Inner {
             send_by: Mono(0),
             timeout: Duration::ZERO,
         };
-        let (variables, headers) = (Variables::of(&call), HeaderMap::new());
+        let (variables, headers) = (Variables::of(&call, &BTreeMap::new()), HeaderMap::new());
         let shown = Shown {
             plan: &self.plan,
             base: self.place.base.as_str(),

@@ -3,9 +3,10 @@
 //! What always holds: a name that a call does not have is undefined, and never an empty text.
 
 use minijinja::value::{Enumerator, Object, Serde, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use ticketgate_actors::model::{Fields, Kind};
+use ticketgate_actors::model::{Fields, Kind, STATUS, TicketStatus};
 use ticketgate_actors::ports::{Call, SearchBy, TicketTarget, Work};
 
 /// The names that there can be.
@@ -42,8 +43,8 @@ pub(super) struct Variables {
 }
 
 impl Variables {
-    /// Those of a call.
-    pub fn of(call: &Call) -> Self {
+    /// Those of a call. A status that is one of TMF621's words stands in their own.
+    pub fn of(call: &Call, statuses: &BTreeMap<String, TicketStatus>) -> Self {
         let mut these = Self::default();
         // That nothing was kept is no mistake of a template's.
         these.set("kept", Value::from(BTreeMap::<String, Value>::new()));
@@ -54,7 +55,9 @@ impl Variables {
             Work::Create { ticket, fields }
             | Work::Update { ticket, fields }
             | Work::Close { ticket, fields }
-            | Work::Reopen { ticket, fields } => these.set_ticket(ticket, fields),
+            | Work::Reopen { ticket, fields } => {
+                these.set_ticket(ticket, &in_their_words(fields, statuses));
+            }
             Work::Get { backend_id, kind } => {
                 these.set("backend_id", backend_id.as_str());
                 these.set_kind(*kind);
@@ -130,6 +133,23 @@ impl Variables {
         }
         self.set("fields", Value::from(Serde(fields)));
     }
+}
+
+/// Fields with their word for the status: the first that means it. What is one of theirs, or none of
+/// TMF621's, stays.
+fn in_their_words<'a>(
+    fields: &'a Fields,
+    statuses: &BTreeMap<String, TicketStatus>,
+) -> Cow<'a, Fields> {
+    let theirs = || {
+        let said = fields.get(STATUS)?.as_str().filter(|said| !statuses.contains_key(*said))?;
+        let ours = TicketStatus::parse(said)?;
+        statuses.iter().find(|(_, means)| **means == ours).map(|(theirs, _)| theirs.as_str())
+    };
+    let Some(theirs) = theirs() else { return Cow::Borrowed(fields) };
+    let mut fields = fields.clone();
+    fields.insert(STATUS.to_owned(), theirs.into());
+    Cow::Owned(fields)
 }
 
 /// Stand-ins for trying a template out: every variable is there, and nearly all are texts.

@@ -22,6 +22,7 @@ function standing(it) {
   if (run.error) return badge("stopped early", "bad");
   if (run.begun_at && !run.ended_at) return badge("under way, or torn", "busy");
   if (!run.begun_at) return badge(it.from === "connector" ? "nothing heard yet" : "has not run yet", "none");
+  if (run.counters?.failed) return badge("some cannot be taken", "warn");
   return badge("in step", "ok");
 }
 const lastRun = (it) => it.last_run?.ended_at || it.last_run?.begun_at;
@@ -205,7 +206,7 @@ export const syncOne = {
         h("section.card", h("h2", "Where it stands"), facts([
           isFeed(it) ? ["Goes on from", place(it)] : ["Waiting for its connector", `${number(it.waiting)}, at most ${number(it.credit)} at once`],
           ["Reads", isFeed(it) ? BY[it.by] : "messages of a connector"], ["Organizer", plain(it.organizer)],
-          isFeed(it) && ["Runs", it.launch === "manual" ? "by hand only" : ["every ", it.every, it.start && [" from ", time(it.start)], it.end && [" until ", time(it.end)]]],
+          isFeed(it) && ["Runs", it.launch === "manual" ? "by hand only" : ["every ", it.every, it.notices ? ` and on notices, ${number(it.notices)} so far` : null, it.start && [" from ", time(it.start)], it.end && [" until ", time(it.end)]]],
           isFeed(it) && ["Batch", number(it.batch)], ["Three-way", it.three_way ? "yes" : "no"], ["Contacts", it.contacts ? "are created" : "no"],
           ["Last run", run.begun_at ? [time(run.begun_at), run.ended_at ? [" to ", time(run.ended_at)] : ", not ended yet, or torn"] : DASH], run.error && ["It stopped early", h("strong.tone-bad", run.error)],
         ])), h("div", counted));

@@ -24,6 +24,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .route("/tickets/diff", web::get().to(diff))
         // Nobody but a test puts tickets in, and changes them.
         .route("/tickets", web::post().to(put))
+        .route("/tickets", web::patch().to(change_all))
         .route("/tickets/{id}", web::patch().to(change))
         .route("/tickets/{id}", web::delete().to(delete));
 }
@@ -63,23 +64,54 @@ async fn diff(
     carry_out(&request, &desk, &backend, CallKind::Search, authorised, say, work).await
 }
 
+/// One ticket, or an array of them.
 async fn put(
     request: HttpRequest,
     desk: web::Data<Desk>,
     backend: web::Path<String>,
     body: Bytes,
 ) -> HttpResponse {
-    let work = move |books: &mut Books, now_ms| {
-        let mut fields: Fields = serde_json::from_slice(&body).unwrap_or_default();
-        let key = key_or_none("", books.made());
-        fields.insert("correlation_key".to_owned(), key.clone().into());
-        fields.insert("summary".to_owned(), key.into());
-        match books.create(fields, None, now_ms) {
-            Ok((ticket, _)) => Reply::json(201, &shown(&ticket)),
-            Err(refusal) => refused(&refusal),
+    let work = move |books: &mut Books, now_ms| match serde_json::from_slice(&body) {
+        Ok(Value::Array(many)) => {
+            let each = many.into_iter().filter_map(|it| it.as_object().cloned());
+            let made: Result<Vec<_>, _> = each.map(|it| put_one(books, it, now_ms)).collect();
+            made.map_or_else(|refusal| refused(&refusal), |made| Reply::json(201, &json!(made)))
+        }
+        one => {
+            let fields = one.ok().and_then(|it| it.as_object().cloned()).unwrap_or_default();
+            let made = put_one(books, fields, now_ms);
+            made.map_or_else(|refusal| refused(&refusal), |made| Reply::json(201, &made))
         }
     };
     carry_out(&request, &desk, &backend, CallKind::Create, true, say, work).await
+}
+
+fn put_one(books: &mut Books, mut fields: Fields, now_ms: u64) -> Result<Value, Refusal> {
+    let key = key_or_none("", books.made());
+    fields.insert("correlation_key".to_owned(), key.clone().into());
+    fields.insert("summary".to_owned(), key.into());
+    books.create(fields, None, now_ms).map(|(ticket, _)| shown(&ticket))
+}
+
+/// The same change of every ticket.
+async fn change_all(
+    request: HttpRequest,
+    desk: web::Data<Desk>,
+    backend: web::Path<String>,
+    body: Bytes,
+) -> HttpResponse {
+    let work = move |books: &mut Books, now_ms| {
+        let changes: Fields = serde_json::from_slice(&body).unwrap_or_default();
+        let all = books.changed_after(None, usize::MAX, now_ms).map(|(all, _)| all);
+        for ticket in all.unwrap_or_default().iter().filter(|ticket| !ticket.deleted) {
+            if let Err(refusal) = books.update(&text(&ticket.fields, "id"), changes.clone(), now_ms)
+            {
+                return refused(&refusal);
+            }
+        }
+        Reply::empty(204)
+    };
+    carry_out(&request, &desk, &backend, CallKind::Update, true, say, work).await
 }
 
 async fn change(
@@ -123,6 +155,7 @@ fn shown(ticket: &Fields) -> Value {
         "id": text(ticket, "id"),
         "status": ticket.get("mobileStatus").cloned().unwrap_or("INJECTED".into()),
         "owner": ticket.get("owner").cloned().unwrap_or_default(),
+        "ownerEmail": ticket.get("ownerEmail").cloned().unwrap_or_default(),
         "beneficiary": ticket.get("beneficiary").cloned().unwrap_or_default(),
         "updatedAt": text(ticket, "modified_at"),
     })

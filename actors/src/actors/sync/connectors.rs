@@ -1,8 +1,8 @@
 //! Where connectors' messages come in, from a bus and over HTTP: merged, answered, and only then
 //! acknowledged.
 
-use super::SyncSettings;
 use super::run::{by_our_clock, fresh, hand_on};
+use super::{SyncSettings, Syncs};
 use crate::actors::keeper::Post;
 use crate::actors::{Gateway, Outbox, Outside};
 use crate::changes::{Answered, Applied, Change, Message, Record};
@@ -19,7 +19,7 @@ pub struct Connectors {
     gateway: Post<Gateway>,
     outbox: Post<Outbox>,
     decode: Arc<dyn Decode>,
-    syncs: Vec<SyncSettings>,
+    syncs: Syncs,
 }
 
 /// Why a connector's message was not taken.
@@ -43,22 +43,22 @@ impl Connectors {
         gateway: Post<Gateway>,
         outbox: Post<Outbox>,
         decode: Arc<dyn Decode>,
-        syncs: Vec<SyncSettings>,
+        syncs: Syncs,
     ) -> Self {
         Self { outside, gateway, outbox, decode, syncs }
     }
 
-    fn sync_of(&self, said: &SyncSaid) -> Result<&SyncSettings, NoConnector> {
-        let of = self
-            .syncs
-            .iter()
+    fn sync_of(&self, said: &SyncSaid) -> Result<SyncSettings, NoConnector> {
+        let all = self.syncs.iter().map(super::SyncSeat::settings);
+        let of = all
             .filter(|sync| sync.plan.from == From::Connector && sync.plan.source == said.backend);
-        let fits = |sync: &&SyncSettings| match &sync.element {
+        let fits = |sync: &SyncSettings| match &sync.element {
             Some(element) => said.element.as_ref() == Some(element),
             None => true,
         };
-        // One that names its element goes before one that takes any.
-        let best = of.filter(fits).max_by_key(|sync| sync.element.is_some());
+        // One that is in use goes before one that is not, one that names its element before one that
+        // takes any.
+        let best = of.filter(fits).max_by_key(|sync| (!sync.masked, sync.element.is_some()));
         let sync = best.ok_or_else(|| {
             let element = said.element.as_ref().map(|it| format!(" from element {it}"));
             NoConnector::Unknown(said.backend.clone(), element.unwrap_or_default())

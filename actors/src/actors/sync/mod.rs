@@ -2,22 +2,27 @@
 //!
 //! A feed is read page by page through its backend's lane, merged and its place moved in one
 //! transaction; a connector's messages come in by [`Connectors`]. One run at a time: a second one is
-//! refused. Runs are woken by the clock, and what they missed is in the store: an actor that comes back
-//! goes on from there.
+//! refused. Runs are woken by the clock and by notices of their source, and what they missed is in the
+//! store: an actor that comes back goes on from there.
 
 mod connectors;
 mod line;
 mod run;
+mod seats;
 
 pub use connectors::{ConnectorInlet, Connectors, NoConnector};
 pub use run::{DrySaid, RunFailed, told_of_feed};
+pub use seats::{InForce, SyncSeat, Syncs};
 
 use super::keeper::{Alive, Post};
 use super::{Gateway, Outbox, Outside};
 use crate::logic::sync::{From, Plan};
 use crate::model::{Mono, SyncRow, Timestamp, Told};
 use crate::ports::StoreError;
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
+};
+use line::Line;
 use run::Runner;
 pub(super) use run::{fresh, hand_on};
 use std::sync::Arc;
@@ -34,6 +39,8 @@ pub struct Launch {
     pub automatic: bool,
     /// From one run's beginning to the next.
     pub every: Duration,
+    /// From one run's beginning to the next where notices ask for them: as many as come make one run.
+    pub notice_pause: Duration,
     /// Not before this time.
     pub start: Option<Timestamp>,
     /// Not after this time.
@@ -55,6 +62,13 @@ pub struct SyncSettings {
     pub element: Option<String>,
 }
 
+impl SyncSettings {
+    /// Is there something to read?
+    pub fn is_feed(&self) -> bool {
+        matches!(self.plan.from, From::Feed(..))
+    }
+}
+
 /// A person wants a run now.
 #[derive(Message)]
 #[rtype(result = "Result<SyncRow, NotRun>")]
@@ -63,6 +77,28 @@ pub struct RunNow {
     pub who: String,
     /// Why.
     pub reason: String,
+}
+
+/// Its source says that something has changed there: a run is made soon.
+#[derive(Message)]
+#[rtype(result = "Result<(), NotNoticed>")]
+pub struct Notice;
+
+/// Why a notice makes no run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotNoticed {
+    /// It is out of use.
+    #[error("is masked")]
+    Masked,
+    /// It reads nothing.
+    #[error("takes its connector's messages, and reads nothing")]
+    NoFeed,
+    /// Somebody wants to say when it runs.
+    #[error("runs only by hand")]
+    ByHand,
+    /// Its launch has a beginning and an end.
+    #[error("does not run at this time")]
+    OutOfTime,
 }
 
 /// What would the next page do?
@@ -107,10 +143,17 @@ pub enum NotRun {
 
 /// The actor of one sync.
 pub struct Sync {
-    settings: SyncSettings,
-    runner: Arc<Runner>,
+    in_force: InForce,
+    outside: Arc<Outside>,
+    gateway: Post<Gateway>,
+    outbox: Post<Outbox>,
+    line: Arc<Line>,
     active: Arc<AtomicBool>,
     begun: Option<Mono>,
+    /// A notice came after the last run had begun.
+    noticed: bool,
+    /// When the last run of the clock or of a notice was over, and how long it took.
+    over: Option<(Mono, Duration)>,
     minding: Arc<AtomicBool>,
     _alive: Alive,
 }
@@ -131,52 +174,82 @@ impl Drop for Busy {
     }
 }
 
+impl Launch {
+    /// May the clock, or a notice, begin a run at this time?
+    fn in_time(&self, now: Timestamp) -> bool {
+        self.start.is_none_or(|at| now >= at) && self.end.is_none_or(|at| now <= at)
+    }
+}
+
 impl Sync {
     /// One that runs for the first time at its next tick, if its launch says so.
     pub fn new(
         outside: Arc<Outside>,
-        settings: SyncSettings,
+        in_force: InForce,
         gateway: Post<Gateway>,
         outbox: Post<Outbox>,
         alive: Alive,
     ) -> Self {
-        let runner = Runner::new(outside, settings.clone(), gateway, outbox);
         Self {
-            settings,
-            runner: Arc::new(runner),
+            in_force,
+            outside,
+            gateway,
+            outbox,
+            line: Arc::default(),
             active: Arc::default(),
             begun: None,
+            noticed: false,
+            over: None,
             minding: Arc::default(),
             _alive: alive,
         }
     }
 
+    /// Carries out one order, as the sync works now.
+    fn runner(&self) -> Arc<Runner> {
+        let (gateway, outbox) = (self.gateway.clone(), self.outbox.clone());
+        let settings = self.in_force.now();
+        Arc::new(Runner::new(self.outside.clone(), settings, gateway, outbox, self.line.clone()))
+    }
+
+    /// Is a run due that a notice asked for? One that takes long rests for as long: a source that never
+    /// stops telling must leave its lane to others half of the time.
+    fn is_noticed(&self, pause: Duration, now: Mono) -> bool {
+        let begun = self.begun.is_none_or(|at| now.since(at) >= pause);
+        let rested = self.over.is_none_or(|(at, took)| now.since(at) >= took);
+        self.noticed && begun && rested
+    }
+
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.settings.masked {
+        let settings = self.in_force.now();
+        if settings.masked {
             return;
         }
-        let now = self.runner.outside.clock.now();
-        let launch = &self.settings.launch;
-        let in_time = launch.start.is_none_or(|at| now.wall >= at)
-            && launch.end.is_none_or(|at| now.wall <= at);
-        let due = self.begun.is_none_or(|at| now.mono.since(at) >= launch.every);
-        if self.is_feed()
+        let now = self.outside.clock.now();
+        let launch = &settings.launch;
+        let due = self.begun.is_none_or(|at| now.mono.since(at) >= launch.every)
+            || self.is_noticed(launch.notice_pause, now.mono);
+        if settings.is_feed()
             && launch.automatic
-            && in_time
+            && launch.in_time(now.wall)
             && due
             && let Some(busy) = Busy::begin(&self.active)
         {
-            self.begun = Some(now.mono);
-            let runner = self.runner.clone();
+            self.begin_run(now.mono);
+            let runner = self.runner();
             let run = async move {
                 // A failed run was told by the runner; the next one goes on where it stopped.
                 let _ = runner.run().await;
                 drop(busy);
             };
-            ctx.spawn(run.into_actor(self));
+            let over = move |(), me: &mut Self, _: &mut Context<Self>| {
+                let end = me.outside.clock.now().mono;
+                me.over = Some((end, end.since(now.mono)));
+            };
+            ctx.spawn(run.into_actor(self).map(over));
         }
         if let Some(busy) = Busy::begin(&self.minding) {
-            let runner = self.runner.clone();
+            let runner = self.runner();
             let mind = async move {
                 runner.mind().await;
                 drop(busy);
@@ -185,13 +258,15 @@ impl Sync {
         }
     }
 
-    fn is_feed(&self) -> bool {
-        matches!(self.settings.plan.from, From::Feed(..))
+    /// What was told until now, a run that begins now will read.
+    fn begin_run(&mut self, now: Mono) {
+        self.begun = Some(now);
+        self.noticed = false;
     }
 
     /// Whether a person's order can be carried out now.
     fn begin(&mut self) -> Result<Busy, NotRun> {
-        if self.settings.masked {
+        if self.in_force.now().masked {
             return Err(NotRun::Masked);
         }
         Busy::begin(&self.active).ok_or(NotRun::Active)
@@ -210,15 +285,15 @@ impl Handler<RunNow> for Sync {
     type Result = ResponseFuture<Result<SyncRow, NotRun>>;
 
     fn handle(&mut self, run: RunNow, _: &mut Self::Context) -> Self::Result {
-        if !self.is_feed() {
+        if !self.in_force.now().is_feed() {
             return Box::pin(std::future::ready(Err(NotRun::NoFeed)));
         }
         let busy = match self.begin() {
             Ok(busy) => busy,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
-        self.begun = Some(self.runner.outside.clock.now().mono);
-        let runner = self.runner.clone();
+        self.begin_run(self.outside.clock.now().mono);
+        let runner = self.runner();
         Box::pin(async move {
             runner.audit(run.who, "run", run.reason).await?;
             runner.run().await?;
@@ -228,14 +303,34 @@ impl Handler<RunNow> for Sync {
     }
 }
 
+impl Handler<Notice> for Sync {
+    type Result = Result<(), NotNoticed>;
+
+    fn handle(&mut self, _: Notice, _: &mut Self::Context) -> Self::Result {
+        let settings = self.in_force.now();
+        let launch = &settings.launch;
+        if settings.masked {
+            return Err(NotNoticed::Masked);
+        } else if !settings.is_feed() {
+            return Err(NotNoticed::NoFeed);
+        } else if !launch.automatic {
+            return Err(NotNoticed::ByHand);
+        } else if !launch.in_time(self.outside.clock.now().wall) {
+            return Err(NotNoticed::OutOfTime);
+        }
+        self.noticed = true;
+        Ok(())
+    }
+}
+
 impl Handler<DryRun> for Sync {
     type Result = ResponseFuture<Result<Vec<DrySaid>, NotRun>>;
 
     fn handle(&mut self, dry: DryRun, _: &mut Self::Context) -> Self::Result {
-        if !self.is_feed() {
+        if !self.in_force.now().is_feed() {
             return Box::pin(std::future::ready(Err(NotRun::NoFeed)));
         }
-        let runner = self.runner.clone();
+        let runner = self.runner();
         Box::pin(async move { Ok(runner.dry_run(dry.cursor).await?) })
     }
 }
@@ -248,7 +343,7 @@ impl Handler<Replay> for Sync {
             Ok(busy) => busy,
             Err(error) => return Box::pin(std::future::ready(Err(error))),
         };
-        let runner = self.runner.clone();
+        let runner = self.runner();
         Box::pin(async move {
             runner.audit(replay.who, "replay of a file", replay.reason).await?;
             runner.replay(replay.told).await?;

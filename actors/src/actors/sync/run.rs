@@ -7,7 +7,7 @@ use crate::actors::keeper::Post;
 use crate::actors::outbox::Woken;
 use crate::actors::{Gateway, Outbox, Outside};
 use crate::changes::{Applied, Change, Page, Record, Refusal, Sweep, Synced, Where};
-use crate::logic::sync::{From, Known, decide, next_place, wanted};
+use crate::logic::sync::{From, Known, anew, before, decide, next_place, wanted};
 use crate::model::{
     EventId, Found, Place, RequestId, STATUS, State, SyncRow, TicketKey, Timestamp, Told,
 };
@@ -52,13 +52,13 @@ pub struct DrySaid {
     pub written: Vec<(String, Value)>,
 }
 
-/// Carries out one sync.
+/// Carries out an order of one sync, as it worked when the order came.
 pub(super) struct Runner {
     pub(super) outside: Arc<Outside>,
     settings: SyncSettings,
     gateway: Post<Gateway>,
     outbox: Post<Outbox>,
-    line: Line,
+    line: Arc<Line>,
 }
 
 impl Runner {
@@ -67,8 +67,9 @@ impl Runner {
         settings: SyncSettings,
         gateway: Post<Gateway>,
         outbox: Post<Outbox>,
+        line: Arc<Line>,
     ) -> Self {
-        Self { outside, settings, gateway, outbox, line: Line::default() }
+        Self { outside, settings, gateway, outbox, line }
     }
 
     fn name(&self) -> String {
@@ -130,7 +131,10 @@ impl Runner {
                 _ => from.clone(),
             };
             let (reading, heard_at, clock) = self.page(by, &place, limit).await?;
-            let turn = next_place(by, &place, &reading, (self.settings.plan.overlap, clock));
+            let turn = match self.has_slipped(by, &place).await? {
+                true => anew(&place, &reading),
+                false => next_place(by, &place, &reading, (self.settings.plan.overlap, clock)),
+            };
             let records = self.records(reading, heard_at, clock);
             let at = Where::Feed {
                 from,
@@ -154,7 +158,22 @@ impl Runner {
         place: &Place,
         limit: u32,
     ) -> Result<(Reading, Timestamp, Timestamp), Stopped> {
-        let work = wanted(by, place, self.settings.plan.overlap, limit);
+        self.ask(wanted(by, place, self.settings.plan.overlap, limit)).await
+    }
+
+    /// Have rows before the page that was just read moved away, so that one behind them may have come to
+    /// stand before it, unread?
+    async fn has_slipped(&self, by: ChangesBy, place: &Place) -> Result<bool, Stopped> {
+        let Some((work, last)) = before(by, place) else { return Ok(false) };
+        let (reading, ..) = self.ask(work).await?;
+        let same = reading.tickets.first().is_some_and(|row| row.backend_id == last);
+        if !same {
+            tracing::debug!(sync = %self.name(), "rows of one time moved: they are read again");
+        }
+        Ok(!same)
+    }
+
+    async fn ask(&self, work: Work) -> Result<(Reading, Timestamp, Timestamp), Stopped> {
         let has_cursor = matches!(&work, Work::Changes { cursor: Some(_), .. });
         let deadline = self.outside.clock.now().mono.plus(PAGE_WITHIN);
         let ask = Ask { backend: self.settings.plan.source.clone(), work, deadline };

@@ -148,6 +148,9 @@ fn event(
     }
     let mut shown = TicketView::from(ticket);
     shown.fields = covered(plan, &ticket.fields);
+    // In their words: what they said last may be of a status that is over.
+    let said = ticket.backend_status.as_deref();
+    shown.backend_status = plan.rules.their_status(ticket.status, said);
     Ok(Some(TicketEvent {
         n: 0,
         event_id: out.event_id,

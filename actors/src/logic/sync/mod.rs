@@ -9,6 +9,6 @@ mod plan;
 mod step;
 
 pub use merge::{Merged, Sides, merge};
-pub use place::{Turn, next_place, wanted};
+pub use place::{Turn, anew, before, next_place, wanted};
 pub use plan::{From, Pair, Plan, Rules};
 pub use step::{Known, Outcome, absent, decide, view};

@@ -3,11 +3,17 @@
 //! A source with a cursor of its own says so itself. One that is asked by time is asked from its last
 //! end minus an overlap, so that what was committed late is seen; within a pass by the time of the last
 //! row, and by an offset only among rows of one time, because rows that change meanwhile move to the
-//! end. A full scan goes by offset.
+//! end. Those among them leave a gap that the rows behind them fill, so that one would slip past the
+//! offset unread: the row before a page must still be the last one of the page before, or the rows of
+//! that time are read anew. A full scan goes by offset.
 
 use crate::model::{Found, Place, Timestamp};
 use crate::ports::{ChangesBy, Reading, Work};
 use std::time::Duration;
+
+/// The rows of one time are begun anew so often in a pass. Each time at least one has left that time for
+/// good; a source that gives them in another order at each call would never end.
+const ANEW_MAX: u32 = 16;
 
 /// What a page was followed by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,22 +67,139 @@ fn rows(page: &Reading) -> u32 {
     u32::try_from(page.tickets.len()).unwrap_or(u32::MAX)
 }
 
+/// After a page by offset has been read: where the row before it stands, and which it must be.
+pub fn before(by: ChangesBy, place: &Place) -> Option<(Work, &str)> {
+    let last = place.last.as_deref().filter(|_| by == ChangesBy::Time && place.anew < ANEW_MAX)?;
+    let offset = place.offset.checked_sub(1)?;
+    Some((Work::Changes { cursor: None, since: place.since, offset, limit: 1 }, last))
+}
+
+/// Where it goes on after a page before which rows have moved away: at the first row of that time.
+pub fn anew(place: &Place, page: &Reading) -> Turn {
+    let (newest, anew) = (place.newest.max(newest(page)), place.anew + 1);
+    Turn { place: Place { offset: 0, last: None, newest, anew, ..place.clone() }, more: true }
+}
+
+fn newest(page: &Reading) -> Option<Timestamp> {
+    page.tickets.iter().filter_map(|found: &Found| found.changed_at).max()
+}
+
 fn by_time(place: &Place, page: &Reading, overlap: Duration, clock: Timestamp) -> Turn {
-    let last = page.tickets.iter().filter_map(|found: &Found| found.changed_at).max();
+    let last = newest(page);
     let newest = place.newest.max(last);
     let since = place.since.or_else(|| begin(place, overlap));
     if page.more && !page.tickets.is_empty() {
         // All rows of one time: those of it that were read are left out, and no other.
-        let (since, offset) = match last {
-            Some(last) if since.is_none_or(|since| last > since) => (Some(last), 0),
-            _ => (since, place.offset + rows(page)),
+        let place = match last {
+            Some(last) if since.is_none_or(|since| last > since) => {
+                let watermark = place.watermark;
+                Place { since: Some(last), newest, watermark, ..Place::default() }
+            }
+            _ => {
+                let offset = place.offset + rows(page);
+                let last = page.tickets.last().map(|row| row.backend_id.clone());
+                Place { since, offset, newest, last, ..place.clone() }
+            }
         };
-        let place = Place { since, offset, newest, ..place.clone() };
         return Turn { place, more: true };
     }
     let reached = newest.map(|newest| newest.min(clock));
     Turn {
         place: Place { watermark: place.watermark.max(reached), ..Place::default() },
         more: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: u32 = 10;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    /// Rows by time and id, as a source gives them that sorts by both.
+    #[derive(Clone)]
+    struct Source(Vec<(i64, u32)>);
+
+    impl Source {
+        fn change(&mut self, id: u32, seconds: i64) {
+            self.0.retain(|(_, other)| *other != id);
+            self.0.push((seconds, id));
+            self.0.sort_unstable();
+        }
+
+        fn page(&self, work: &Work) -> Reading {
+            let Work::Changes { since, offset, limit, .. } = work else { panic!("no page") };
+            let after = |row: &&(i64, u32)| since.is_none_or(|since| at(row.0) >= since);
+            let rows: Vec<_> = self.0.iter().filter(after).skip(*offset as usize).collect();
+            let row = |(seconds, id): &&(i64, u32)| Found {
+                backend_id: id.to_string(),
+                changed_at: Some(at(*seconds)),
+                ..Found::default()
+            };
+            let tickets = rows.iter().take(*limit as usize).map(row).collect();
+            Reading { tickets, more: rows.len() > *limit as usize, ..Reading::default() }
+        }
+    }
+
+    /// One pass; between two pages somebody changes something.
+    fn pass(source: &mut Source, mut between: impl FnMut(&mut Source, u32)) -> Vec<String> {
+        let (by, overlap) = (ChangesBy::Time, Duration::ZERO);
+        let (mut place, mut seen) = (Place::default(), Vec::new());
+        for calls in 0..1_000 {
+            between(source, calls);
+            let page = source.page(&wanted(by, &place, overlap, PAGE));
+            seen.extend(page.tickets.iter().map(|row| row.backend_id.clone()));
+            let slipped = before(by, &place).is_some_and(|(work, last)| {
+                source.page(&work).tickets.first().is_none_or(|row| row.backend_id != last)
+            });
+            let turn = match slipped {
+                true => anew(&place, &page),
+                false => next_place(by, &place, &page, (overlap, at(10_000))),
+            };
+            if !turn.more {
+                assert_eq!(turn.place.watermark, source.0.last().map(|row| at(row.0)));
+                return seen;
+            }
+            place = turn.place;
+        }
+        panic!("it never ends")
+    }
+
+    #[test]
+    fn none_of_many_rows_of_one_time_slips_when_some_change_meanwhile() {
+        for changed_after in 0..8 {
+            for id in [0, 5, 9, 10, 19, 34] {
+                let mut source = Source((0..60).map(|id| (100, id)).collect());
+                let seen = pass(&mut source, |source, calls| {
+                    if calls == changed_after {
+                        source.change(id, 200);
+                    }
+                });
+                let missed = (0..60).find(|id: &u32| !seen.contains(&id.to_string()));
+                assert_eq!(missed, None, "{id} changed before call {changed_after}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pass_ends_though_rows_change_all_the_time() {
+        let mut source = Source((0..60).map(|id| (100, id)).collect());
+        let seen = pass(&mut source, |source, calls| {
+            if calls < 40 {
+                source.change(calls, 200 + i64::from(calls));
+            }
+        });
+        assert!((0..60).all(|id: u32| seen.contains(&id.to_string())));
+    }
+
+    #[test]
+    fn a_source_without_an_order_of_its_own_is_not_read_for_ever() {
+        let place =
+            Place { offset: 10, last: Some("9".into()), anew: ANEW_MAX, ..Place::default() };
+        assert!(before(ChangesBy::Time, &place).is_none());
     }
 }

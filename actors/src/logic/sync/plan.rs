@@ -1,9 +1,9 @@
 //! How one sync works: between whom, by which fields, who is master of what.
 
 use crate::changes::Admission;
-use crate::model::{BackendId, Fields, STATUS, Side, Told};
+use crate::model::{BackendId, Fields, STATUS, Side, TicketStatus, Told};
 use crate::ports::ChangesBy;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// One field on both sides.
@@ -28,12 +28,16 @@ pub struct Rules {
     pub whole: bool,
     /// Their words for a status, by TMF621's; where one is not here it must be TMF621's own.
     pub states: BTreeMap<String, String>,
+    /// Fields of which another side of the same tickets is master. We have its value, so seen from this
+    /// side we are.
+    pub elsewhere: BTreeSet<String>,
 }
 
 impl Rules {
     /// Who is master of one of our fields.
     pub fn master(&self, ours: &str) -> Option<Side> {
-        self.pairs.iter().find(|pair| pair.ours == ours).and_then(|pair| pair.master)
+        let own = self.pairs.iter().find(|pair| pair.ours == ours).and_then(|pair| pair.master);
+        own.or_else(|| self.elsewhere.contains(ours).then_some(Side::Ours))
     }
 
     /// Is this field of ours kept in step?
@@ -70,6 +74,19 @@ impl Rules {
     /// Their word for a status in TMF621's; itself where the config does not name it.
     pub fn status<'a>(&'a self, theirs: &'a str) -> &'a str {
         self.states.get(theirs).map_or(theirs, String::as_str)
+    }
+
+    /// A status of ours in their words: the one that they said last where it still means the same, else
+    /// the first that does, else TMF621's own, as [`Self::status`] reads it. None where the status is not
+    /// kept in step.
+    pub fn their_status(&self, ours: TicketStatus, said: Option<&str>) -> Option<String> {
+        if !self.covers(STATUS) {
+            return None;
+        }
+        let means = |theirs: &str| self.status(theirs) == ours.as_str();
+        let said = said.filter(|said| means(said));
+        let word = said.or_else(|| self.states.keys().map(String::as_str).find(|it| means(it)));
+        Some(word.unwrap_or(ours.as_str()).to_owned())
     }
 }
 
@@ -134,7 +151,7 @@ impl Plan {
         told.fields = self.rules.to_ours(&told.fields);
         let status = told.fields.get(STATUS).and_then(|status| status.as_str()).map(str::to_owned);
         if let Some(status) = status {
-            let known = crate::model::TicketStatus::parse(self.rules.status(&status));
+            let known = TicketStatus::parse(self.rules.status(&status));
             told.backend_status = told.backend_status.take().or(Some(status));
             match known {
                 Some(known) => told.fields.insert(STATUS.into(), known.as_str().into()),
@@ -146,5 +163,27 @@ impl Plan {
             told.fields.remove(&self.contact_field);
         }
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_said_in_their_last_word_for_it_or_their_first_or_as_it_is() {
+        let states = [("Open", "acknowledged"), ("New", "acknowledged"), ("Done", "closed")];
+        let states = states.map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned()));
+        let rules = Rules { states: states.into(), ..Rules::default() };
+        let said = |ours, said| rules.their_status(ours, said);
+        let (taken, closed) = (TicketStatus::Acknowledged, TicketStatus::Closed);
+        assert_eq!(said(taken, Some("Open")).as_deref(), Some("Open"), "as they said it");
+        assert_eq!(said(taken, None).as_deref(), Some("New"));
+        assert_eq!(said(closed, Some("Open")).as_deref(), Some("Done"), "it is not open any more");
+        assert_eq!(said(TicketStatus::Held, Some("Open")).as_deref(), Some("held"));
+        let name = || "note".to_owned();
+        let pairs = vec![Pair { ours: name(), theirs: name(), master: None }];
+        let rules = Rules { pairs, ..rules };
+        assert_eq!(rules.their_status(taken, Some("Open")), None, "it is not kept in step");
     }
 }

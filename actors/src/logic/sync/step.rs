@@ -213,7 +213,7 @@ impl Step<'_> {
         let same = twin.said_at == Some(self.told.said_at) && twin.theirs == self.told.fields;
         let echo = self.is_echo(&theirs);
         let again = (same || echo) && !twin.gone;
-        let has_base = twin.said_at.is_some() || !twin.agreed.is_empty();
+        let base = self.base();
         let merged = merge(
             &self.plan.rules,
             Sides {
@@ -221,7 +221,7 @@ impl Step<'_> {
                 ours_at: self.out.ticket.edited(),
                 theirs: &theirs,
                 theirs_at: self.told.changed_at,
-                agreed: Some(&twin.agreed).filter(|_| has_base),
+                agreed: base.as_ref(),
             },
         );
         if merged.is_equal() {
@@ -239,6 +239,30 @@ impl Step<'_> {
         }
         self.facts();
         Some(())
+    }
+
+    /// What both had in common last; none: they never had.
+    ///
+    /// A connector that says of a field just what it said before has not taken over what it was sent
+    /// since: somebody there was changing the ticket, and it left our event out, as it had not told of
+    /// that change yet. Its value is the old one then, and no change of theirs.
+    fn base(&self) -> Option<Fields> {
+        let twin = &self.out.twin;
+        if twin.said_at.is_none() {
+            return Some(twin.agreed.clone()).filter(|agreed| !agreed.is_empty());
+        }
+        let mut base = twin.agreed.clone();
+        if self.plan.from == From::Connector {
+            for name in twin.sent.keys().chain(twin.theirs.keys()) {
+                let (before, now) = (twin.theirs.get(name), self.told.fields.get(name));
+                match (before == now, now) {
+                    (true, Some(value)) => drop(base.insert(name.clone(), value.clone())),
+                    (true, None) => drop(base.remove(name)),
+                    (false, _) => {}
+                }
+            }
+        }
+        Some(base)
     }
 
     fn equal(&mut self, merged: &Merged, theirs: &Fields) {

@@ -202,21 +202,23 @@ async fn a_ticket_is_made_found_read_changed_closed_and_opened_again() {
     }
 }
 
-/// What `on_clear = "resolve"` sends; a service bus has no such command.
+/// What `on_clear = "resolve"` and a sync send; a service bus has no such command.
 #[tokio::test]
-async fn a_ticket_is_resolved_by_its_status() {
+async fn a_status_is_written_in_the_systems_own_word() {
     for pair in PAIRS.into_iter().filter(|pair| pair.preset != "telenet-osb") {
         let (name, world) = (pair.preset, World::with(pair, Faults::default()));
         let made = calls(&world.backend, create_for(pair, "s")).await;
         let Answer::Done(made) = made else { panic!("{name}: {made:?}") };
         let id = made.backend_id.as_str();
-        let mut fields = alarm_fields("s");
-        fields.insert("status".to_owned(), "resolved".into());
-        let update = Work::Update { ticket: target(Some(id)), fields };
-        let answer = calls(&world.backend, update).await;
-        assert_eq!(kind(&answer).0, "done", "{name}: {answer:?}");
-        let Answer::Read(read) = calls(&world.backend, get(id)).await else { panic!("{name}") };
-        assert_eq!(read.tickets[0].status, Some(TicketStatus::Resolved), "{name}");
+        for status in [TicketStatus::InProgress, TicketStatus::Resolved] {
+            let mut fields = alarm_fields("s");
+            fields.insert("status".to_owned(), status.as_str().into());
+            let update = Work::Update { ticket: target(Some(id)), fields };
+            let answer = calls(&world.backend, update).await;
+            assert_eq!(kind(&answer).0, "done", "{name}: {answer:?}");
+            let Answer::Read(read) = calls(&world.backend, get(id)).await else { panic!("{name}") };
+            assert_eq!(read.tickets[0].status, Some(status), "{name}");
+        }
     }
 }
 
