@@ -22,8 +22,7 @@ fn config(tixngo: &Running, s360: &Running) -> String {
          target = 's360'\nlaunch = 'manual'\n",
         &field("mobile_status", theirs),
         &field("owner", theirs),
-        "[[sync]]\nname = 'element'\nbackend = 'dm'\nthree_way = true\n\
-         states = { Open = 'acknowledged' }\n",
+        "[[sync]]\nname = 'element'\nbackend = 'dm'\nthree_way = true\n",
         &field("note", ""),
         &backend("tixngo", tixngo),
         &backend("s360", s360),
@@ -173,7 +172,7 @@ fn message(id: &str, tickets: Value) -> Value {
 }
 
 fn told(at: &str, note: &str) -> Value {
-    json!([{ "changed_at": at, "ticket": { "backend_id": "7/1", "status": "Open",
+    json!([{ "changed_at": at, "ticket": { "backend_id": "7/1",
              "fields": { "note": note } } }])
 }
 
