@@ -5,6 +5,8 @@
 //! simulate 100000 --from 7   seeds 7 on
 //! simulate replay 42         one seed, with its whole trace, and a smaller plan if it fails
 //! simulate mutant NAME 4000  seeds with a break on: which rules see it, and how soon
+//! simulate pair 10000        seeds of the pair of systems that are kept in step (rules S1 to S8)
+//! simulate pair replay 42    one of them, with its whole trace
 //! ```
 
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use ticketgate_actors::testing::mutants::{self, Mutant};
+use ticketgate_actors::testing::pair;
 use ticketgate_actors::testing::world::{Plan, Report, Trace, play, shrink};
 
 /// Failures that are told; the rest is counted.
@@ -26,12 +29,22 @@ fn main() -> ExitCode {
         ["mutant", name, seeds] if number(seeds).is_some() => {
             broken_on_purpose(name, number(seeds).unwrap_or(0))
         }
+        ["pair", "replay", seed] if number(seed).is_some() => {
+            replay_pair(number(seed).unwrap_or(0))
+        }
+        ["pair", seeds] if number(seeds).is_some() => many_pairs(0, number(seeds).unwrap_or(0)),
+        ["pair", seeds, "--from", from] if number(seeds).is_some() && number(from).is_some() => {
+            many_pairs(number(from).unwrap_or(0), number(seeds).unwrap_or(0))
+        }
         [seeds] if number(seeds).is_some() => many(0, number(seeds).unwrap_or(0)),
         [seeds, "--from", from] if number(seeds).is_some() && number(from).is_some() => {
             many(number(from).unwrap_or(0), number(seeds).unwrap_or(0))
         }
         _ => {
-            eprintln!("usage: simulate SEEDS [--from SEED] | replay SEED | mutant NAME SEEDS");
+            eprintln!(
+                "usage: simulate SEEDS [--from SEED] | replay SEED | mutant NAME SEEDS
+       simulate pair SEEDS [--from SEED] | pair replay SEED"
+            );
             ExitCode::FAILURE
         }
     }
@@ -95,6 +108,64 @@ fn many(from: u64, seeds: u64) -> ExitCode {
         println!("  seed {seed}: {told}");
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Seeds of the pair, on all cores.
+fn many_pairs(from: u64, seeds: u64) -> ExitCode {
+    let next = AtomicU64::new(from);
+    let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
+    let met: Mutex<pair::Met> = Mutex::default();
+    let begun = now();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        return;
+                    }
+                    match pair::play(seed) {
+                        Ok(more) => *met.lock().expect("no thread panicked") += more,
+                        Err(broken) => {
+                            let told = format!("{}: {}", broken.rule, broken.what);
+                            println!("pair {seed} broke {told}");
+                            failed.lock().expect("no thread panicked").push((seed, told));
+                        }
+                    }
+                    let done = seed - from + 1;
+                    if done.is_multiple_of(10_000) {
+                        println!("{done} pairs, {:.0} a minute", a_minute(done, begun));
+                    }
+                }
+            });
+        }
+    });
+    println!("met: {:#?}", met.lock().expect("no thread panicked"));
+    let failed = failed.into_inner().expect("no thread panicked");
+    let pace = a_minute(seeds, begun);
+    println!("{seeds} pairs from seed {from}, {pace:.0} a minute, {} violations", failed.len());
+    for (seed, told) in failed.iter().take(FAILURES_TOLD) {
+        println!("  pair {seed}: {told}");
+    }
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One seed of the pair, step by step.
+fn replay_pair(seed: u64) -> ExitCode {
+    let (told, played) = pair::trace(seed);
+    for line in told {
+        println!("{line}");
+    }
+    match played {
+        Ok(met) => {
+            println!("every rule held; {met:?}");
+            ExitCode::SUCCESS
+        }
+        Err(broken) => {
+            println!("broken {}: {}", broken.rule, broken.what);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The simulator's own speed is the one thing here that is measured in real time.

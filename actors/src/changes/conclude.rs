@@ -133,9 +133,12 @@ pub(super) fn conclude_request(
         true => sync::waiting_fields(tx, ticket.key)?,
         false => Fields::new(),
     };
-    move_ticket(&mut ticket, &request, &it.end, &newer, now);
+    // Where the backend itself tells how its tickets are, an answer to a write that says nothing of the
+    // status does not either: ours may be newer.
+    let told = before.is_some() && request.state.ended() && sync::is_told_of(tx, ticket.key)?;
+    let there = move_ticket(&mut ticket, &request, &it.end, (&newer, told), now);
     if let Some(before) = before.filter(|_| request.state.ended()) {
-        sync::concluded(tx, &mut ticket, &before, &request, now)?;
+        sync::concluded(tx, &mut ticket, &before, &request, there, now)?;
     }
 
     let mut due = None;
@@ -282,8 +285,15 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
     event
 }
 
-/// Moves the ticket along with its request.
-fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, newer: &Fields, now: Timestamp) {
+/// Moves the ticket along with its request. Gives its status at the backend, where this has written it.
+fn move_ticket(
+    ticket: &mut Ticket,
+    request: &Request,
+    end: &End,
+    (newer, told): (&Fields, bool),
+    now: Timestamp,
+) -> Option<TicketStatus> {
+    let mut there = None;
     match end {
         End::Done(found) | End::Adopted(found) => {
             if !found.backend_id.is_empty() {
@@ -309,8 +319,11 @@ fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, newer: &Fields
             ticket.status = match request.op {
                 Op::Close => found.status.filter(|s| s.ended()).unwrap_or(TicketStatus::Closed),
                 Op::Create | Op::Reopen => found.status.unwrap_or(TicketStatus::Acknowledged),
+                Op::Update if told && said(request).is_none() => ticket.status,
                 Op::Update => found.status.or_else(|| said(request)).unwrap_or(ticket.status),
             };
+            let written = request.op != Op::Update || said(request).is_some();
+            there = Some(ticket.status).filter(|_| written);
             if by_sync || newer.contains_key(STATUS) {
                 ticket.status = before;
             }
@@ -330,6 +343,7 @@ fn move_ticket(ticket: &mut Ticket, request: &Request, end: &End, newer: &Fields
         }
         _ => {}
     }
+    there
 }
 
 /// The status that an update asked for, in TMF621's words.

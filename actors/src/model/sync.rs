@@ -2,11 +2,11 @@
 
 use super::{
     BackendId, Conflict, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey,
-    Timestamp,
+    TicketStatus, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Under this name a ticket's status stands among its fields while two sides are merged.
 pub const STATUS: &str = "status";
@@ -76,6 +76,15 @@ pub struct Out {
     pub event_id: EventId,
 }
 
+/// A field that the other side does not take as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stubborn {
+    /// What they say instead; null: nothing.
+    pub theirs: Value,
+    /// How often it was written all the same.
+    pub writes: u32,
+}
+
 /// One ticket as one sync knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Twin {
@@ -86,7 +95,7 @@ pub struct Twin {
     pub sync: String,
     /// Which ticket.
     pub ticket: TicketKey,
-    /// What they said last.
+    /// What they said last, and what has been written there since.
     pub theirs: Fields,
     /// When that changed, by their clock; none: they never said anything.
     pub said_at: Option<Timestamp>,
@@ -94,6 +103,12 @@ pub struct Twin {
     pub agreed: Fields,
     /// What we last wrote there: it is not written again while they do not change it (rule S5).
     pub written: Fields,
+    /// The status that it has there: as they said it last, or as we wrote it since.
+    #[serde(default)]
+    pub status: Option<TicketStatus>,
+    /// What they kept making of it, though it was written.
+    #[serde(default)]
+    pub stubborn: BTreeMap<String, Stubborn>,
     /// The other side is the ticket's own backend: what is written there, it has.
     #[serde(default)]
     pub itself: bool,
@@ -111,6 +126,12 @@ pub struct Twin {
     pub sent: Fields,
     /// Under this place of the line; none: it is known to have it.
     pub sent_as: Option<u64>,
+    /// The last place under which it was sent, taken or not.
+    #[serde(default)]
+    pub sent_last: u64,
+    /// With the answer to a message that it had sent then, by its clock.
+    #[serde(default)]
+    pub sent_for: Option<Timestamp>,
 }
 
 impl Twin {
@@ -124,6 +145,8 @@ impl Twin {
             said_at: None,
             agreed: Fields::new(),
             written: Fields::new(),
+            status: None,
+            stubborn: BTreeMap::new(),
             itself: false,
             verified_at: None,
             gone: false,
@@ -132,6 +155,18 @@ impl Twin {
             out: None,
             sent: Fields::new(),
             sent_as: None,
+            sent_last: 0,
+            sent_for: None,
+        }
+    }
+
+    /// Was a message composed before its sender took what it has taken of this ticket since? `cursor`: up to
+    /// where it had taken then, if it said so; `polled_at`: when, by its clock.
+    pub fn was_overtaken(&self, cursor: Option<u64>, polled_at: Option<Timestamp>) -> bool {
+        match (cursor, polled_at, self.sent_for) {
+            (Some(cursor), ..) => self.sent_as.is_none() && self.sent_last > cursor,
+            (None, Some(at), Some(sent)) => at < sent,
+            _ => false,
         }
     }
 
@@ -157,6 +192,9 @@ pub struct Place {
     pub offset: u32,
     /// Within a pass: the newest change that was read.
     pub newest: Option<Timestamp>,
+    /// Within a pass: when its first page was read, by the source's clock.
+    #[serde(default)]
+    pub begun: Option<Timestamp>,
     /// Within a pass by offset: the id of the last row before it. It must still stand there when the
     /// next page was read, or rows have moved meanwhile.
     #[serde(default)]
@@ -240,6 +278,9 @@ pub struct SyncRow {
     pub sent: u64,
     /// Up to here it has taken that.
     pub taken: u64,
+    /// When its connector sent the newest message that came, by its clock.
+    #[serde(default)]
+    pub polled_at: Option<Timestamp>,
     /// How much its connector can take at once, as it said.
     pub credit: Option<u32>,
     /// Ids that people want left alone.
@@ -339,6 +380,10 @@ pub struct Held {
     pub at: Timestamp,
     /// What was said last; none: it could not be read.
     pub told: Option<Told>,
+    /// What was known of that side when it was said: what it does not change of that says nothing about
+    /// what has been written there since.
+    #[serde(default)]
+    pub base: Option<Fields>,
 }
 
 /// What became of a field.

@@ -9,13 +9,48 @@ pub mod world;
 pub use clock::{CountedIds, ManualClock};
 pub use memory::{MemoryStore, Rows};
 
+use crate::changes::Admission;
+use crate::logic::sync::{From, Pair, Plan, Rules};
 use crate::model::{
-    AlarmEvent, AlarmRef, AlarmState, Details, Fields, Severity, Timestamp, Wishes,
+    AlarmEvent, AlarmRef, AlarmState, BackendId, Details, Fields, STATUS, Severity, Side,
+    Timestamp, Wishes,
 };
+use std::time::Duration;
 
 /// A moment in milliseconds.
 pub fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
+}
+
+/// A sync of the backend `desk` with itself, by four fields and the status: we are master of `a`, they of
+/// `b`, nobody of the others.
+pub fn a_sync(name: &str, from: From) -> Plan {
+    let pair = |name: &str, master| Pair { ours: name.into(), theirs: name.into(), master };
+    let pairs = vec![
+        pair("a", Some(Side::Ours)),
+        pair("b", Some(Side::Theirs)),
+        pair("c", None),
+        pair("d", None),
+        pair(STATUS, None),
+    ];
+    Plan {
+        name: name.into(),
+        source: BackendId::new("desk"),
+        organizer: String::new(),
+        home: BackendId::new("desk"),
+        from,
+        rules: Rules { pairs, whole: from == From::Connector, ..Rules::default() },
+        takes_over: true,
+        own_ids: false,
+        home_writes: true,
+        writes_back: from != From::Connector,
+        contact_field: "owner_email".into(),
+        contacts: false,
+        credit: 3,
+        overlap: Duration::from_secs(600),
+        admission: Admission::default(),
+        instance: "test".into(),
+    }
 }
 
 /// A plain raise.
@@ -39,4 +74,25 @@ pub fn alarm_event(source: &str, id: &str) -> AlarmEvent {
         },
         body_hash: 1,
     }
+}
+
+/// Does each of them, on all cores.
+#[cfg(test)]
+fn on_all_cores<T: Send>(of: usize, each: impl Fn(usize) -> Option<T> + Sync) -> Vec<T> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        loop {
+            let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if n >= of {
+                return found;
+            }
+            found.extend(each(n));
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
 }

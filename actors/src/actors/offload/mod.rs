@@ -233,12 +233,25 @@ async fn clean(outside: &Arc<Outside>, to: &OffloadTo) {
     }
 }
 
+/// Answers to connectors are kept so long: a message comes again within minutes, or when its broker does;
+/// and an answer is as large as the tickets in it.
+const ANSWERS_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+
 async fn tidy_up(outside: &Arc<Outside>, keep: Duration) -> Result<(), StoreError> {
     let before = outside.clock.now().wall.minus(keep);
     let [requests, tickets, alarms] = tidy::retire(&outside.store, before).await?;
     let deliveries = tidy::forget(&outside.store, before).await?;
-    if requests + tickets + alarms + deliveries > 0 {
-        tracing::info!(requests, tickets, alarms, deliveries, "what ended long ago was removed");
+    let before = outside.clock.now().wall.minus(keep.min(ANSWERS_KEPT));
+    let answers = tidy::forget_answers(&outside.store, before).await?;
+    if requests + tickets + alarms + deliveries + answers > 0 {
+        tracing::info!(
+            requests,
+            tickets,
+            alarms,
+            deliveries,
+            answers,
+            "what ended long ago was removed"
+        );
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Lets go of what is over: in the main tables (rule T5), in the memory of deliveries, and in history
-//! lists that are not offloaded. Page by page, with a pause after each, so that the writer is free for
+//! Lets go of what is over: in the main tables (rule T5), in the memory of deliveries, among the answers
+//! to connectors, and in history lists that are not offloaded. Page by page, with a pause after each, so that the writer is free for
 //! what is at work.
 
 use super::carry::count;
@@ -43,6 +43,15 @@ pub(super) async fn forget(store: &Arc<dyn Store>, before: Timestamp) -> Result<
     pages(store, || Change::ForgetIdentities { before, limit: PAGE }).await
 }
 
+/// Answers to connectors from before are not given again: a message that is repeated later counts as a
+/// new one, which the times of its tickets show to be old.
+pub(super) async fn forget_answers(
+    store: &Arc<dyn Store>,
+    before: Timestamp,
+) -> Result<u64, StoreError> {
+    pages(store, || Change::ForgetSyncAnswers { before, limit: PAGE }).await
+}
+
 /// History lists keep within their limits.
 pub(super) async fn limit(
     store: &Arc<dyn Store>,
@@ -73,12 +82,13 @@ async fn pages(store: &Arc<dyn Store>, page: impl Fn() -> Change) -> Result<u64,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::changes::TakeIn;
+    use crate::changes::{Message, TakeIn};
     use crate::logic::correlation::identity_by_id;
     use crate::logic::policy::Routing;
+    use crate::logic::sync::From;
     use crate::model::AlarmState;
     use crate::ports::Clock;
-    use crate::testing::{ManualClock, MemoryStore, alarm_event, at};
+    use crate::testing::{ManualClock, MemoryStore, a_sync, alarm_event, at};
 
     /// Alarms that no rule sends anywhere, raised and cleared, but for the last one.
     async fn store(clock: &Arc<ManualClock>, alarms: u32) -> Arc<dyn Store> {
@@ -114,5 +124,42 @@ mod tests {
         assert_eq!(retire(&store, now).await, Ok([0, 0, cleared]), "one is active");
         assert_eq!(retire(&store, now).await, Ok([0, 0, 0]));
         assert_eq!(forget(&store, now).await, Ok(cleared * 2 + 1));
+    }
+
+    /// Whether a message of a connector is known as a repeat.
+    async fn repeats(store: &Arc<dyn Store>, id: u32) -> bool {
+        let message = Message {
+            plan: Arc::new(a_sync("element", From::Connector)),
+            id: id.to_string(),
+            polled_at: None,
+            records: Vec::new(),
+            credit: None,
+            cursor: None,
+            pass: None,
+            complete: false,
+        };
+        match &store.apply(Change::SyncMessage(Box::new(message)).into()).await.unwrap()[..] {
+            [Applied::SyncAnswered(answered)] => answered.repeat,
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    #[actix::test]
+    async fn an_answer_to_a_connector_is_given_again_until_it_is_forgotten() {
+        let clock = Arc::new(ManualClock::default());
+        let store = store(&clock, 0).await;
+        let messages = PAGE + 1;
+        for id in 0..messages {
+            assert!(!repeats(&store, id).await);
+        }
+        let then = clock.now().wall;
+        clock.advance(Duration::from_secs(1));
+        assert!(!repeats(&store, messages).await);
+        assert_eq!(forget_answers(&store, then).await, Ok(0), "nothing is older");
+        assert!(repeats(&store, 0).await);
+        let now = clock.now().wall;
+        assert_eq!(forget_answers(&store, now).await, Ok(u64::from(messages)), "all but the last");
+        assert!(repeats(&store, messages).await, "it is still known");
+        assert!(!repeats(&store, 0).await, "it counts as new");
     }
 }

@@ -88,6 +88,7 @@ impl Connectors {
         let message = Message {
             plan: sync.plan.clone(),
             id: said.id,
+            polled_at: said.polled_at,
             records: said.tickets.into_iter().map(record).collect(),
             credit: said.credit,
             cursor: said.cursor,

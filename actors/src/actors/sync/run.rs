@@ -7,9 +7,9 @@ use crate::actors::keeper::Post;
 use crate::actors::outbox::Woken;
 use crate::actors::{Gateway, Outbox, Outside};
 use crate::changes::{Applied, Change, Page, Record, Refusal, Sweep, Synced, Where};
-use crate::logic::sync::{From, Known, anew, before, decide, next_place, wanted};
+use crate::logic::sync::{From, Known, anew, before, decide, first_twin, next_place, wanted};
 use crate::model::{
-    EventId, Found, Place, RequestId, STATUS, State, SyncRow, TicketKey, Timestamp, Told,
+    EventId, Fields, Found, Place, RequestId, STATUS, State, SyncRow, TicketKey, Timestamp, Told,
 };
 use crate::ports::{Answer, ChangesBy, FreshIds, Heard, Reading, StoreError, Work};
 use serde_json::Value;
@@ -275,7 +275,9 @@ impl Runner {
         let theirs = told.backend_id.clone().unwrap_or_default();
         let mut known = Known::default();
         if let Some(ticket) = reads.ticket_by_backend_id(plan.home.clone(), theirs).await? {
-            known.twin = reads.twin_of(plan.name.clone(), ticket.key).await?;
+            let twin = reads.twin_of(plan.name.clone(), ticket.key).await?;
+            let first = || first_twin(plan, &ticket, &told, &Fields::new());
+            known.twin = twin.or_else(|| Some(first()));
             let front = reads.first_open_request(ticket.key).await?;
             known.busy = front.is_some_and(|it| it.state != State::Accepted || it.frozen);
             known.ticket = Some(ticket);
@@ -371,6 +373,7 @@ pub(in crate::actors) fn fresh(outside: &Outside) -> FreshIds {
     FreshIds {
         ticket: TicketKey(uuid()),
         request: RequestId(uuid()),
+        second: RequestId(uuid()),
         events: [EventId(uuid()), EventId(uuid())],
     }
 }

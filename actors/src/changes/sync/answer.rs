@@ -1,16 +1,23 @@
 //! A connector's message: what it told is merged, what it has taken is done with, and it is answered with
 //! what waits for it, within its credit (CONTRACT 1.7).
 
+use super::record::Taken;
 use super::{PlanRef, Record, Synced, record};
 use crate::changes::{Applied, Context, Halt};
 use crate::logic::sync::{Plan, view};
 use crate::model::{
-    Fields, LastRun, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Twin,
+    Fields, LastRun, Origin, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView,
+    Timestamp, Twin,
 };
 use crate::ports::{Tx, TxError};
+use std::time::Duration;
 
 /// What waits for a connector is counted up to so many.
 const WAITING_COUNTED_MAX: u32 = 10_000;
+
+/// A message that was sent before one that has come is late, if by no more than this: else its sender's
+/// clock was set back.
+const LATE_MAX: Duration = Duration::from_secs(3_600);
 
 /// A message of a connector.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +26,8 @@ pub struct Message {
     pub plan: PlanRef,
     /// Its sender's name of it: a repeat gets the same answer.
     pub id: String,
+    /// When it was sent, by its sender's clock.
+    pub polled_at: Option<Timestamp>,
     /// What it told.
     pub records: Vec<Record>,
     /// What its sender can take at once; none: as before.
@@ -53,17 +62,23 @@ pub(in crate::changes) fn perform(
         return Ok(Applied::SyncAnswered(Box::new(answered)));
     }
     let mut row = tx.sync(&plan.name)?;
+    let late = is_late(&row, it.polled_at);
     // Whoever comes with a new message has taken the answer to the one before: it would repeat that else.
-    let cursor = it.cursor.unwrap_or(row.sent);
+    // One that was overtaken knows nothing of that answer.
+    let cursor = it.cursor.unwrap_or(if late { row.taken } else { row.sent });
     taken(tx, plan, &mut row, cursor)?;
     if it.pass.is_some() && it.pass != row.pass_name {
         row.pass += 1;
         row.pass_name.clone_from(&it.pass);
     }
-    row.credit = it.credit.or(row.credit);
+    if !late {
+        row.credit = it.credit.or(row.credit);
+        row.polled_at = it.polled_at.or(row.polled_at);
+    }
     let mut synced = Synced::default();
     for record in &it.records {
-        record::take(tx, plan, &mut row, record, context, &mut synced)?;
+        let taken = Taken { known: (it.cursor, it.polled_at), ..Taken::from(record) };
+        record::take(tx, plan, &mut row, taken, context, &mut synced)?;
     }
     if it.complete {
         row.sweeping = Some(0);
@@ -73,10 +88,16 @@ pub(in crate::changes) fn perform(
     row.total += synced.tally;
     row.last =
         LastRun { begun_at: Some(now), ended_at: Some(now), tally: synced.tally, error: None };
-    let answer = answer(tx, plan, &mut row, &it.id, context)?;
+    let answer = answer(tx, it, &mut row, context)?;
     tx.put_sync(&row)?;
     tx.put_sync_answer(&plan.name, now, &answer)?;
     Ok(Applied::SyncAnswered(Box::new(Answered { answer, synced, repeat: false })))
+}
+
+/// Was it sent before one that has come?
+fn is_late(row: &SyncRow, polled_at: Option<Timestamp>) -> bool {
+    let (Some(newest), Some(at)) = (row.polled_at, polled_at) else { return false };
+    at < newest && newest.since(at) <= LATE_MAX
 }
 
 /// What a connector has taken is what it has now.
@@ -99,11 +120,11 @@ fn taken(tx: &mut dyn Tx, plan: &Plan, row: &mut SyncRow, cursor: u64) -> Result
 
 fn answer(
     tx: &mut dyn Tx,
-    plan: &Plan,
+    it: &Message,
     row: &mut SyncRow,
-    id: &str,
     context: Context<'_>,
 ) -> Result<SyncAnswer, Halt> {
+    let plan = &*it.plan;
     let credit = row.credit.unwrap_or(plan.credit).min(plan.credit);
     let mut events = Vec::new();
     let mut cursor = row.taken;
@@ -114,6 +135,8 @@ fn answer(
             cursor = twin.out.map_or(cursor, |out| out.n);
             twin.sent = view(&ticket);
             twin.sent_as = twin.out.map(|out| out.n);
+            twin.sent_last = twin.out.map_or(twin.sent_last, |out| out.n);
+            twin.sent_for = it.polled_at.max(twin.sent_for);
             tx.put_twin(&twin)?;
             events.push(event);
         }
@@ -121,7 +144,7 @@ fn answer(
     row.sent = row.sent.max(cursor);
     let waiting = tx.outgoing_count(&plan.name, WAITING_COUNTED_MAX)?;
     Ok(SyncAnswer {
-        id: id.to_owned(),
+        id: it.id.clone(),
         backend: plan.source.clone(),
         credit: plan.credit,
         waiting,
@@ -148,6 +171,14 @@ fn event(
     }
     let mut shown = TicketView::from(ticket);
     shown.fields = covered(plan, &ticket.fields);
+    if plan.own_ids {
+        // The backend's id means nothing to them: what they had first is told as they call it, and what
+        // we had by our key.
+        shown.backend_id = match &ticket.origin {
+            Origin::Sync { sync, id } if *sync == plan.name => Some(id.clone()),
+            _ => None,
+        };
+    }
     // In their words: what they said last may be of a status that is over.
     let said = ticket.backend_status.as_deref();
     shown.backend_status = plan.rules.their_status(ticket.status, said);

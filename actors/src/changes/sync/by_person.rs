@@ -65,7 +65,7 @@ pub(in crate::changes) fn perform(
                 tx.drop_aside(name, id)?;
                 let Some(told) = held.told else { continue };
                 let record = super::Record { told: Ok(told), ids: *fresh };
-                record::take(tx, &it.plan, &mut row, &record, context, &mut synced)?;
+                record::take(tx, &it.plan, &mut row, (&record).into(), context, &mut synced)?;
             }
             row.total += synced.tally;
             format!("sync {name}: skips {} no more", ids.join(", "))

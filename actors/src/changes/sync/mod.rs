@@ -20,7 +20,7 @@ pub use sweep::{Sweep, SweepDone};
 pub(super) use answer::perform as answer;
 pub(super) use by_person::perform as steer;
 pub(super) use page::perform as page;
-pub(super) use spread::{concluded, forget, freeze, waiting_fields};
+pub(super) use spread::{concluded, forget, freeze, is_told_of, waiting_fields};
 pub(super) use sweep::perform as sweep;
 
 use crate::logic::sync::Plan;

@@ -1,5 +1,6 @@
 //! A page of a feed, or a file of one, is merged, and the feed's place moves with it (rule S1).
 
+use super::record::Taken;
 use super::{PlanRef, record};
 use crate::changes::{Applied, Context, Halt, Refusal};
 use crate::model::{HeldBecause, Place, Request, Tally, Told};
@@ -103,11 +104,18 @@ pub(in crate::changes) fn perform(
         debug_assert_eq!(held.because, HeldBecause::UnderWay, "no others were asked for");
         let Some(told) = held.told else { continue };
         let record = Record { told: Ok(told), ids: fresh.ids };
-        record::take(tx, &it.plan, &mut row, &record, context, &mut synced)?;
+        record::take(
+            tx,
+            &it.plan,
+            &mut row,
+            Taken { before: held.base.as_ref(), ..Taken::from(&record) },
+            context,
+            &mut synced,
+        )?;
     }
     if !matches!(it.at, Where::Held { .. }) {
         for record in &it.records {
-            record::take(tx, &it.plan, &mut row, record, context, &mut synced)?;
+            record::take(tx, &it.plan, &mut row, record.into(), context, &mut synced)?;
         }
     } else {
         // They were counted as read when they came.

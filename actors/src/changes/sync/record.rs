@@ -1,43 +1,66 @@
 //! One told ticket: known rows in, the outcome into the rows.
 
-use super::spread::{line_up, note, spread};
+use super::spread::{line_up, note, spread, unwritten_fields};
 use super::{Record, Synced};
 use crate::changes::conclude::announce_of_sync;
 use crate::changes::{Context, Halt, Refusal, admission, services};
-use crate::logic::sync::{Known, Outcome, Plan, decide};
+use crate::logic::sync::{Known, Outcome, Plan, decide, first_twin, since_told};
 use crate::model::{
-    CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, State, SyncRow,
-    Tally, Ticket, Told, Twin,
+    CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, RequestId, STATUS,
+    State, SyncRow, Tally, Ticket, TicketStatus, Timestamp, Told, Twin,
 };
 use crate::ports::{FreshIds, Tx, TxError};
+
+/// A record, and when it was told, where that was not just now.
+#[derive(Clone, Copy)]
+pub(super) struct Taken<'a> {
+    pub record: &'a Record,
+    /// What was known of that side when it was told.
+    pub before: Option<&'a Fields>,
+    /// Up to where the sender of its message had taken what it was sent, and when it sent that, by its
+    /// clock.
+    pub known: (Option<u64>, Option<Timestamp>),
+}
+
+impl<'a> From<&'a Record> for Taken<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self { record, before: None, known: (None, None) }
+    }
+}
 
 /// Takes one record. What cannot be taken is held, with its reason.
 pub(super) fn take(
     tx: &mut dyn Tx,
     plan: &Plan,
     row: &mut SyncRow,
-    record: &Record,
+    Taken { record, before, known: (cursor, polled_at) }: Taken<'_>,
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
-    let told = match &record.told {
+    let mut told = match &record.told {
         Ok(told) => plan.read(told.clone()),
         Err((id, reason)) => {
-            hold(tx, plan, id, HeldBecause::Unreadable, reason, None, context)?;
+            hold(tx, plan, id, HeldBecause::Unreadable, reason, (None, None), context)?;
             synced.tally += Tally { read: 1, failed: 1, ..Tally::default() };
             return Ok(());
         }
     };
     let id = told.id();
+    let raw = || record.told.clone().ok();
     if row.skip.contains(&id) {
         let why = "is on the skip list";
-        hold(tx, plan, &id, HeldBecause::Skipped, why, record.told.clone().ok(), context)?;
+        hold(tx, plan, &id, HeldBecause::Skipped, why, (raw(), None), context)?;
         synced.tally += Tally { read: 1, skipped: 1, ..Tally::default() };
         return Ok(());
     }
     let mut known = known(tx, plan, &told)?;
     if let Some(twin) = &mut known.twin {
         twin.has_taken(row.taken);
+        // Its sender has got a newer ticket from us since, and tells that with what it has changed of it.
+        if twin.was_overtaken(cursor, polled_at) {
+            synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
+            return Ok(());
+        }
     }
     if known.ticket.is_none() && !told.deleted {
         if !plan.takes_over {
@@ -46,19 +69,26 @@ pub(super) fn take(
         }
         if may_be_ours(tx, plan, &told)? {
             let why = "a create of this backend is not settled: this may be its ticket";
-            hold(tx, plan, &id, HeldBecause::UnderWay, why, record.told.clone().ok(), context)?;
+            hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), None), context)?;
             synced.tally += Tally { read: 1, ..Tally::default() };
             return Ok(());
         }
     }
+    let theirs = known.twin.as_ref().map(|twin| twin.theirs.clone());
+    if let (Some(before), Some(theirs)) = (before, &theirs) {
+        told = since_told(told, before, theirs);
+    }
     let decided = decide(plan, &told, known, record.ids.ticket, context.node, context.now.wall);
     let Some(mut outcome) = decided else {
         let why = "a request of this ticket is under way";
-        let raw = record.told.clone().ok();
         // What was said before does not take the place of what was said since.
-        let newer = tx.aside(&plan.name, &id)?.and_then(|held| held.told);
-        if newer.is_none_or(|held| held.said_at <= told.said_at) {
-            hold(tx, plan, &id, HeldBecause::UnderWay, why, raw, context)?;
+        let aside = tx.aside(&plan.name, &id)?;
+        let held = aside.as_ref().and_then(|held| held.told.as_ref());
+        if held.is_none_or(|held| held.said_at <= told.said_at) {
+            // Told twice, it has the base of the first time.
+            let first = aside.as_ref().filter(|it| it.told == raw()).and_then(|it| it.base.clone());
+            let base = first.or(theirs);
+            hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), base), context)?;
         }
         synced.tally += Tally { read: 1, ..Tally::default() };
         return Ok(());
@@ -73,14 +103,15 @@ pub(super) fn take(
         // The backend has too much open already; later.
         Err(Halt::Refused(Refusal::Full)) => {
             let why = Refusal::Full.to_string();
-            hold(tx, plan, &id, HeldBecause::UnderWay, &why, record.told.clone().ok(), context)?;
+            let base = before.cloned().or(theirs);
+            hold(tx, plan, &id, HeldBecause::UnderWay, &why, (raw(), base), context)?;
             synced.tally += Tally { read: 1, ..Tally::default() };
             Ok(())
         }
         // Another row holds that place (T4): a person must see which of the two is wrong.
         Err(Halt::Refused(refusal)) => {
             let why = refusal.to_string();
-            hold(tx, plan, &id, HeldBecause::Unreadable, &why, record.told.clone().ok(), context)?;
+            hold(tx, plan, &id, HeldBecause::Unreadable, &why, (raw(), None), context)?;
             synced.tally += Tally { read: 1, failed: 1, ..Tally::default() };
             Ok(())
         }
@@ -95,6 +126,9 @@ pub(super) fn known(tx: &mut dyn Tx, plan: &Plan, told: &Told) -> Result<Known, 
         None => None,
     };
     let by_id = match (&by_key, &told.backend_id) {
+        (None, Some(_)) if plan.own_ids => {
+            tx.ticket_by_correlation_key(&plan.correlation_key(told))?
+        }
         (None, Some(id)) => tx.ticket_by_backend_id(&plan.home, id)?,
         _ => None,
     };
@@ -106,7 +140,11 @@ pub(super) fn known(tx: &mut dyn Tx, plan: &Plan, told: &Told) -> Result<Known, 
     };
     let ticket = by_key.or(by_id).or(by_correlation);
     let Some(ticket) = ticket else { return Ok(Known::default()) };
-    let twin = tx.twin(&plan.name, ticket.key)?;
+    let mut twin = tx.twin(&plan.name, ticket.key)?;
+    if twin.is_none() && plan.is_home_itself() {
+        let unwritten = unwritten_fields(tx, ticket.key)?;
+        twin = Some(first_twin(plan, &ticket, told, &unwritten));
+    }
     let front = tx.first_open_request(ticket.key)?;
     let busy = front.is_some_and(|front| !matches!(front.state, State::Accepted) || front.frozen);
     Ok(Known { ticket: Some(ticket), twin, busy })
@@ -132,7 +170,7 @@ fn hold(
     id: &str,
     because: HeldBecause,
     reason: &str,
-    told: Option<Told>,
+    (told, base): (Option<Told>, Option<Fields>),
     context: Context<'_>,
 ) -> Result<(), TxError> {
     tx.put_aside(&Held {
@@ -142,6 +180,7 @@ fn hold(
         reason: reason.to_owned(),
         at: context.now.wall,
         told,
+        base,
     })
 }
 
@@ -155,16 +194,26 @@ pub(super) fn store(
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
-    let Outcome { mut ticket, mut twin, event, news, changes, write, conflicts, tally } = outcome;
+    let Outcome { mut ticket, mut twin, event, news, changes, write, make, conflicts, tally } =
+        outcome;
     let now = context.now.wall;
     // What can refuse comes first: nothing of the record is written then.
     if write.is_some() {
         admission::check(tx, &plan.admission, &ticket.backend, Op::Update)?;
     }
-    tx.put_ticket(&ticket)?;
+    if make.is_some() {
+        admission::check(tx, &plan.admission, &ticket.backend, Op::Create)?;
+    }
+    // One that stands where it stood cannot be refused, and is written once, at the end.
+    if tx.ticket(ticket.key)?.is_none_or(|known| known.backend_id != ticket.backend_id) {
+        tx.put_ticket(&ticket)?;
+    }
     note(tx, &mut ticket, &format!("sync {}", plan.name), &changes, now)?;
     if let Some(fields) = write {
         journal(tx, plan, &ticket, &mut twin, (fields, ids), context, synced)?;
+    }
+    if let Some(fields) = make {
+        self::make(tx, plan, &ticket, &mut twin, (fields, ids), context, synced)?;
     }
     row.keep_conflicts(now, (ticket.key, ticket.backend_id.as_deref()), &conflicts);
     if news {
@@ -200,7 +249,9 @@ fn journal(
     synced: &mut Synced,
 ) -> Result<(), Halt> {
     let waiting = match twin.request {
-        Some(id) => tx.request(id)?.filter(|it| !it.frozen && it.state == State::Accepted),
+        Some(id) => tx
+            .request(id)?
+            .filter(|it| !it.frozen && it.state == State::Accepted && it.op != Op::Create),
         None => None,
     };
     if let Some(mut request) = waiting {
@@ -213,15 +264,50 @@ fn journal(
         // It was never made there: there is nothing to write to.
         return Ok(());
     }
+    wanted(tx, plan, ticket, (ids.request, Op::Update, fields), context, synced)?;
+    twin.request = Some(ids.request);
+    Ok(())
+}
+
+/// Has a ticket made that they have first. New ones begin in a state of the backend's own: another one is
+/// written behind that.
+fn make(
+    tx: &mut dyn Tx,
+    plan: &Plan,
+    ticket: &Ticket,
+    twin: &mut Twin,
+    (mut fields, ids): (Fields, FreshIds),
+    context: Context<'_>,
+    synced: &mut Synced,
+) -> Result<(), Halt> {
+    let status = fields.remove(STATUS);
+    wanted(tx, plan, ticket, (ids.request, Op::Create, fields), context, synced)?;
+    twin.request = Some(ids.request);
+    let new = TicketStatus::Acknowledged.as_str();
+    if let Some(status) = status.filter(|status| status != new) {
+        let fields = Fields::from_iter([(STATUS.to_owned(), status)]);
+        wanted(tx, plan, ticket, (ids.second, Op::Update, fields), context, synced)?;
+        twin.request = Some(ids.second);
+    }
+    Ok(())
+}
+
+/// A request of this sync; the first of its ticket goes to its lane.
+fn wanted(
+    tx: &mut dyn Tx,
+    plan: &Plan,
+    ticket: &Ticket,
+    (id, op, fields): (RequestId, Op, Fields),
+    context: Context<'_>,
+    synced: &mut Synced,
+) -> Result<(), Halt> {
     let made_by = MadeBy::Sync { name: plan.name.clone() };
     let place = (ticket.backend.clone(), ticket.key);
-    let mut request =
-        Request::accepted(ids.request, place, Op::Update, made_by, fields, context.now.wall);
+    let mut request = Request::accepted(id, place, op, made_by, fields, context.now.wall);
     request.story.add(context.now.wall, format!("wanted by sync {}", plan.name));
     services::accept(tx, &mut request)?;
     let first = tx.first_open_request(ticket.key)?.is_none();
     request.n = tx.add_request(&request)?;
-    twin.request = Some(request.id);
     if first {
         synced.submit.push(request);
     }

@@ -3,8 +3,8 @@
 use crate::changes::Halt;
 use crate::logic::sync::view;
 use crate::model::{
-    EventId, EventName, Fields, MadeBy, Op, Out, Request, STATUS, State, SyncRow, Tally, Ticket,
-    TicketChange, TicketKey, TicketStatus, Timestamp, Turned, Twin,
+    EventId, EventName, Fields, MadeBy, Op, Out, Request, RequestId, STATUS, State, SyncRow, Tally,
+    Ticket, TicketChange, TicketKey, TicketStatus, Timestamp, Turned, Twin,
 };
 use crate::ports::{Tx, TxError};
 use serde_json::Value;
@@ -86,16 +86,23 @@ fn stable(twin: &Twin, n: u64) -> EventId {
 }
 
 /// A request has ended: what it did to its ticket reaches history and the other sides, and the sync
-/// that wanted it learns what became of it.
+/// that wanted it learns what became of it. `there`: the status that the backend has it in by this.
 pub(in crate::changes) fn concluded(
     tx: &mut dyn Tx,
     ticket: &mut Ticket,
     before: &Fields,
     request: &Request,
+    there: Option<TicketStatus>,
     now: Timestamp,
 ) -> Result<(), Halt> {
     if let MadeBy::Sync { name } = &request.made_by {
         count(tx, name, request.state)?;
+        if let Some(mut twin) = tx.twin(name, ticket.key)? {
+            let written =
+                twin.stubborn.iter_mut().filter(|(it, _)| request.fields.contains_key(*it));
+            written.for_each(|(_, stubborn)| stubborn.writes += 1);
+            tx.put_twin(&twin)?;
+        }
     }
     let good = matches!(request.state, State::Done | State::Adopted);
     if !good {
@@ -104,9 +111,23 @@ pub(in crate::changes) fn concluded(
     // The backend has what was written, and so have we.
     for mut twin in tx.twins_of(ticket.key)? {
         if twin.itself && twin.said_at.is_some() {
-            twin.agreed.extend(request.fields.clone());
+            let status = there.map(|it| (STATUS.to_owned(), Value::from(it.as_str())));
+            for (name, value) in request.fields.clone().into_iter().chain(status) {
+                if value.is_null() {
+                    // What was emptied there is not there.
+                    twin.agreed.remove(&name);
+                    twin.theirs.remove(&name);
+                } else {
+                    twin.agreed.insert(name.clone(), value.clone());
+                    twin.theirs.insert(name, value);
+                }
+            }
+            twin.status = there.or(twin.status);
             tx.put_twin(&twin)?;
         }
+    }
+    if request.op == Op::Reopen && there.is_some_and(|there| there != ticket.status) {
+        follow(tx, ticket, request, now)?;
     }
     let after = view(ticket);
     let mut changes = Vec::new();
@@ -135,6 +156,42 @@ pub(in crate::changes) fn concluded(
     Ok(())
 }
 
+/// Does the backend of a ticket itself tell how it is?
+pub(in crate::changes) fn is_told_of(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, TxError> {
+    Ok(tx.twins_of(ticket)?.iter().any(|twin| twin.itself))
+}
+
+/// A ticket that was opened again is not yet at work on: that is one more write, right behind.
+fn follow(
+    tx: &mut dyn Tx,
+    ticket: &Ticket,
+    request: &Request,
+    now: Timestamp,
+) -> Result<(), TxError> {
+    let MadeBy::Sync { name } = &request.made_by else { return Ok(()) };
+    let Some(mut twin) = tx.twin(name, ticket.key)? else { return Ok(()) };
+    let fields = Fields::from_iter([(STATUS.to_owned(), ticket.status.as_str().into())]);
+    let waits = |it: &Request| !it.frozen && it.state == State::Accepted;
+    let waiting = match twin.request {
+        Some(id) => tx.request(id)?.filter(waits),
+        None => None,
+    };
+    if let Some(mut request) = waiting {
+        request.fields.extend(fields);
+        return tx.put_request(&request);
+    }
+    // Its id follows from that of the one before: it needs no chance inside a transaction.
+    let id = RequestId(Uuid::from_u128(request.id.0.as_u128().rotate_left(1) ^ 1));
+    let place = (ticket.backend.clone(), ticket.key);
+    let made_by = request.made_by.clone();
+    let mut next = Request::accepted(id, place, Op::Update, made_by, fields, now);
+    next.service.clone_from(&request.service);
+    next.story.add(now, format!("wanted by sync {name}: the ticket was opened again first"));
+    next.n = tx.add_request(&next)?;
+    twin.request = Some(id);
+    tx.put_twin(&twin)
+}
+
 /// What became of a request that a sync wanted.
 fn count(tx: &mut dyn Tx, name: &str, state: State) -> Result<(), TxError> {
     let more = match state {
@@ -158,13 +215,11 @@ pub(in crate::changes) fn freeze(
     for (name, value) in &mut request.fields {
         *value = ours.get(name).cloned().unwrap_or_default();
     }
-    if !request.fields.contains_key(STATUS) {
+    if request.op == Op::Create || !request.fields.contains_key(STATUS) {
         return Ok(());
     }
     let itself = tx.twins_of(ticket.key)?.into_iter().find(|twin| twin.itself);
-    let there = itself.as_ref().and_then(|twin| twin.theirs.get(STATUS)?.as_str());
-    let there = there.and_then(TicketStatus::parse);
-    let was_over = there.is_some_and(TicketStatus::ended);
+    let was_over = itself.and_then(|twin| twin.status).is_some_and(TicketStatus::ended);
     request.op = match ticket.status.ended() {
         true if !was_over => Op::Close,
         false if was_over => Op::Reopen,
@@ -187,6 +242,20 @@ pub(in crate::changes) fn waiting_fields(
     for twin in tx.twins_of(ticket)?.into_iter().filter(|twin| !twin.itself) {
         let Some(id) = twin.request else { continue };
         if let Some(request) = tx.request(id)?.filter(|it| !it.frozen && !it.state.ended()) {
+            fields.extend(request.fields);
+        }
+    }
+    Ok(fields)
+}
+
+/// Fields of a ticket that other sides have given it and that its backend does not have: their write
+/// waits, or came to nothing.
+pub(super) fn unwritten_fields(tx: &mut dyn Tx, ticket: TicketKey) -> Result<Fields, TxError> {
+    let mut fields = Fields::new();
+    for twin in tx.twins_of(ticket)?.into_iter().filter(|twin| !twin.itself) {
+        let Some(id) = twin.request else { continue };
+        let there = |it: &Request| matches!(it.state, State::Done | State::Adopted);
+        if let Some(request) = tx.request(id)?.filter(|it| !there(it)) {
             fields.extend(request.fields);
         }
     }

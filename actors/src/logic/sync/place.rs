@@ -5,7 +5,9 @@
 //! row, and by an offset only among rows of one time, because rows that change meanwhile move to the
 //! end. Those among them leave a gap that the rows behind them fill, so that one would slip past the
 //! offset unread: the row before a page must still be the last one of the page before, or the rows of
-//! that time are read anew. A full scan goes by offset.
+//! that time are read anew. The overlap is counted from the beginning of a pass: what was committed behind
+//! a page that had been read is seen by the next pass, however long this one takes. A full scan goes by
+//! offset.
 
 use crate::model::{Found, Place, Timestamp};
 use crate::ports::{ChangesBy, Reading, Work};
@@ -87,23 +89,24 @@ fn newest(page: &Reading) -> Option<Timestamp> {
 fn by_time(place: &Place, page: &Reading, overlap: Duration, clock: Timestamp) -> Turn {
     let last = newest(page);
     let newest = place.newest.max(last);
+    let begun = Some(place.begun.unwrap_or(clock));
     let since = place.since.or_else(|| begin(place, overlap));
     if page.more && !page.tickets.is_empty() {
         // All rows of one time: those of it that were read are left out, and no other.
         let place = match last {
             Some(last) if since.is_none_or(|since| last > since) => {
                 let watermark = place.watermark;
-                Place { since: Some(last), newest, watermark, ..Place::default() }
+                Place { since: Some(last), newest, watermark, begun, ..Place::default() }
             }
             _ => {
                 let offset = place.offset + rows(page);
                 let last = page.tickets.last().map(|row| row.backend_id.clone());
-                Place { since, offset, newest, last, ..place.clone() }
+                Place { since, offset, newest, last, begun, ..place.clone() }
             }
         };
         return Turn { place, more: true };
     }
-    let reached = newest.map(|newest| newest.min(clock));
+    let reached = newest.map(|newest| begun.map_or(newest, |begun| newest.min(begun)));
     Turn {
         place: Place { watermark: place.watermark.max(reached), ..Place::default() },
         more: false,
@@ -186,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_ends_though_rows_change_all_the_time() {
+    fn a_pass_misses_none_though_rows_change_from_call_to_call() {
         let mut source = Source((0..60).map(|id| (100, id)).collect());
         let seen = pass(&mut source, |source, calls| {
-            if calls < 40 {
+            if calls < ANEW_MAX {
                 source.change(calls, 200 + i64::from(calls));
             }
         });

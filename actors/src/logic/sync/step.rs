@@ -5,12 +5,14 @@
 //! a value that was written there before and that it has not changed since (rule S5).
 
 use super::{From, Merged, Plan, Sides, merge};
-use crate::logic::correlation::correlation_key;
 use crate::model::{
-    Conflict, EventName, Fields, Origin, STATUS, Tally, Ticket, TicketKey, TicketStatus, Timestamp,
-    Told, Turned, Twin,
+    Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey, TicketStatus,
+    Timestamp, Told, Turned, Twin,
 };
 use serde_json::Value;
+
+/// One value is written so often to a side that keeps saying another one.
+const WRITES_MAX: u32 = 3;
 
 /// What is known of the ticket.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,8 @@ pub struct Outcome {
     pub changes: Vec<(String, Value, Turned)>,
     /// What the home backend is to be written.
     pub write: Option<Fields>,
+    /// It is not there yet: with these it is made.
+    pub make: Option<Fields>,
     /// Fields that both sides had changed.
     pub conflicts: Vec<Conflict>,
     /// For the books.
@@ -50,6 +54,43 @@ pub fn view(ticket: &Ticket) -> Fields {
     fields.retain(|_, value| !value.is_null());
     fields.insert(STATUS.into(), ticket.status.as_str().into());
     fields
+}
+
+/// What is remembered of a ticket of which its own backend says something for the first time. We made it
+/// there, so what we have is what we wrote, and the base of the first merge; but for what another side has
+/// given us that is not written yet: that is a change of ours.
+pub fn first_twin(plan: &Plan, ticket: &Ticket, told: &Told, unwritten: &Fields) -> Twin {
+    let mut twin = Twin::new(&plan.name, ticket.key);
+    if !plan.is_home_itself() || !plan.home_writes || ticket.adopted {
+        return twin;
+    }
+    twin.agreed = view(ticket);
+    for name in unwritten.keys() {
+        match told.fields.get(name) {
+            Some(theirs) => twin.agreed.insert(name.clone(), theirs.clone()),
+            None => twin.agreed.remove(name),
+        };
+    }
+    twin.theirs.clone_from(&twin.agreed);
+    twin
+}
+
+/// What was told while a request was under way, as it reads now: a field that they had not changed when
+/// they said it has the value that was written there since. `before` and `now`: what was known of them when
+/// it was told, and is known by now.
+pub fn since_told(mut told: Told, before: &Fields, now: &Fields) -> Told {
+    let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    for name in names {
+        let written = before.get(name) != now.get(name);
+        if !written || told.fields.get(name) != before.get(name) {
+            continue;
+        }
+        match now.get(name) {
+            Some(value) => told.fields.insert(name.clone(), value.clone()),
+            None => told.fields.remove(name),
+        };
+    }
+    told
 }
 
 /// Decides. None: not now, a request of the ticket is under way and they differ; hold what was told.
@@ -71,6 +112,9 @@ pub fn decide(
     let twin = known.twin.unwrap_or_else(|| Twin::new(&plan.name, ticket.key));
     let mut step = Step { plan, told, now, out: unchanged(ticket, twin) };
     step.out.tally.read = 1;
+    if !step.is_old() {
+        step.out.twin.status = status_in(&told.fields).or(step.out.twin.status);
+    }
     if told.deleted {
         step.delete(new);
     } else if new {
@@ -124,6 +168,7 @@ fn unchanged(ticket: Ticket, twin: Twin) -> Outcome {
         news: false,
         changes: Vec::new(),
         write: None,
+        make: None,
         conflicts: Vec::new(),
         tally: Tally::default(),
     }
@@ -132,12 +177,13 @@ fn unchanged(ticket: Ticket, twin: Twin) -> Outcome {
 /// A ticket that they had first.
 fn unknown(plan: &Plan, told: &Told, key: TicketKey, node: &str, now: Timestamp) -> Ticket {
     let origin = Origin::Sync { sync: plan.name.clone(), id: told.id() };
-    let correlation = correlation_key(&plan.instance, &plan.home, told.kind, &origin);
     let place = (plan.home.clone(), told.kind);
-    let mut ticket = Ticket::pending(key, place, correlation, origin, node, now);
-    ticket.backend_id.clone_from(&told.backend_id);
+    let mut ticket = Ticket::pending(key, place, plan.correlation_key(told), origin, node, now);
     ticket.status = TicketStatus::Acknowledged;
-    ticket.adopted = true;
+    if !plan.own_ids {
+        ticket.backend_id.clone_from(&told.backend_id);
+        ticket.adopted = true;
+    }
     ticket
 }
 
@@ -172,6 +218,14 @@ impl Step<'_> {
         self.out.event = EventName::Deleted;
         self.out.news = true;
         self.out.tally.deleted = 1;
+        let why = format!("sync {}", self.plan.name);
+        if self.plan.own_ids {
+            // Gone is what they had of it; its backend has it as before.
+            let story = &mut self.out.ticket.story;
+            story.add_because(self.now, "is not at the other side any more", why);
+            self.out.news = false;
+            return;
+        }
         if !self.out.ticket.status.ended() {
             let status = TicketStatus::Cancelled;
             let value = status.as_str().into();
@@ -179,11 +233,7 @@ impl Step<'_> {
             self.out.ticket.status = status;
         }
         let story = &mut self.out.ticket.story;
-        story.add_because(
-            self.now,
-            "is gone at the other side",
-            format!("sync {}", self.plan.name),
-        );
+        story.add_because(self.now, "is gone at the other side", why);
     }
 
     fn create(&mut self) {
@@ -198,7 +248,11 @@ impl Step<'_> {
         self.out.twin.verified_at = Some(self.now);
         let story = &mut self.out.ticket.story;
         story.add(self.now, format!("taken over by sync {} as {}", self.plan.name, self.told.id()));
-        if !self.plan.is_home() {
+        if self.plan.own_ids {
+            // Told to everybody once it is made.
+            self.out.news = false;
+            self.out.make = Some(fields);
+        } else if !self.plan.is_home() {
             self.write_home(fields);
         }
     }
@@ -268,12 +322,12 @@ impl Step<'_> {
     fn equal(&mut self, merged: &Merged, theirs: &Fields) {
         let verified = self.out.twin.verified_at;
         self.remember(&merged.fields, theirs);
+        self.out.twin.stubborn.clear();
         self.out.news = verified.is_none();
         self.out.twin.verified_at = Some(self.now);
     }
 
     fn differ(&mut self, ours: &Fields, theirs: &Fields, merged: Merged) {
-        let known = std::mem::take(&mut self.out.twin.theirs);
         let mut tally = Tally::default();
         if !merged.from_theirs.is_empty() {
             self.take_over(ours, &merged.fields);
@@ -289,15 +343,14 @@ impl Step<'_> {
         let to_write = if self.plan.is_home_itself() {
             let mut ours_stay = differing(&merged.from_ours);
             // What they refuse to take, or write otherwise, is not written for ever.
-            ours_stay.retain(|name, value| {
-                self.out.twin.written.get(name) != Some(value)
-                    || known.get(name) != self.told.fields.get(name)
-            });
+            ours_stay.retain(|name, value| self.is_worth(name, value));
             if self.plan.writes_back { ours_stay } else { Fields::new() }
         } else {
             differing(&merged.from_theirs)
         };
         self.write_home(to_write);
+        // What they have taken, they may change and have it written again.
+        self.out.twin.stubborn.retain(|name, _| merged.from_ours.contains(name));
         self.out.twin.verified_at = None;
         self.out.event = EventName::Merged;
         self.out.news = tally.merged > 0 || self.out.write.is_some();
@@ -310,6 +363,19 @@ impl Step<'_> {
         }
         self.out.tally = tally;
         self.out.conflicts = merged.conflicts;
+    }
+
+    /// Is a value of ours written there once more? Not where it was, often enough, and they say the same
+    /// as before: somebody there may have changed it back, but not every time.
+    fn is_worth(&mut self, name: &str, ours: &Value) -> bool {
+        let theirs = self.told.fields.get(name).cloned().unwrap_or_default();
+        let twin = &mut self.out.twin;
+        let again = twin.written.get(name) == Some(ours);
+        let stubborn = twin.stubborn.entry(name.to_owned()).or_default();
+        if !again || stubborn.theirs != theirs {
+            *stubborn = Stubborn { theirs, writes: 0 };
+        }
+        stubborn.writes < WRITES_MAX
     }
 
     /// Our fields become these.
@@ -354,7 +420,7 @@ impl Step<'_> {
     /// Facts that are theirs alone.
     fn facts(&mut self) {
         let (ticket, told) = (&mut self.out.ticket, self.told);
-        if self.plan.is_home() {
+        if self.plan.is_home() && !self.plan.own_ids {
             if ticket.backend_id.is_none() {
                 ticket.backend_id.clone_from(&told.backend_id);
             }

@@ -7,7 +7,7 @@ use crate::changes::{
     Record, Sweep, TakeCommand, TakeLane, Where, Write,
 };
 use crate::logic::correlation::correlation_key;
-use crate::logic::sync::{From, Pair, Plan, Rules, next_place, wanted};
+use crate::logic::sync::{From, Pair, Plan, Rules, anew, before, next_place, wanted};
 use crate::model::{
     BackendId, CommandId, Epoch, EventId, Fields, Found, Kind, Moment, Mono, Op, Origin, Reply,
     Request, RequestId, STATUS, Side, State, SyncAnswer, TicketKey, TicketName, TicketStatus,
@@ -29,6 +29,8 @@ pub(super) const OVERLAP: Duration = Duration::from_secs(600);
 const LATE_MAX_MS: u64 = 500_000;
 /// Rounds within which everybody must have come to rest.
 const ROUNDS_MAX: u32 = 40;
+/// More than that many pages, or requests, have no end.
+const AT_ONCE_MAX: u32 = 500;
 const FIELDS: [&str; 4] = ["a", "b", "c", "d"];
 const WORDS: [&str; 5] = ["red", "green", "blue", "black", "white"];
 const STATES: [TicketStatus; 3] =
@@ -53,6 +55,8 @@ pub(super) struct Cast {
     pub element: Element,
     /// A message under way that will come again, or late.
     astray: Vec<Message>,
+    /// One of them has not come at all.
+    under_way: Option<String>,
     next_id: u32,
     pub met: Met,
     pub told: Option<Vec<String>>,
@@ -87,6 +91,7 @@ impl Cast {
             from,
             rules: Rules { pairs: pairs(b), three_way, whole, ..Rules::default() },
             takes_over: true,
+            own_ids: false,
             home_writes: true,
             writes_back: from != From::Connector,
             contact_field: "owner_email".into(),
@@ -109,15 +114,17 @@ impl Cast {
             line: Arc::new(line),
             system: System {
                 ahead_ms: skew(&mut dice),
-                shouts: dice.u8(..4) == 0,
+                shouts: [None, None, None, Some("a"), Some("c")][dice.usize(..5)],
                 ..System::default()
             },
             element: Element {
                 ahead_ms: skew(&mut dice),
                 credit: dice.u32(1..6),
+                careful: dice.bool(),
                 ..Element::default()
             },
             astray: Vec::new(),
+            under_way: None,
             next_id: 1,
             met: Met::default(),
             told: None,
@@ -149,6 +156,7 @@ impl Cast {
         FreshIds {
             ticket: TicketKey(self.uuid()),
             request: RequestId(self.uuid()),
+            second: RequestId(self.uuid()),
             events: [EventId(self.uuid()), EventId(self.uuid())],
         }
     }
@@ -165,13 +173,20 @@ impl Cast {
         }
         self.rows.sync();
         if self.told.is_some() {
-            let state = |ticket: &crate::model::Ticket| {
-                let view = crate::logic::sync::view(ticket);
-                let fields: Vec<_> =
-                    view.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                format!("{}: {}", ticket.backend_id.as_deref().unwrap_or("-"), fields.join(" "))
+            let words = |fields: &Fields| {
+                let words = fields.iter().map(|(name, value)| format!("{name}={value}"));
+                words.collect::<Vec<_>>().join(" ")
             };
-            let all: Vec<_> = self.rows.all_tickets().map(state).collect();
+            let rows = &self.rows;
+            let state = |ticket: &crate::model::Ticket| {
+                let ours = words(&crate::logic::sync::view(ticket));
+                let twins = rows.clone_twins(ticket.key);
+                let base =
+                    |twin: &crate::model::Twin| format!(" | {} {}", twin.sync, words(&twin.agreed));
+                let bases: String = twins.iter().map(base).collect();
+                format!("{}: {ours}{bases}", ticket.backend_id.as_deref().unwrap_or("-"))
+            };
+            let all: Vec<_> = rows.all_tickets().map(|ticket| state(ticket)).collect();
             if all != self.shown {
                 for line in all
                     .iter()
@@ -293,7 +308,9 @@ impl Cast {
             let name = taken.ticket.backend_id.clone();
             self.tell(|| format!("here: {} {name:?} {fields:?}", taken.ticket.key));
             // A create's edits are of the ticket that the system will name.
-            let id = name.unwrap_or_else(|| taken.ticket.correlation_key.0.clone());
+            let key = taken.ticket.correlation_key.0.clone();
+            let made = self.system.rows.iter().find(|(_, row)| row.key == key);
+            let id = name.or_else(|| made.map(|(id, _)| id.clone())).unwrap_or(key);
             // A command is written when its turn comes, whatever is there by then.
             self.note(&id, "here", &fields, &Fields::new());
         }
@@ -311,9 +328,10 @@ impl Cast {
         let had = self.element.table.get(&id).map(|copy| copy.fields.clone()).unwrap_or_default();
         self.note(&id, "connector", &fields, &had);
         if let Some(copy) = self.element.table.get_mut(&id) {
+            let changed = fields.iter().filter(|(name, value)| had.get(*name) != Some(value));
+            copy.own.extend(changed.map(|(name, _)| (name.clone(), at)));
             copy.fields.extend(fields);
             copy.changed_at = at;
-            copy.changed = true;
         }
     }
 
@@ -328,7 +346,14 @@ impl Cast {
             self.tell(|| "a page is lost".into());
             return true;
         }
-        let turn = next_place(BY, &row.place, &page, (OVERLAP, clock));
+        let slipped = before(BY, &row.place).is_some_and(|(work, last)| {
+            let page = self.system.page(&work, now);
+            page.tickets.first().is_none_or(|row| row.backend_id != last)
+        });
+        let turn = match slipped {
+            true => anew(&row.place, &page),
+            false => next_place(BY, &row.place, &page, (OVERLAP, clock)),
+        };
         let mut records = Vec::new();
         for found in page.tickets {
             let told = crate::actors::told_of_feed(found, now, clock);
@@ -466,6 +491,7 @@ impl Cast {
             // One that came before, or is late.
             let at = self.dice.usize(..self.astray.len());
             let message = self.astray.remove(at);
+            self.under_way = self.under_way.take().filter(|id| *id != message.id);
             self.met.astray += 1;
             self.tell(|| format!("message {} comes astray", message.id));
             let answered = self.apply(Change::SyncMessage(Box::new(message.clone())), false);
@@ -489,8 +515,13 @@ impl Cast {
                 0 => self.astray.push(message.clone()),
                 // Overtaken by those after it.
                 1 => {
-                    self.astray.push(message);
-                    return;
+                    let simple = !self.element.careful;
+                    // One that says nothing of what it has taken has no two under way.
+                    if !(simple && self.under_way.is_some()) {
+                        self.under_way = Some(message.id.clone());
+                        self.astray.push(message);
+                        return;
+                    }
                 }
                 _ => {}
             }
@@ -530,7 +561,7 @@ impl Cast {
         let ids: Vec<String> = self.element.table.keys().cloned().collect();
         for id in ids {
             let Some(copy) = self.element.table.get(&id) else { continue };
-            if !copy.changed && !complete {
+            if copy.own.is_empty() && !complete {
                 continue;
             }
             let told = Told {
@@ -550,9 +581,10 @@ impl Cast {
         Message {
             plan: self.line.clone(),
             id: format!("m{}", self.element.messages),
+            polled_at: Some(clock),
             records,
             credit: Some(self.element.credit),
-            cursor: None,
+            cursor: self.element.careful.then_some(self.element.cursor),
             pass: complete.then(|| format!("p{}", self.element.messages)),
             complete,
         }
@@ -563,6 +595,7 @@ impl Cast {
         let message = Message {
             plan: self.line.clone(),
             id: format!("m{}", self.element.messages),
+            polled_at: Some(self.element.clock(self.now())),
             records: Vec::new(),
             credit: Some(self.element.credit),
             cursor: cursor.parse().ok(),
@@ -578,10 +611,8 @@ impl Cast {
     /// An edit is told once the message that carried it is answered.
     fn was_told(&mut self, message: &Message) {
         for told in message.records.iter().filter_map(|record| record.told.as_ref().ok()) {
-            if let Some(copy) = self.element.table.get_mut(&told.id())
-                && copy.changed_at == told.said_at
-            {
-                copy.changed = false;
+            if let Some(copy) = self.element.table.get_mut(&told.id()) {
+                copy.own.retain(|_, at| *at > told.said_at);
             }
         }
     }
@@ -589,6 +620,7 @@ impl Cast {
     /// What it is sent is what it has; an edit that it has not told yet stays, and is told next.
     fn take_answer(&mut self, answer: &SyncAnswer) {
         let clock = self.element.clock(self.now());
+        self.element.cursor = self.element.cursor.max(answer.cursor.parse().unwrap_or(0));
         for event in &answer.events {
             let Some(id) = event.ticket.backend_id.clone() else { continue };
             let mut fields = event.ticket.fields.clone();
@@ -596,24 +628,18 @@ impl Cast {
             self.tell(|| format!("connector takes {} {id} {fields:?}", event.event.as_str()));
             let copy = self.element.table.entry(id).or_insert_with(|| Copy {
                 fields: Fields::new(),
-                base: Fields::new(),
                 changed_at: clock,
-                changed: false,
+                own: BTreeMap::new(),
             });
-            let own = |name: &&String| copy.fields.get(*name) != copy.base.get(*name);
-            let names = FIELDS.iter().map(|name| (*name).to_owned()).chain([STATUS.to_owned()]);
-            let kept: Vec<String> = names.filter(|name| copy.changed && own(&name)).collect();
-            let mut taken = fields.clone();
-            for name in kept {
-                match copy.fields.get(&name) {
-                    Some(value) => drop(taken.insert(name, value.clone())),
-                    None => drop(taken.remove(&name)),
+            for name in copy.own.keys() {
+                if let Some(value) = copy.fields.get(name) {
+                    fields.insert(name.clone(), value.clone());
                 }
             }
-            if !copy.changed && copy.fields != taken {
+            if copy.own.is_empty() && copy.fields != fields {
                 copy.changed_at = clock;
             }
-            (copy.fields, copy.base) = (taken, fields);
+            copy.fields = fields;
         }
     }
 
@@ -633,6 +659,16 @@ impl Cast {
         }
     }
 
+    /// Does something until there is no more of it to do.
+    fn all_of(&mut self, what: &str, mut one: impl FnMut(&mut Self) -> bool) -> Result<(), Broken> {
+        for _ in 0..AT_ONCE_MAX {
+            if !one(self) {
+                return Ok(());
+            }
+        }
+        Err(Broken { rule: "S5", what: format!("no end of {what} though nobody edits") })
+    }
+
     /// Nobody edits any more: everything is carried to its end.
     pub fn quiet(&mut self) -> Result<(), Broken> {
         self.tell(|| "quiet".into());
@@ -642,10 +678,10 @@ impl Cast {
             let before =
                 (self.system.written, self.element.table.clone(), self.system.rows.clone());
             self.now_ms += 700_000;
-            while self.read_page(false) {}
-            while self.lane(false) {}
+            self.all_of("pages", |cast| cast.read_page(false))?;
+            self.all_of("requests", |cast| cast.lane(false))?;
             self.held();
-            while self.lane(false) {}
+            self.all_of("requests", |cast| cast.lane(false))?;
             self.sweep();
             self.message(false);
             self.message(false);

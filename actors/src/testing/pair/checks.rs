@@ -50,7 +50,7 @@ fn agree(cast: &Cast, ticket: &Ticket) -> Result<(), Broken> {
     let ours = covered(&view(ticket));
     let there = cast.system.rows.get(id).map(|row| covered(&row.fields)).unwrap_or_default();
     // What the system writes in its own way is not written for ever, and stays different.
-    let stubborn = |name: &str| cast.system.shouts && name == "c";
+    let stubborn = |name: &str| cast.system.shouts == Some(name);
     for name in COVERED {
         if ours.get(name) != there.get(name) && !stubborn(name) {
             let what =
@@ -77,7 +77,7 @@ fn masters(cast: &Cast, ticket: &Ticket) -> Result<(), Broken> {
         let master = match name {
             "a" => last("here"),
             "b" => last("there").filter(|_| last("here").is_none()),
-            _ if cast.feed.rules.three_way && !cast.system.shouts => {
+            _ if cast.feed.rules.three_way && cast.system.shouts != Some(name) => {
                 let one = edits.first().map(|edit| edit.by);
                 edits.last().filter(|_| edits.iter().all(|edit| Some(edit.by) == one))
             }
@@ -86,7 +86,8 @@ fn masters(cast: &Cast, ticket: &Ticket) -> Result<(), Broken> {
         let Some(edit) = master else { continue };
         let shouted = edit.value.as_str().map(str::to_uppercase);
         let same = ours.get(name) == Some(&edit.value)
-            || name == "c" && ours.get(name).and_then(|it| it.as_str()) == shouted.as_deref();
+            || cast.system.shouts == Some(name)
+                && ours.get(name).and_then(|it| it.as_str()) == shouted.as_deref();
         if !same {
             let what = format!("{id}.{name} is {:?}; last were {edits:?}", ours.get(name));
             return broken("S4", what);

@@ -24,8 +24,8 @@ pub(super) struct System {
     pub rows: BTreeMap<String, Row>,
     /// Their clock is so far ahead; behind, where it is negative.
     pub ahead_ms: i64,
-    /// What is written into the field `c` is kept in capitals.
-    pub shouts: bool,
+    /// What is written into this field is kept in capitals.
+    pub shouts: Option<&'static str>,
     /// Writes of ours.
     pub written: u64,
 }
@@ -53,7 +53,7 @@ impl System {
         });
         for (name, value) in fields {
             let value = match value {
-                Value::String(text) if shouts && name == "c" => text.to_uppercase().into(),
+                Value::String(text) if shouts == Some(name) => text.to_uppercase().into(),
                 value => value.clone(),
             };
             match value {
@@ -111,12 +111,10 @@ pub(super) fn at_rest(place: &Place) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Copy {
     pub fields: Fields,
-    /// As it was sent last: what differs from it is an edit of its own.
-    pub base: Fields,
     /// By its clock.
     pub changed_at: Timestamp,
-    /// To be told.
-    pub changed: bool,
+    /// Fields that were edited and not told since, and when.
+    pub own: BTreeMap<String, Timestamp>,
 }
 
 /// The connector.
@@ -126,6 +124,10 @@ pub(super) struct Element {
     pub ahead_ms: i64,
     pub credit: u32,
     pub messages: u64,
+    /// It says up to where it has taken what it was sent.
+    pub careful: bool,
+    /// Up to there.
+    pub cursor: u64,
 }
 
 impl Element {

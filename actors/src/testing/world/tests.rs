@@ -2,30 +2,10 @@
 
 use super::*;
 use crate::testing::mutants::{self, Mutant};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::testing::on_all_cores;
 
 /// Seeds within which a break must be caught; the rarest needs 4,117.
 const CAUGHT_WITHIN: u64 = 6_000;
-
-/// Does each of them, on all cores.
-fn on_all_cores<T: Send>(of: usize, each: impl Fn(usize) -> Option<T> + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut found = Vec::new();
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= of {
-                return found;
-            }
-            found.extend(each(n));
-        }
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
-    })
-}
 
 #[test]
 fn every_mutant_is_caught_by_its_rule() {
