@@ -215,6 +215,7 @@ pub(super) fn store(
     if let Some(fields) = make {
         self::make(tx, plan, &ticket, &mut twin, (fields, ids), context, synced)?;
     }
+    row.keep_conflicts(now, (ticket.key, ticket.backend_id.as_deref()), &conflicts);
     if news {
         let linked = tx.alarms_of(ticket.key)?;
         announce_of_sync(tx, &mut ticket, (event, ids.events[0]), Vec::new(), &linked, now)?;
