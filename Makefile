@@ -56,6 +56,13 @@ bench:
 	$(CARGO) build --quiet --release --bin ticketgate
 	$(CARGO) run --quiet --release -p ticketgate-bench -- $(if $(QUICK),--quick) $(BENCH)
 
+## How long the dashboard's pages and the lists take with 1,000 tickets in the store, and with 100,000:
+## docs/performance.md. Figures as a table, and no judgement.
+face:
+	scripts/install-test-needs
+	$(CARGO) test --release --test dashboard -- --ignored --exact --nocapture \
+		figures::with_few_tickets_and_with_many
+
 fmt:
 	$(CARGO) fmt --all -- --check
 

@@ -221,6 +221,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let reloader = Reloader::new(loaded, &cast, log_level.clone(), section);
     // Weak: what takes figures must not keep a stopped service's store open.
     let outside = Arc::downgrade(&cast.outside);
+    let limited_to = tokens.limited_to();
     let figures = move || outside.upgrade().map(|outside| series::figures(&outside.views));
     let prefix = config.amqp.as_ref().map(|amqp| amqp.prefix.as_str());
     let face = Face {
@@ -236,7 +237,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         streams: streams.clone(),
         access: Arc::new(Access::new(tokens, tls.is_some())),
         node: config.node.clone(),
-        series: Series::start(figures, cast.outside.clock.clone()),
+        series: Series::start(figures, limited_to, cast.outside.clock.clone()),
         debug_page: config.http.debug_page,
         asyncapi: wire::yaml(&wire::asyncapi(&amqp::places(prefix))).into(),
     };

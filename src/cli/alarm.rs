@@ -1,5 +1,6 @@
 //! `ticketgate alarm`: what an alarm system would send, by hand.
 
+use super::pages::{Cursor, Rows};
 use super::remote::{Ask, At, map, pair};
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -41,9 +42,8 @@ pub enum AlarmCommand {
         /// Only active or only cleared ones
         #[arg(long, value_parser = ["active", "cleared"])]
         state: Option<String>,
-        /// At most so many
-        #[arg(long)]
-        limit: Option<u32>,
+        #[command(flatten)]
+        rows: Rows,
     },
 }
 
@@ -192,12 +192,9 @@ fn now() -> String {
 /// Does it.
 pub async fn run(at: At, command: AlarmCommand) -> anyhow::Result<bool> {
     let event = match command {
-        AlarmCommand::List { source, state, limit } => {
-            let ask = Ask::get(["alarms"])
-                .with("source", source)
-                .with("state", state)
-                .with("limit", limit);
-            return at.list(ask, COLUMNS).await;
+        AlarmCommand::List { source, state, rows } => {
+            let ask = Ask::get(["alarms"]).with("source", source).with("state", state);
+            return at.pages(ask, Cursor::Before, &rows, COLUMNS).await;
         }
         AlarmCommand::Link(link) => {
             let (about, body) = link.body();

@@ -1,5 +1,6 @@
 //! The backends, and the audit.
 
+use super::pages::{Cursor, Rows};
 use super::remote::{Ask, At, cell, table};
 use clap::Subcommand;
 use serde_json::json;
@@ -32,9 +33,8 @@ pub enum AuditCommand {
         /// Only of this one
         #[arg(long)]
         who: Option<String>,
-        /// At most so many
-        #[arg(long)]
-        limit: Option<u32>,
+        #[command(flatten)]
+        rows: Rows,
     },
 }
 
@@ -76,8 +76,9 @@ pub async fn backend(at: At, command: BackendCommand) -> anyhow::Result<bool> {
 
 /// `ticketgate audit`
 pub async fn audit(at: At, command: AuditCommand) -> anyhow::Result<bool> {
-    let AuditCommand::List { who, limit } = command;
+    let AuditCommand::List { who, rows } = command;
     let columns =
         [("n", "/n"), ("when", "/at"), ("who", "/who"), ("what", "/what"), ("why", "/why")];
-    at.list(Ask::get(["audit"]).with("who", who).with("limit", limit), &columns).await
+    let ask = Ask::get(["audit"]).with("who", who);
+    at.pages(ask, Cursor::Before, &rows, &columns).await
 }

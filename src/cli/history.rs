@@ -1,5 +1,6 @@
 //! `ticketgate history` and `ticketgate offload`: what has ended, and its files.
 
+use super::pages::{Cursor, Rows};
 use super::remote::{Ask, At, cell};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -30,9 +31,8 @@ pub enum HistoryCommand {
         /// Only rows before this one
         #[arg(long, value_name = "N")]
         before: Option<u64>,
-        /// At most so many
-        #[arg(long)]
-        limit: Option<u32>,
+        #[command(flatten)]
+        rows: Rows,
     },
 }
 
@@ -49,14 +49,13 @@ pub enum OffloadCommand {
 
 /// `ticketgate history`
 pub async fn history(at: At, command: HistoryCommand) -> anyhow::Result<bool> {
-    let HistoryCommand::List { list, before, limit } = command;
+    let HistoryCommand::List { list, before, rows } = command;
     let word = match list {
         List::Status => "status",
         List::Tickets => "tickets",
         List::Failed => "failed",
     };
     let ask = Ask::get(["history"]).with("list", Some(word));
-    let ask = ask.with("before", before).with("limit", limit);
     let columns: &[(&str, &str)] = match list {
         List::Status => &[
             ("n", "/n"),
@@ -90,7 +89,7 @@ pub async fn history(at: At, command: HistoryCommand) -> anyhow::Result<bool> {
             ("description", "/error_description"),
         ],
     };
-    at.list(ask, columns).await
+    at.pages_from(ask, Cursor::Before, before.map(|n| n.to_string()), &rows, columns).await
 }
 
 /// `ticketgate offload`

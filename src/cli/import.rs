@@ -2,6 +2,7 @@
 //!
 //! The file is read whole before anything is sent: a line that is wrong stops it, by its number.
 
+use super::progress::Progress;
 use super::remote::{Ask, At};
 use crate::http::IMPORT_ROWS_MAX;
 use anyhow::{Context, bail};
@@ -21,13 +22,16 @@ const SHOWN: usize = 50;
 /// Sends a file; false: some tickets could not be taken.
 pub async fn run(at: &At, file: &Path, dry_run: bool, reason: &str) -> anyhow::Result<bool> {
     let rows = read(file)?;
+    let rows_in_all = rows.len();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut refused = Vec::new();
+    let mut progress = Progress::new("tickets", Some(rows_in_all as u64));
     for (part, rows) in rows.chunks(IMPORT_ROWS_MAX).enumerate() {
         let rows: Vec<_> = rows.iter().map(|(_, row)| Value::Object(row.clone())).collect();
         let body = json!({"dry_run": dry_run, "reason": reason, "rows": rows});
         let answer = at.api(Ask::post(["tickets", "import"], body)).await?;
         if !answer.ok() {
+            progress.end();
             // The place in the answer is that in this part.
             let before = part * IMPORT_ROWS_MAX;
             if before > 0 {
@@ -42,7 +46,9 @@ pub async fn run(at: &At, file: &Path, dry_run: bool, reason: &str) -> anyhow::R
                 refused.push((part * IMPORT_ROWS_MAX + place, why.to_owned()));
             }
         }
+        progress.at(((part + 1) * IMPORT_ROWS_MAX).min(rows_in_all) as u64);
     }
+    progress.end();
     tell(at, &rows, &counts, &refused, dry_run);
     Ok(refused.is_empty())
 }

@@ -1,5 +1,6 @@
 //! Messages that could not be read: look at them, mend them, have them taken, or let them go.
 
+use super::pages::{Cursor, Rows};
 use super::remote::{Ask, At, cell};
 use anyhow::Context;
 use clap::Subcommand;
@@ -14,9 +15,8 @@ pub enum ParkedCommand {
         /// Only of this queue or webhook
         #[arg(long)]
         inlet: Option<String>,
-        /// At most so many
-        #[arg(long)]
-        limit: Option<u32>,
+        #[command(flatten)]
+        rows: Rows,
     },
     /// Show one with its body
     Show {
@@ -57,7 +57,7 @@ pub enum ParkedCommand {
 /// `ticketgate parked`
 pub async fn parked(at: At, command: ParkedCommand) -> anyhow::Result<bool> {
     match command {
-        ParkedCommand::List { inlet, limit } => {
+        ParkedCommand::List { inlet, rows } => {
             let columns = [
                 ("n", "/n"),
                 ("when", "/at"),
@@ -66,7 +66,8 @@ pub async fn parked(at: At, command: ParkedCommand) -> anyhow::Result<bool> {
                 ("field", "/field"),
                 ("reason", "/reason"),
             ];
-            at.list(Ask::get(["parked"]).with("inlet", inlet).with("limit", limit), &columns).await
+            let ask = Ask::get(["parked"]).with("inlet", inlet);
+            at.pages(ask, Cursor::Before, &rows, &columns).await
         }
         ParkedCommand::Mend { n, file, content_type, reason } => {
             let name = file.display().to_string();

@@ -35,6 +35,7 @@ pub struct Answer {
 }
 
 /// One call.
+#[derive(Clone)]
 pub struct Ask<'a> {
     method: Method,
     path: Vec<&'a str>,
@@ -168,12 +169,19 @@ impl At {
         } else if answer.ok() {
             println!("{}", people(&answer.body));
         } else {
-            let body = &answer.body;
-            let field = body["field"].as_str().or(body["error"]["field"].as_str());
-            let field = field.map(|field| format!("{field}: ")).unwrap_or_default();
-            eprintln!("ticketgate: {field}{}", body["detail"].as_str().unwrap_or("refused"));
+            tell_why(&answer.body);
         }
         Ok(answer.ok())
+    }
+
+    /// Shows a refusal in the midst of something: on stderr alone. Always false.
+    pub fn refused(&self, answer: &Answer) -> anyhow::Result<bool> {
+        if self.json {
+            eprintln!("{}", serde_json::to_string_pretty(&answer.body)?);
+        } else {
+            tell_why(&answer.body);
+        }
+        Ok(false)
     }
 
     /// Gets a list and shows it.
@@ -181,6 +189,12 @@ impl At {
         let answer = self.api(ask).await?;
         self.show(&answer, |body| table(&body["items"], columns))
     }
+}
+
+fn tell_why(body: &Value) {
+    let field = body["field"].as_str().or(body["error"]["field"].as_str());
+    let field = field.map(|field| format!("{field}: ")).unwrap_or_default();
+    eprintln!("ticketgate: {field}{}", body["detail"].as_str().unwrap_or("refused"));
 }
 
 fn answer_of(status: u16, bytes: &[u8]) -> anyhow::Result<Answer> {

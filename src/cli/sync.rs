@@ -1,5 +1,6 @@
 //! With whom tickets are kept in step: look, run, try, replay, skip, move the cursor.
 
+use super::pages::{Cursor, Rows};
 use super::remote::{Ask, At, cell};
 use anyhow::Context;
 use clap::Subcommand;
@@ -15,6 +16,8 @@ pub enum SyncCommand {
     Held {
         /// The sync
         name: String,
+        #[command(flatten)]
+        rows: Rows,
     },
     /// Run one now
     Run {
@@ -99,10 +102,11 @@ pub async fn run(at: At, command: SyncCommand) -> anyhow::Result<bool> {
             ];
             at.list(Ask::get(["sync"]), &columns).await
         }
-        SyncCommand::Held { name } => {
+        SyncCommand::Held { name, rows } => {
             let columns =
                 [("id", "/id"), ("because", "/because"), ("reason", "/reason"), ("since", "/at")];
-            at.list(Ask::get(["sync", &name, "held"]), &columns).await
+            let ask = Ask::get(["sync", &name, "held"]);
+            at.pages(ask, Cursor::After, &rows, &columns).await
         }
         SyncCommand::Run { name, reason } => {
             let ask = Ask::post(["sync", &name, "run"], json!({ "reason": reason }));

@@ -1,6 +1,7 @@
 //! `ticketgate ticket`: the commands of automation scripts, by hand.
 
 use super::import;
+use super::pages::{Cursor, Rows};
 use super::remote::{Answer, Ask, At, cell, map, pair, span, table};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -96,9 +97,8 @@ pub enum TicketCommand {
         /// Only in this TMF621 status
         #[arg(long)]
         status: Option<String>,
-        /// At most so many
-        #[arg(long)]
-        limit: Option<u32>,
+        #[command(flatten)]
+        rows: Rows,
     },
 }
 
@@ -173,12 +173,9 @@ async fn send(at: &At, command: Map<String, Value>, wait: Duration) -> anyhow::R
 /// Does it.
 pub async fn run(at: At, ticket: TicketCommand) -> anyhow::Result<bool> {
     let (body, wait) = match ticket {
-        TicketCommand::List { backend, status, limit } => {
-            let ask = Ask::get(["tickets"])
-                .with("backend", backend)
-                .with("status", status)
-                .with("limit", limit);
-            return at.list(ask, COLUMNS).await;
+        TicketCommand::List { backend, status, rows } => {
+            let ask = Ask::get(["tickets"]).with("backend", backend).with("status", status);
+            return at.pages(ask, Cursor::Before, &rows, COLUMNS).await;
         }
         TicketCommand::Import { file, dry_run, reason } => {
             return import::run(&at, &file, dry_run, &reason).await;

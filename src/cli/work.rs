@@ -1,5 +1,6 @@
 //! What operators look at and decide about the work: lanes and requests.
 
+use super::pages::{Cursor, Rows};
 use super::remote::{Ask, At, cell};
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
@@ -66,9 +67,8 @@ pub enum RequestCommand {
         /// Only those that wait for their execution or a retry, in doubt and undecided ones included
         #[arg(long)]
         open: bool,
-        /// At most so many
-        #[arg(long)]
-        limit: Option<u32>,
+        #[command(flatten)]
+        rows: Rows,
     },
     /// Say what became of an undecided one
     Settle(SettleArgs),
@@ -163,13 +163,12 @@ pub async fn lane(at: At, command: LaneCommand) -> anyhow::Result<bool> {
 /// `ticketgate request`
 pub async fn request(at: At, command: RequestCommand) -> anyhow::Result<bool> {
     match command {
-        RequestCommand::List { backend, state, ticket, open, limit } => {
+        RequestCommand::List { backend, state, ticket, open, rows } => {
             let ask = Ask::get(["requests"])
                 .with("backend", backend)
                 .with("state", state)
                 .with("ticket", ticket)
-                .with("open", open.then_some(true))
-                .with("limit", limit);
+                .with("open", open.then_some(true));
             let columns = [
                 ("id", "/id"),
                 ("backend", "/backend"),
@@ -181,7 +180,7 @@ pub async fn request(at: At, command: RequestCommand) -> anyhow::Result<bool> {
                 ("ticket", "/ticket"),
                 ("error", "/error/reason"),
             ];
-            at.list(ask, &columns).await
+            at.pages(ask, Cursor::Before, &rows, &columns).await
         }
         RequestCommand::Retry { id, reason } => {
             let path = ["requests", &id.to_string(), "retry"];

@@ -61,6 +61,9 @@ pub struct SyncSection {
     pub three_way: bool,
     /// What they have and we have not is taken over.
     pub take_over: bool,
+    /// A connector's ids are its own and not the backend's: tickets are known by our key, and what it
+    /// has first is made at the backend.
+    pub own_ids: bool,
     /// What is kept from our side is written back to the source; absent: where its description can
     /// update.
     pub write_back: Option<bool>,
@@ -93,6 +96,7 @@ impl Default for SyncSection {
             credit: 500,
             three_way: false,
             take_over: true,
+            own_ids: false,
             write_back: None,
             contacts: false,
             contact_field: "owner_email".to_owned(),
@@ -237,6 +241,7 @@ impl SyncSection {
                 elsewhere,
             },
             takes_over: self.take_over,
+            own_ids: self.own_ids,
             home_writes,
             writes_back: self.write_back.unwrap_or(home_writes) && from != From::Connector,
             contact_field: self.contact_field.clone(),
@@ -288,6 +293,15 @@ impl SyncSection {
                     wrong("target", format!("{target} cannot be updated by its description"));
                 }
                 Some(_) => {}
+            }
+        }
+        if self.own_ids {
+            let writes = find(&self.backend).is_some_and(Description::writes);
+            let is_connector =
+                find(&self.backend).is_some_and(|it| self.from(it) == From::Connector);
+            if !is_connector || !writes || self.target.is_some() {
+                let what = "is for a connector that shares the tickets of a ticketing system which we write to";
+                wrong("own_ids", what.into());
             }
         }
         if self.every < EVERY_MIN {

@@ -2,7 +2,7 @@
 // needs: it can be bookmarked, sent to a colleague, and survives the sign-in.
 
 import { h, fill } from "./dom.js";
-import { whoAmI, who, maybe, post, Problem } from "./api.js";
+import { limitedTo, whoAmI, who, maybe, post, Problem } from "./api.js";
 import { connect, keep, listen, stream } from "./live.js";
 import { keys, help } from "./keys.js";
 import { apply, turn } from "./theme.js";
@@ -133,7 +133,7 @@ function badges(counts) {
   };
   keep(async (signal) => {
     const lanes = await maybe("/api/v1/lanes", {}, { signal });
-    const parked = await maybe("/api/v1/parked", { limit: 100 }, { signal });
+    const parked = limitedTo() ? null : await maybe("/api/v1/parked", { limit: 100 }, { signal });
     const rows = lanes?.items || [];
     const sum = (field) => rows.reduce((all, lane) => all + (lane[field] || 0), 0);
     show("undecided", sum("undecided"), "ask");

@@ -1,6 +1,6 @@
 // All pages, in the order in which somebody at three in the morning needs them.
 
-import { maybe } from "./api.js";
+import { limitedTo, maybe } from "./api.js";
 import { overview } from "./pages/overview.js";
 import { alarms, alarm } from "./pages/alarms.js";
 import { tickets, ticket } from "./pages/tickets.js";
@@ -21,11 +21,12 @@ import { audit } from "./pages/audit.js";
 import { debug } from "./pages/debug.js";
 import { missing } from "./pages/missing.js";
 
-// Asked of the description: to ask for what is not there would be an error in the browser's own log.
-sync.needs = async () => Boolean((await maybe("/openapi.json"))?.paths?.["/api/v1/sync"]);
-audit.needs = async () => Boolean(await maybe("/api/v1/audit", { limit: 1 }));
+sync.needs = async () => Boolean((await maybe("/api/v1/sync"))?.items.length);
+// What concerns every backend is not for whoever is limited to some; to ask for it all the same would be an
+// error in the browser's own log.
+parked.needs = async () => !limitedTo();
 debug.needs = async () => Boolean((await maybe("/api/v1/overview"))?.debug_page);
-sync.hidden = audit.hidden = debug.hidden = true;
+sync.hidden = debug.hidden = true;
 
 export const GROUPS = [
   { title: "Now", pages: [overview, alarms, tickets, undecided, requests, parked] },

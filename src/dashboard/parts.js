@@ -29,9 +29,10 @@ export const section = (title, ...children) => h("section", h("h2", title), chil
 export const emptyBox = (title, text) => h("div.empty-box", h("h2", title), h("p", text));
 
 // A button that may be pressed by those who have the role; for others it says which role it needs.
-export function act(words, role, onclick, { danger = false, small = true, backend = null, why = null } = {}) {
-  const allowed = may(role, backend);
-  const title = why || (allowed ? null : `needs the role ${role}`);
+export function act(words, role, onclick, { danger = false, small = true, backend = null, whole = false, why = null } = {}) {
+  // What concerns every backend (`whole`) is not for whoever is limited to some.
+  const allowed = may(role, backend) && !(whole && limitedTo());
+  const title = why || (allowed ? null : may(role) ? "concerns backends that are not yours" : `needs the role ${role}`);
   return h(`button${small ? ".small" : ""}${danger ? ".danger" : ""}`, { type: "button", disabled: !allowed || why ? true : null, title, onclick }, words);
 }
 
@@ -71,13 +72,14 @@ export function list(root, ctx, { url, label, columns, key, empty, filters = {},
   // Oldest first pages forward, newest first backward.
   let order = ordered ? ctx.query.get("order") || "" : "";
   for (const [name, spec] of Object.entries(filters)) {
-    // Whoever is limited to some backends asks for one of them.
-    values[name] = ctx.query.get(name) || (spec.names && limitedTo()?.[0]) || "";
+    values[name] = ctx.query.get(name) || "";
   }
   const backs = [];
   let before = ctx.query.get("before") || "";
   let text = ctx.query.get("text") || "";
   let items = [];
+  // There are older rows. Of lists that are looked through, a page may be short all the same.
+  let more = false;
   const grid = table({ label, columns, key, empty, rowClass, sortBy });
   const note = h("span", { role: "status" });
   const newer = h("button.small", { type: "button", onclick: () => go(backs.pop() ?? "") }, "Page before");
@@ -90,7 +92,7 @@ export function list(root, ctx, { url, label, columns, key, empty, filters = {},
   const remember = () => ctx.remember({ ...values, order, before, text });
 
   const controls = Object.entries(filters).map(([name, spec]) => {
-    const input = spec.names ? select(limitedTo() ? [] : [["", "all"]], "") : spec.options ? select(spec.options, values[name]) : h("input", { type: "text", value: values[name], placeholder: spec.placeholder || "" });
+    const input = spec.names ? select([["", limitedTo() ? "all of yours" : "all"]], "") : spec.options ? select(spec.options, values[name]) : h("input", { type: "text", value: values[name], placeholder: spec.placeholder || "" });
     if (spec.names) offer(input, values[name]).catch(() => {});
     input.addEventListener("change", () => {
       values[name] = input.value.trim();
@@ -114,13 +116,14 @@ export function list(root, ctx, { url, label, columns, key, empty, filters = {},
     const wanted = text.trim().toLowerCase();
     const shown = wanted ? items.filter((item) => JSON.stringify(item).toLowerCase().includes(wanted)) : items;
     grid.show(shown);
-    const count = wanted ? `${shown.length} of the ${items.length} rows on this page` : `${items.length} rows`;
+    const count = wanted ? `${shown.length} of the ${items.length} rows on this page` : `${items.length} rows${items.length < LIMIT && more ? ", as far as was looked" : ""}`;
     fill(note, count, before && ", not the first page", words && ` · ${words}`);
   }
   async function load(signal) {
     const page = order === "oldest" ? { order, after: before } : { before };
     const told = await get(url, { ...fixed, ...values, ...page, limit: LIMIT }, { signal });
     items = view(told.items);
+    more = Boolean(told.next);
     newer.hidden = !before;
     older.hidden = !told.next;
     older.onclick = () => {

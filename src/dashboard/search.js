@@ -24,11 +24,15 @@ async function find(text) {
     const [source, id] = [text.slice(0, slash), text.slice(slash + 1)];
     if (await maybe(at("alarms", source, id))) return alarmPath(source, id);
   }
+  // By its number a ticket is found whatever its age; by its search text, and an alarm by its id alone, if it
+  // is among the newest.
+  const [numbered] = (await get("/api/v1/tickets", { backend_id: text })).items;
+  if (numbered) return `tickets/${numbered.key}`;
   const alarms = await get("/api/v1/alarms", { limit: LOOKED_AT });
   const alarm = alarms.items.find((it) => it.id === text);
   if (alarm) return alarmPath(alarm.source, alarm.id);
   const tickets = await get("/api/v1/tickets", { limit: LOOKED_AT });
-  const ticket = tickets.items.find((it) => it.backend_id === text || it.correlation_key === text);
+  const ticket = tickets.items.find((it) => it.correlation_key === text);
   return ticket ? `tickets/${ticket.key}` : `alarms?text=${encodeURIComponent(text)}`;
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What always holds: every handler that changes something has a [`Caller`], put there by the guard
 //! after it has looked at what was brought; a handler that is reached without one refuses. The name that
-//! is audited is the caller's.
+//! is audited is the caller's. Of whom a token is limited to some backends, `endpoints::Scope` says what
+//! each endpoint leaves.
 
 use super::problem::Problem;
 use actix_web::dev::Payload;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::future::{Ready, ready};
 use std::sync::Arc;
-use ticketgate_actors::model::{BackendId, Timestamp};
+use ticketgate_actors::model::{Alarm, BackendId, Timestamp};
 
 /// Who acts where no token is configured.
 const SOMEBODY: &str = "operator";
@@ -113,25 +114,28 @@ impl Caller {
         }
     }
 
-    /// The one backend to which a list must be limited, where this one sees not all: the backend that
-    /// was asked for, or the only one there is.
+    /// The backends of which a list is made, each to be asked for by itself; none: all together.
     ///
     /// # Errors
-    /// 403 for another one's; 400 where it must be said which.
-    pub fn list_of(&self, asked: Option<&str>) -> Result<Option<BackendId>, Problem> {
+    /// 403 for one that is not theirs.
+    pub fn lists_of(&self, asked: Option<&str>) -> Result<Vec<Option<BackendId>>, Problem> {
         let asked = asked.map(BackendId::new);
         match (&self.backends, asked) {
-            (None, asked) => Ok(asked),
-            (Some(_), Some(asked)) => self.must_see(&asked).map(|()| Some(asked)),
-            (Some(only), None) => match only.iter().next() {
-                Some(one) if only.len() == 1 => Ok(Some(one.clone())),
-                _ => {
-                    let names: Vec<_> = only.iter().map(BackendId::as_str).collect();
-                    let detail = format!("say which backend: {}", names.join(", "));
-                    Err(Problem::field("backend", detail))
-                }
-            },
+            (None, asked) => Ok(vec![asked]),
+            (Some(_), Some(asked)) => self.must_see(&asked).map(|()| vec![Some(asked)]),
+            (Some(only), None) => Ok(only.iter().cloned().map(Some).collect()),
         }
+    }
+
+    /// May this one see an alarm? What policy gives to no backend is for whoever may look at alarms: it is
+    /// they who ask why there is no ticket, and whose ticket it may yet become.
+    pub fn sees_alarm(&self, alarm: &Alarm) -> bool {
+        alarm.backend.as_ref().is_none_or(|backend| self.sees(backend))
+    }
+
+    /// Does this one see every backend?
+    pub fn sees_all(&self) -> bool {
+        self.backends.is_none()
     }
 }
 

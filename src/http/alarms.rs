@@ -3,12 +3,13 @@
 
 use super::access::Caller;
 use super::problem::Problem;
+use super::scope::sifted;
 use super::{Face, shapes};
 use crate::wire;
 use actix_web::{HttpResponse, get, post, web};
 use serde::Deserialize;
 use serde_json::json;
-use ticketgate_actors::model::{AlarmRef, Said};
+use ticketgate_actors::model::{Alarm, AlarmRef, Said};
 use ticketgate_actors::ports::{AlarmFilter, Page};
 
 #[post("/alarms")]
@@ -20,17 +21,23 @@ pub(super) async fn submit(
     let events = wire::alarms_from_json(&body, &face.known_backends)
         .map_err(|(index, malformed)| Problem::malformed(index, malformed))?;
     for (_, said) in &events {
-        // Where policy sends an alarm is not the sender's choice; what the sender wishes is.
-        if let Said::Alarm(event) = said
-            && let Some(backend) = &event.details.wishes.backend
-        {
-            caller.must_see(backend)?;
-        }
+        must_see_wish(&caller, said)?;
     }
     let repeats = face.cast.intake.accept(events).await?;
     let known = repeats.iter().filter(|repeat| **repeat).count();
     Ok(HttpResponse::Accepted()
         .json(json!({ "accepted": repeats.len() - known, "repeats": known })))
+}
+
+/// Where policy sends an alarm is not the sender's choice; what the sender wishes is.
+pub(super) fn must_see_wish(caller: &Caller, said: &Said) -> Result<(), Problem> {
+    match said {
+        Said::Alarm(event) => match &event.details.wishes.backend {
+            Some(backend) => caller.must_see(backend),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -47,6 +54,7 @@ struct AlarmQuery {
 #[get("/alarms")]
 pub(super) async fn list(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<AlarmQuery>,
 ) -> Result<HttpResponse, Problem> {
     let active = match query.state.as_deref() {
@@ -58,8 +66,15 @@ pub(super) async fn list(
     let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let filter = AlarmFilter { source: query.source.clone(), active };
-    let rows = face.cast.outside.reads.alarms(filter, page).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|(n, _)| *n);
+    let reads = &face.cast.outside.reads;
+    let (rows, next) = if caller.sees_all() {
+        let rows = reads.alarms(filter, page).await?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|(n, _)| *n);
+        (rows, next)
+    } else {
+        let read = async |page| reads.alarms(filter.clone(), page).await;
+        sifted(page, |(n, _)| *n, read, async |(_, alarm)| Ok(caller.sees_alarm(alarm))).await?
+    };
     let items = rows.iter().map(|(_, alarm)| shapes::alarm(alarm)).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
 }
@@ -67,11 +82,13 @@ pub(super) async fn list(
 #[get("/alarms/{source}/{id}")]
 pub(super) async fn show(
     face: web::Data<Face>,
+    caller: Caller,
     path: web::Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (source, id) = path.into_inner();
     let alarm = AlarmRef { source, id };
     let occurrences = face.cast.outside.reads.occurrences(alarm.clone()).await?;
+    let occurrences = theirs(&caller, occurrences)?;
     match occurrences.last() {
         None => Err(Problem::not_found(format!("no event of alarm {alarm} has ever arrived here"))),
         Some(newest) => {
@@ -80,6 +97,17 @@ pub(super) async fn show(
             Ok(HttpResponse::Ok().json(shape))
         }
     }
+}
+
+/// The occurrences that a caller may see; 403 where there are others, and none of these.
+pub(super) fn theirs(caller: &Caller, mut all: Vec<Alarm>) -> Result<Vec<Alarm>, Problem> {
+    if let Some(backend) = all.last().and_then(|newest| newest.backend.clone())
+        && !all.iter().any(|occurrence| caller.sees_alarm(occurrence))
+    {
+        caller.must_see(&backend)?;
+    }
+    all.retain(|occurrence| caller.sees_alarm(occurrence));
+    Ok(all)
 }
 
 /// Rows of a page, where nothing else is asked for.

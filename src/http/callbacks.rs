@@ -1,6 +1,7 @@
 //! Later answers of backends over HTTP (CONTRACT 1.5, 2).
 
 use super::Face;
+use super::access::Caller;
 use super::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use serde_json::json;
@@ -14,6 +15,7 @@ pub(super) const PREFIX: &str = "/callbacks/";
 #[post("/callbacks/{backend}")]
 pub(super) async fn callback(
     face: web::Data<Face>,
+    caller: Option<Caller>,
     path: web::Path<String>,
     request: HttpRequest,
     body: web::Bytes,
@@ -22,6 +24,10 @@ pub(super) async fn callback(
     let known = face.known_backends.iter().find(|backend| backend.as_str() == name);
     let unknown = || Problem::not_found("no backend is called so");
     let backend: &BackendId = known.ok_or_else(unknown)?;
+    // A backend that brings its own secret is nobody that the guard knows.
+    if let Some(caller) = caller {
+        caller.must_see(backend)?;
+    }
     let callback = face.callbacks.get(backend).cloned().unwrap_or_default();
     let header = |name: &str| request.headers().get(name).map(|value| value.as_bytes());
     if !callback.trust().believes(header, &body) {

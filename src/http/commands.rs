@@ -3,6 +3,7 @@
 
 use super::Face;
 use super::access::Caller;
+use super::clients::shown;
 use super::lists::id;
 use super::problem::Problem;
 use super::shapes;
@@ -89,12 +90,12 @@ pub(super) async fn stage(
 }
 
 #[get("/locks")]
-pub(super) async fn locks(face: web::Data<Face>) -> HttpResponse {
+pub(super) async fn locks(face: web::Data<Face>, caller: Caller) -> HttpResponse {
     let views = &face.cast.outside.views.clients;
     let mut rows: Vec<_> = views
         .iter()
         .filter(|row| row.guid.is_some())
-        .map(|row| (*row.key(), shapes::client(*row.key(), row.value())))
+        .map(|row| (*row.key(), shown(&caller, *row.key(), row.value())))
         .collect();
     rows.sort_by_key(|(number, _)| *number);
     let items = rows.into_iter().map(|(_, shape)| shape).collect();

@@ -7,6 +7,7 @@ use super::{Face, shapes};
 use actix_web::{HttpResponse, get, web};
 use serde::Deserialize;
 use ticketgate_actors::actors::EXCHANGES_MAX;
+use ticketgate_actors::model::BackendId;
 
 /// Calls that are shown unless more, or fewer, are asked for.
 const LIMIT: usize = 100;
@@ -27,12 +28,18 @@ pub(super) async fn list(
     if let Some(name) = &query.backend {
         known(&face, name)?;
     }
-    let backend = caller.list_of(query.backend.as_deref())?;
+    let backends = caller.lists_of(query.backend.as_deref())?;
     let limit = query.limit.unwrap_or(LIMIT);
     if !(1..=EXCHANGES_MAX).contains(&limit) {
         return Err(Problem::field("limit", format!("limit is 1 to {EXCHANGES_MAX}")));
     }
-    let calls = face.cast.outside.views.newest_calls(backend.as_ref(), limit);
+    let views = &face.cast.outside.views;
+    let of = |backend: &Option<BackendId>| views.newest_calls(backend.as_ref(), limit);
+    let mut calls: Vec<_> = backends.iter().flat_map(of).collect();
+    if backends.len() > 1 {
+        calls.sort_by_key(|(_, call)| std::cmp::Reverse(call.at));
+        calls.truncate(limit);
+    }
     let items = calls.iter().map(|(backend, call)| shapes::exchanged(backend, call)).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }

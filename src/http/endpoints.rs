@@ -5,6 +5,7 @@
 
 use super::access::Role;
 use Role::{Admin, Operator, Submitter, Viewer};
+use Scope::{Free, One, Rows, Whole};
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,20 @@ pub enum Gives {
     File,
 }
 
+/// What somebody gets of an endpoint whose token is limited to some backends (docs/access.md). Each endpoint
+/// must say it, and a test tries each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Nothing of any backend is in it.
+    Free,
+    /// It is about one thing: what is of another backend is refused by its handler.
+    One,
+    /// A list, or figures: its handler leaves out what is of other backends.
+    Rows,
+    /// It concerns every backend, or nobody can say which: refused by the guard.
+    Whole,
+}
+
 /// One endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -95,6 +110,8 @@ pub struct Endpoint {
     pub path: &'static str,
     /// The least role; none: whoever comes.
     pub role: Option<Role>,
+    /// What is left of it for a token of some backends.
+    pub scope: Scope,
     /// What it does.
     pub what: &'static str,
     /// What its query may say.
@@ -106,14 +123,26 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    const fn get(path: &'static str, role: Role, what: &'static str, gives: Gives) -> Self {
-        let (query, takes) = (&[], Takes::Nothing);
-        Self { method: "GET", path, role: Some(role), what, query, takes, gives: (200, gives) }
+    const fn get(
+        path: &'static str,
+        role: Role,
+        scope: Scope,
+        what: &'static str,
+        gives: Gives,
+    ) -> Self {
+        let (role, query, takes, gives) = (Some(role), &[], Takes::Nothing, (200, gives));
+        Self { method: "GET", path, role, scope, what, query, takes, gives }
     }
 
-    const fn post(path: &'static str, role: Role, what: &'static str, takes: Takes) -> Self {
-        let (query, gives) = (&[], (200, Gives::Json));
-        Self { method: "POST", path, role: Some(role), what, query, takes, gives }
+    const fn post(
+        path: &'static str,
+        role: Role,
+        scope: Scope,
+        what: &'static str,
+        takes: Takes,
+    ) -> Self {
+        let (role, query, gives) = (Some(role), &[], (200, Gives::Json));
+        Self { method: "POST", path, role, scope, what, query, takes, gives }
     }
 
     const fn open(self) -> Self {
@@ -168,72 +197,85 @@ macro_rules! paged {
 
 /// All of them.
 pub const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::get("/", Viewer, "The operators' dashboard", Gives::Page),
-    Endpoint::get("/new-ticket", Viewer, "The form for a ticket by hand", Gives::Page).query(&[
-        may("source", Kind::Text),
-        may("id", Kind::Text),
-        may("object", Kind::Text),
-        may("object_name", Kind::Text),
-        may("value", Kind::Text),
-        may("root_time", Kind::Text),
-    ]),
+    Endpoint::get("/", Viewer, Free, "The operators' dashboard", Gives::Page),
+    Endpoint::get("/new-ticket", Viewer, Free, "The form for a ticket by hand", Gives::Page).query(
+        &[
+            may("source", Kind::Text),
+            may("id", Kind::Text),
+            may("object", Kind::Text),
+            may("object_name", Kind::Text),
+            may("value", Kind::Text),
+            may("root_time", Kind::Text),
+        ],
+    ),
     // What every installation carries alike, and the sign-in's page needs.
-    Endpoint::get("/dashboard/{file}", Viewer, "A file of the dashboard", Gives::File).open(),
-    Endpoint::get("/dashboard/pages/{page}", Viewer, "One of its pages", Gives::File).open(),
-    Endpoint::get("/healthz", Viewer, "Is the process alive?", Gives::Json).open(),
-    Endpoint::get("/readyz", Viewer, "Is the service ready?", Gives::Json).open(),
-    Endpoint::get("/metrics", Viewer, "Figures for Prometheus", Gives::Text),
-    Endpoint::get("/openapi.json", Viewer, "This description", Gives::Json),
-    Endpoint::get("/asyncapi.yaml", Viewer, "The wire's description", Gives::Yaml),
-    Endpoint::get("/sign-in", Viewer, "The page to sign in", Gives::Page)
+    Endpoint::get("/dashboard/{file}", Viewer, Free, "A file of the dashboard", Gives::File).open(),
+    Endpoint::get("/dashboard/pages/{page}", Viewer, Free, "One of its pages", Gives::File).open(),
+    Endpoint::get("/healthz", Viewer, Free, "Is the process alive?", Gives::Json).open(),
+    Endpoint::get("/readyz", Viewer, Free, "Is the service ready?", Gives::Json).open(),
+    Endpoint::get("/metrics", Viewer, Whole, "Figures for Prometheus", Gives::Text),
+    Endpoint::get("/openapi.json", Viewer, Free, "This description", Gives::Json),
+    Endpoint::get("/asyncapi.yaml", Viewer, Free, "The wire's description", Gives::Yaml),
+    Endpoint::get("/sign-in", Viewer, Free, "The page to sign in", Gives::Page)
         .open()
         .query(&[may("to", Kind::Text)]),
-    Endpoint::get("/sign-in.css", Viewer, "Its style", Gives::Css).open(),
+    Endpoint::get("/sign-in.css", Viewer, Free, "Its style", Gives::Css).open(),
     Endpoint::post(
         "/sign-in",
         Viewer,
+        Free,
         "Sign in with a token; sets the session's cookie",
         Takes::Form(&[must("token", Kind::Text), may("to", Kind::Text)]),
     )
     .open()
     .gives(303, Gives::Nothing),
-    Endpoint::post("/sign-out", Viewer, "End the session", Takes::Nothing)
+    Endpoint::post("/sign-out", Viewer, Free, "End the session", Takes::Nothing)
         .open()
         .gives(303, Gives::Nothing),
     Endpoint::post(
         "/callbacks/{backend}",
         Submitter,
+        One,
         "A backend's later answer; with the backend's own secret, where it has one",
         Takes::Json,
     ),
     Endpoint::post(
         "/webhooks/{name}",
         Submitter,
+        One,
         "What a foreign alarm system says, or a backend's notice that something has changed there; with its \
          own secret, where it has one",
         Takes::Json,
     )
     .gives(202, Gives::Json),
-    Endpoint::get("/api/v1/overview", Viewer, "How things are, at one glance", Gives::Json),
-    Endpoint::get("/api/v1/series", Viewer, "The last hours as figures", Gives::Json)
+    Endpoint::get("/api/v1/overview", Viewer, Rows, "How things are, at one glance", Gives::Json),
+    Endpoint::get("/api/v1/series", Viewer, Rows, "The last hours as figures", Gives::Json)
         .query(&[may("points", Kind::Number)]),
-    Endpoint::get("/api/v1/me", Viewer, "Who is signed in, and what they may do", Gives::Json),
-    Endpoint::post("/api/v1/alarms", Submitter, "Alarm events, all or none", Takes::Json)
+    Endpoint::get(
+        "/api/v1/me",
+        Viewer,
+        Free,
+        "Who is signed in, and what they may do",
+        Gives::Json,
+    ),
+    Endpoint::post("/api/v1/alarms", Submitter, One, "Alarm events, all or none", Takes::Json)
         .gives(202, Gives::Json),
-    Endpoint::get("/api/v1/alarms", Viewer, "Alarms", Gives::List)
+    Endpoint::get("/api/v1/alarms", Viewer, Rows, "Alarms", Gives::List)
         .query(
             paged![may("source", Kind::Text), may("state", Kind::Word(&["active", "cleared"])),],
         ),
-    Endpoint::get("/api/v1/alarms/{source}/{id}", Viewer, "One alarm", Gives::Json),
+    Endpoint::get("/api/v1/alarms/{source}/{id}", Viewer, One, "One alarm", Gives::Json),
     Endpoint::get(
         "/api/v1/alarms/{source}/{id}/explain",
         Viewer,
+        One,
         "Why it has a ticket, or none",
         Gives::Json,
     ),
     Endpoint::post(
         "/api/v1/alarms/{source}/{id}/link",
         Operator,
+        One,
         "Link it to a ticket",
         Takes::Fields(&[
             may("key", Kind::Uuid),
@@ -246,21 +288,34 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(
         "/api/v1/alarms/{source}/{id}/unlink",
         Operator,
+        One,
         "Take it off its ticket",
         Takes::Fields(REASON),
     ),
     Endpoint::post(
         "/api/v1/alarms/{source}/{id}/no-ticket",
         Operator,
+        One,
         "No ticket for this occurrence",
         Takes::Fields(REASON),
     ),
-    Endpoint::get("/api/v1/snapshots", Viewer, "The newest snapshot of each source", Gives::List),
-    Endpoint::get("/api/v1/tickets", Viewer, "Tickets", Gives::List)
-        .query(paged![may("backend", Kind::Text), may("status", Kind::Text)]),
+    Endpoint::get(
+        "/api/v1/snapshots",
+        Viewer,
+        Whole,
+        "The newest snapshot of each source",
+        Gives::List,
+    ),
+    Endpoint::get("/api/v1/tickets", Viewer, Rows, "Tickets", Gives::List)
+        .query(paged![
+            may("backend", Kind::Text),
+            may("backend_id", Kind::Text),
+            may("status", Kind::Text),
+        ]),
     Endpoint::post(
         "/api/v1/tickets/import",
         Operator,
+        One,
         "Bring along open tickets of an old system",
         Takes::Fields(&[
             must("rows", Kind::Objects),
@@ -268,17 +323,18 @@ pub const ENDPOINTS: &[Endpoint] = &[
             must("reason", Kind::Text),
         ]),
     ),
-    Endpoint::get("/api/v1/tickets/{key}", Viewer, "One ticket", Gives::Json),
-    Endpoint::get("/api/v1/requests", Viewer, "Requests", Gives::List).query(paged![
+    Endpoint::get("/api/v1/tickets/{key}", Viewer, One, "One ticket", Gives::Json),
+    Endpoint::get("/api/v1/requests", Viewer, Rows, "Requests", Gives::List).query(paged![
         may("backend", Kind::Text),
         may("state", STATES),
         may("ticket", Kind::Uuid),
         may("open", Kind::Flag),
     ]),
-    Endpoint::get("/api/v1/requests/{id}", Viewer, "One request", Gives::Json),
+    Endpoint::get("/api/v1/requests/{id}", Viewer, One, "One request", Gives::Json),
     Endpoint::post(
         "/api/v1/requests/{id}/settle",
         Operator,
+        One,
         "Say what became of an undecided one",
         Takes::Fields(&[
             must("says", Kind::Word(&["found", "absent", "drop"])),
@@ -289,80 +345,97 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(
         "/api/v1/requests/{id}/retry",
         Operator,
+        One,
         "Have a failed one done again, by a fresh request of its ticket",
         Takes::Fields(REASON),
     ),
     Endpoint::post(
         "/api/v1/requests/{id}/cancel",
         Operator,
+        One,
         "Cancel one that waits to be sent",
         Takes::Fields(REASON),
     ),
-    Endpoint::get("/api/v1/lanes", Viewer, "The lanes to the backends", Gives::List),
-    Endpoint::get("/api/v1/lanes/{id}/held", Viewer, "Tickets that are held", Gives::List),
+    Endpoint::get("/api/v1/lanes", Viewer, Rows, "The lanes to the backends", Gives::List),
+    Endpoint::get("/api/v1/lanes/{id}/held", Viewer, One, "Tickets that are held", Gives::List),
     Endpoint::post(
         "/api/v1/lanes/{id}/pause",
         Operator,
+        One,
         "Make no more calls",
         Takes::Fields(REASON),
     ),
-    Endpoint::post("/api/v1/lanes/{id}/resume", Operator, "Go on", Takes::Fields(REASON)),
+    Endpoint::post("/api/v1/lanes/{id}/resume", Operator, One, "Go on", Takes::Fields(REASON)),
     Endpoint::post(
         "/api/v1/lanes/{id}/hold",
         Operator,
+        One,
         "Make no more calls for one ticket",
         Takes::Fields(TICKET_BODY),
     ),
     Endpoint::post(
         "/api/v1/lanes/{id}/release",
         Operator,
+        One,
         "Let a held ticket go on",
         Takes::Fields(TICKET_BODY),
     ),
-    Endpoint::get("/api/v1/backends", Viewer, "The backends", Gives::List),
+    Endpoint::get("/api/v1/backends", Viewer, Rows, "The backends", Gives::List),
     Endpoint::get(
         "/api/v1/backends/{id}/form",
         Viewer,
+        One,
         "What a new ticket needs there",
         Gives::Json,
     ),
     Endpoint::post(
         "/api/v1/backends/{id}/check",
         Operator,
+        One,
         "Ask it, in its lane's turn, for something that is not there",
         Takes::Nothing,
     ),
     Endpoint::post(
         "/api/v1/backends/{id}/authenticate",
         Operator,
+        One,
         "Drop the token at hand and request a new one",
         Takes::Fields(REASON),
     ),
-    Endpoint::get("/api/v1/clients", Viewer, "The ticket clients", Gives::List),
-    Endpoint::get("/api/v1/clients/{n}", Viewer, "One ticket client", Gives::Json),
-    Endpoint::get("/api/v1/clients/{n}/responses", Viewer, "Its last reads", Gives::List),
-    Endpoint::get("/api/v1/clients/{n}/results", Viewer, "What its last read found", Gives::List),
-    Endpoint::get("/api/v1/clients/{n}/path", Viewer, "Its last network path", Gives::Json),
+    Endpoint::get("/api/v1/clients", Viewer, Rows, "The ticket clients", Gives::List),
+    Endpoint::get("/api/v1/clients/{n}", Viewer, Rows, "One ticket client", Gives::Json),
+    Endpoint::get("/api/v1/clients/{n}/responses", Viewer, Rows, "Its last reads", Gives::List),
+    Endpoint::get(
+        "/api/v1/clients/{n}/results",
+        Viewer,
+        Rows,
+        "What its last read found",
+        Gives::List,
+    ),
+    Endpoint::get("/api/v1/clients/{n}/path", Viewer, Whole, "Its last network path", Gives::Json),
     Endpoint::post(
         "/api/v1/clients/{n}/unlock",
         Operator,
+        Whole,
         "Take its lock away",
         Takes::Fields(REASON),
     ),
     Endpoint::post(
         "/api/v1/clients/{n}/not-busy",
         Operator,
+        Whole,
         "Void what it does now",
         Takes::Fields(REASON),
     ),
-    Endpoint::post("/api/v1/commands", Submitter, "A command", Takes::Json)
+    Endpoint::post("/api/v1/commands", Submitter, One, "A command", Takes::Json)
         .query(&[may("wait", Kind::Text)])
         .gives(202, Gives::Json),
-    Endpoint::get("/api/v1/commands/{id}", Viewer, "How far a write command is", Gives::Json),
-    Endpoint::get("/api/v1/locks", Viewer, "Locks that are held", Gives::List),
+    Endpoint::get("/api/v1/commands/{id}", Viewer, One, "How far a write command is", Gives::Json),
+    Endpoint::get("/api/v1/locks", Viewer, Rows, "Locks that are held", Gives::List),
     Endpoint::post(
         "/api/v1/locks",
         Submitter,
+        Free,
         "Take a ticket client",
         Takes::Fields(&[
             must("guid", Kind::Uuid),
@@ -374,40 +447,57 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(
         "/api/v1/locks/{guid}",
         Submitter,
+        Free,
         "Hold it for longer",
         Takes::Fields(&[may("timeout_ms", Kind::Number)]),
     )
     .method("PUT"),
-    Endpoint::post("/api/v1/locks/{guid}", Submitter, "Give it back", Takes::Nothing)
+    Endpoint::post("/api/v1/locks/{guid}", Submitter, Free, "Give it back", Takes::Nothing)
         .method("DELETE")
         .gives(204, Gives::Nothing),
-    Endpoint::get("/api/v1/communication", Viewer, "The newest calls to the backends", Gives::List)
-        .query(&[may("backend", Kind::Text), may("limit", Kind::Number)]),
-    Endpoint::get("/api/v1/services", Viewer, "Ticketing services", Gives::List).query(BACKEND),
-    Endpoint::get("/api/v1/services/export", Viewer, "A table of services", Gives::Csv)
+    Endpoint::get(
+        "/api/v1/communication",
+        Viewer,
+        Rows,
+        "The newest calls to the backends",
+        Gives::List,
+    )
+    .query(&[may("backend", Kind::Text), may("limit", Kind::Number)]),
+    Endpoint::get("/api/v1/services", Viewer, Rows, "Ticketing services", Gives::List)
+        .query(BACKEND),
+    Endpoint::get("/api/v1/services/export", Viewer, One, "A table of services", Gives::Csv)
         .query(&[must("backend", Kind::Text)]),
-    Endpoint::post("/api/v1/services/import", Admin, "Replace a table of services", Takes::Csv)
-        .query(&[must("backend", Kind::Text), must("reason", Kind::Text)]),
+    Endpoint::post(
+        "/api/v1/services/import",
+        Admin,
+        One,
+        "Replace a table of services",
+        Takes::Csv,
+    )
+    .query(&[must("backend", Kind::Text), must("reason", Kind::Text)]),
     Endpoint::post(
         "/api/v1/services/{backend}/select",
         Operator,
+        One,
         "Select a service",
         Takes::Fields(&[must("name", Kind::Text), must("reason", Kind::Text)]),
     ),
-    Endpoint::get("/api/v1/sync", Viewer, "With whom tickets are kept in step", Gives::List),
-    Endpoint::get("/api/v1/sync/{name}", Viewer, "One sync", Gives::Json),
-    Endpoint::get("/api/v1/sync/{name}/held", Viewer, "Told, and not merged", Gives::List)
+    Endpoint::get("/api/v1/sync", Viewer, Rows, "With whom tickets are kept in step", Gives::List),
+    Endpoint::get("/api/v1/sync/{name}", Viewer, One, "One sync", Gives::Json),
+    Endpoint::get("/api/v1/sync/{name}/held", Viewer, One, "Told, and not merged", Gives::List)
         .query(&[may("after", Kind::Text), may("limit", Kind::Number)]),
-    Endpoint::post("/api/v1/sync/{name}/run", Operator, "Run it now", Takes::Fields(REASON)),
+    Endpoint::post("/api/v1/sync/{name}/run", Operator, One, "Run it now", Takes::Fields(REASON)),
     Endpoint::post(
         "/api/v1/sync/{name}/dry-run",
         Operator,
+        One,
         "What the next page would do",
         Takes::Fields(&[may("cursor", Kind::Text)]),
     ),
     Endpoint::post(
         "/api/v1/sync/{name}/replay",
         Operator,
+        One,
         "Take a file as if the source had sent it",
         Takes::Json,
     )
@@ -415,18 +505,21 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(
         "/api/v1/sync/{name}/skip",
         Operator,
+        One,
         "Leave tickets alone",
         Takes::Fields(&[must("ids", Kind::Texts), must("reason", Kind::Text)]),
     ),
     Endpoint::post(
         "/api/v1/sync/{name}/unskip",
         Operator,
+        One,
         "Take tickets off the skip list",
         Takes::Fields(&[must("ids", Kind::Texts), must("reason", Kind::Text)]),
     ),
     Endpoint::post(
         "/api/v1/sync/{name}/cursor",
         Admin,
+        One,
         "Move the cursor",
         Takes::Fields(&[
             may("cursor", Kind::Text),
@@ -434,12 +527,19 @@ pub const ENDPOINTS: &[Endpoint] = &[
             must("reason", Kind::Text),
         ]),
     ),
-    Endpoint::post("/api/v1/sync/{name}/messages", Submitter, "A connector's message", Takes::Json),
-    Endpoint::get("/api/v1/tickets/{key}/changes", Viewer, "A ticket's history", Gives::Json),
-    Endpoint::get("/api/v1/routes", Viewer, "Where final answers go", Gives::List),
+    Endpoint::post(
+        "/api/v1/sync/{name}/messages",
+        Submitter,
+        One,
+        "A connector's message",
+        Takes::Json,
+    ),
+    Endpoint::get("/api/v1/tickets/{key}/changes", Viewer, One, "A ticket's history", Gives::Json),
+    Endpoint::get("/api/v1/routes", Viewer, Rows, "Where final answers go", Gives::List),
     Endpoint::post(
         "/api/v1/routes",
         Admin,
+        One,
         "Set a route that is not there",
         Takes::Fields(&[
             must("backend", Kind::Text),
@@ -452,6 +552,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(
         "/api/v1/routes/{backend}",
         Admin,
+        One,
         "Set a route",
         Takes::Fields(&[
             may("exchange", Kind::Text),
@@ -460,24 +561,26 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ]),
     )
     .method("PUT"),
-    Endpoint::post("/api/v1/routes/{backend}", Admin, "Remove a route", Takes::Nothing)
+    Endpoint::post("/api/v1/routes/{backend}", Admin, One, "Remove a route", Takes::Nothing)
         .method("DELETE")
         .query(REASON)
         .gives(204, Gives::Nothing),
-    Endpoint::get("/api/v1/heartbeats", Viewer, "Who beats, who is late", Gives::List),
-    Endpoint::get("/api/v1/events", Viewer, "Ticket events as they come", Gives::Events).query(&[
-        may("backend", Kind::Text),
-        may("kind", Kind::Text),
-        may("event", Kind::Text),
-        may("source", Kind::Text),
-        may("last_event_id", Kind::Text),
-    ]),
-    Endpoint::get("/api/v1/parked", Viewer, "Messages that could not be read", Gives::List)
+    Endpoint::get("/api/v1/heartbeats", Viewer, Rows, "Who beats, who is late", Gives::List),
+    Endpoint::get("/api/v1/events", Viewer, Rows, "Ticket events as they come", Gives::Events)
+        .query(&[
+            may("backend", Kind::Text),
+            may("kind", Kind::Text),
+            may("event", Kind::Text),
+            may("source", Kind::Text),
+            may("last_event_id", Kind::Text),
+        ]),
+    Endpoint::get("/api/v1/parked", Viewer, Whole, "Messages that could not be read", Gives::List)
         .query(paged![may("inlet", Kind::Text)]),
-    Endpoint::get("/api/v1/parked/{n}", Viewer, "One of them, with its body", Gives::Json),
+    Endpoint::get("/api/v1/parked/{n}", Viewer, Whole, "One of them, with its body", Gives::Json),
     Endpoint::post(
         "/api/v1/parked/{n}/mend",
         Operator,
+        Whole,
         "Replace its body",
         Takes::Fields(&[
             must("body", Kind::Text),
@@ -488,30 +591,46 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post(
         "/api/v1/parked/{n}/replay",
         Operator,
+        Whole,
         "Take it as if it had just come",
         Takes::Fields(REASON),
     ),
-    Endpoint::post("/api/v1/parked/{n}/discard", Operator, "Let it go", Takes::Fields(REASON)),
-    Endpoint::get("/api/v1/history", Viewer, "What has ended", Gives::List)
+    Endpoint::post(
+        "/api/v1/parked/{n}/discard",
+        Operator,
+        Whole,
+        "Let it go",
+        Takes::Fields(REASON),
+    ),
+    Endpoint::get("/api/v1/history", Viewer, Rows, "What has ended", Gives::List)
         .query(paged![may("list", Kind::Word(&["status", "tickets", "failed"]))]),
     Endpoint::post(
         "/api/v1/history/offload",
         Operator,
+        Whole,
         "Put it into its files now",
         Takes::Fields(REASON),
     ),
-    Endpoint::get("/api/v1/audit", Viewer, "Who did what, when and why", Gives::List)
+    Endpoint::get("/api/v1/audit", Viewer, Rows, "Who did what, when and why", Gives::List)
         .query(paged![may("who", Kind::Text)]),
-    Endpoint::get("/api/v1/config", Admin, "The config in force, without secrets", Gives::Json),
+    Endpoint::get(
+        "/api/v1/config",
+        Admin,
+        Whole,
+        "The config in force, without secrets",
+        Gives::Json,
+    ),
     Endpoint::post(
         "/api/v1/config/reload",
         Admin,
+        Whole,
         "Apply the changed config file, whole or not at all",
         Takes::Fields(&[may("dry_run", Kind::Flag), may("reason", Kind::Text)]),
     ),
     Endpoint::post(
         "/api/v1/config/log-level",
         Admin,
+        Whole,
         "Set the log level",
         Takes::Fields(&[must("level", Kind::Text)]),
     ),

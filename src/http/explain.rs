@@ -3,6 +3,7 @@
 
 use super::Face;
 use super::access::Caller;
+use super::alarms::theirs;
 use super::problem::Problem;
 use super::shapes;
 use crate::topology;
@@ -31,12 +32,10 @@ pub(super) async fn explain(
              the source's own publishing"
         )));
     }
-    if let Some(backend) = occurrences.last().and_then(|newest| newest.backend.as_ref()) {
-        caller.must_see(backend)?;
-    }
+    let occurrences = theirs(&caller, occurrences)?;
     let mut told = Vec::with_capacity(occurrences.len());
     for occurrence in &occurrences {
-        told.push(tell(outside, occurrence).await?);
+        told.push(tell(outside, &caller, occurrence).await?);
     }
     let verdict = told.last().map(|one| one["verdict"].clone());
     Ok(HttpResponse::Ok().json(json!({
@@ -47,13 +46,19 @@ pub(super) async fn explain(
     })))
 }
 
-async fn tell(outside: &Outside, alarm: &Alarm) -> Result<Value, StoreError> {
+async fn tell(outside: &Outside, caller: &Caller, alarm: &Alarm) -> Result<Value, StoreError> {
     let reads = &outside.reads;
     let mut steps: Vec<Value> =
         alarm.story.steps().iter().map(|step| shapes::step(step, "alarm")).collect();
     let (mut ticket, mut requests) = (None, Vec::new());
-    if let Some(key) = alarm.ticket {
-        ticket = reads.ticket(key).await?;
+    // A person may have linked it to a ticket of another backend than policy's.
+    let linked = match alarm.ticket {
+        Some(key) => reads.ticket(key).await?,
+        None => None,
+    };
+    if let Some(linked) = linked.filter(|ticket| caller.sees(&ticket.backend)) {
+        let key = linked.key;
+        ticket = Some(linked);
         let of_ticket = ticket.iter().flat_map(|ticket| ticket.story.steps());
         steps.extend(of_ticket.map(|step| shapes::step(step, "ticket")));
         let filter = RequestFilter { ticket: Some(key), ..RequestFilter::default() };

@@ -1,14 +1,14 @@
 //! Who may ask: looked at before any handler and before a body is read, also for paths that do not exist.
 //!
 //! What always holds: with a token configured, every path but the few that stand in the table as open
-//! needs a token (RFC 6750) or a session, whose role is enough for that endpoint; what does not stand in
-//! the table is for nobody. A change that comes with a session must come from our own page: a cookie
+//! needs a token (RFC 6750) or a session, whose role is enough for that endpoint, and which is not limited
+//! to some backends where it concerns all; what does not stand in the table is for nobody. A change that comes with a session must come from our own page: a cookie
 //! alone proves nothing. A backend or a source with a secret of its own brings that to its `/callbacks`
 //! or `/webhooks`, where its handler looks at it. Bodies have a deadline, and nobody holds more than its
 //! share of the handlers. Whatever is answered carries the same headers, and every error is a problem.
 
 use super::access::{By, Caller};
-use super::endpoints::{Endpoint, endpoint, methods};
+use super::endpoints::{Endpoint, Scope, endpoint, methods};
 use super::problem::Problem;
 use super::sessions::COOKIE;
 use super::{Face, callbacks, webhooks};
@@ -164,6 +164,9 @@ fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, Box<Ht
             role.as_str()
         );
         return Err(of_problem(Problem::forbidden(detail)));
+    }
+    if endpoint.is_some_and(|it| it.scope == Scope::Whole) {
+        caller.must_see_all().map_err(of_problem)?;
     }
     if let (None, Some(pattern)) = (endpoint, &pattern) {
         let mut answer = of_problem(Problem::no_such_method(request.method().as_str()));

@@ -3,17 +3,20 @@
 use super::access::Caller;
 use super::alarms::{Order, page};
 use super::problem::Problem;
+use super::scope::merged;
 use super::{Face, shapes};
 use actix_web::{HttpResponse, get, web};
 use serde::Deserialize;
+use serde_json::Value;
 use std::str::FromStr;
-use ticketgate_actors::model::{RequestId, State, TicketKey};
+use ticketgate_actors::model::{RequestId, State, Ticket, TicketKey};
 use ticketgate_actors::ports::{RequestFilter, TicketFilter};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TicketQuery {
     backend: Option<String>,
+    backend_id: Option<String>,
     status: Option<String>,
     before: Option<u64>,
     after: Option<u64>,
@@ -27,16 +30,45 @@ pub(super) async fn tickets(
     caller: Caller,
     query: web::Query<TicketQuery>,
 ) -> Result<HttpResponse, Problem> {
+    if let Some(number) = &query.backend_id {
+        return by_number(&face, &caller, &query, number).await;
+    }
     let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
-    let filter = TicketFilter {
-        backend: caller.list_of(query.backend.as_deref())?,
-        status: query.status.clone(),
+    let reads = &face.cast.outside.reads;
+    let read = async |backend, page| {
+        reads.tickets(TicketFilter { backend, status: query.status.clone() }, page).await
     };
-    let rows = face.cast.outside.reads.tickets(filter, page).await?;
+    let backends = caller.lists_of(query.backend.as_deref())?;
+    let rows = merged(backends, page, |(n, _)| *n, read).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|(n, _)| *n);
     let items = rows.iter().map(|(_, row)| shapes::ticket(row)).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
+}
+
+/// The tickets that backends know by that number: one at each, whatever is stored.
+async fn by_number(
+    face: &Face,
+    caller: &Caller,
+    query: &TicketQuery,
+    number: &str,
+) -> Result<HttpResponse, Problem> {
+    let asked = caller.lists_of(query.backend.as_deref())?;
+    let every = face.known_backends.iter().cloned();
+    let backends = match asked.as_slice() {
+        [None] => every.collect(),
+        some => some.iter().flatten().cloned().collect::<Vec<_>>(),
+    };
+    let mut items = Vec::new();
+    for backend in backends {
+        let found =
+            face.cast.outside.reads.ticket_by_backend_id(backend, number.to_owned()).await?;
+        let wanted = |found: &Ticket| {
+            query.status.as_deref().is_none_or(|status| status == found.status.as_str())
+        };
+        items.extend(found.filter(wanted).iter().map(shapes::ticket));
+    }
+    Ok(HttpResponse::Ok().json(shapes::list(items, None)))
 }
 
 /// An id in a path or a query.
@@ -98,12 +130,17 @@ pub(super) async fn requests(
     let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let filter = RequestFilter {
-        backend: caller.list_of(query.backend.as_deref())?,
+        backend: None,
         state: state.transpose()?,
         ticket: query.ticket.as_deref().map(|key| id("ticket", key)).transpose()?,
         open: query.open,
     };
-    let rows = face.cast.outside.reads.requests(filter, page).await?;
+    let reads = &face.cast.outside.reads;
+    let read = async |backend, page| {
+        reads.requests(RequestFilter { backend, ..filter.clone() }, page).await
+    };
+    let backends = caller.lists_of(query.backend.as_deref())?;
+    let rows = merged(backends, page, |row| row.n, read).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.n);
     let items = rows.iter().map(shapes::request).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
@@ -125,11 +162,19 @@ pub(super) async fn request(
 }
 
 #[get("/heartbeats")]
-pub(super) async fn heartbeats(face: web::Data<Face>) -> HttpResponse {
+pub(super) async fn heartbeats(face: web::Data<Face>, caller: Caller) -> HttpResponse {
     let outside = &face.cast.outside;
     let now = outside.clock.now().mono;
     let mut rows: Vec<_> = outside.views.beats.iter().map(|row| row.value().clone()).collect();
     rows.sort_by(|one, other| one.origin.cmp(&other.origin));
-    let items = rows.iter().map(|sight| shapes::heartbeat(sight, now)).collect();
+    let shape = |sight| {
+        let mut shape = shapes::heartbeat(sight, now);
+        if !caller.sees_all() {
+            // What an origin says of itself is in its own words: nobody can tell whose that is.
+            shape["detail"] = Value::Null;
+        }
+        shape
+    };
+    let items = rows.iter().map(shape).collect();
     HttpResponse::Ok().json(shapes::list(items, None))
 }

@@ -31,6 +31,7 @@ mod problem;
 mod reload;
 mod requests;
 mod routes;
+mod scope;
 mod services;
 mod sessions;
 mod shapes;
@@ -41,7 +42,7 @@ mod tokens;
 mod webhooks;
 
 pub use access::{Caller, Role};
-pub use endpoints::{ENDPOINTS, Endpoint, Field, Gives, Kind, Takes};
+pub use endpoints::{ENDPOINTS, Endpoint, Field, Gives, Kind, Scope, Takes};
 pub use events::Streams;
 pub use guard::{BODY_IDLE, BODY_WITHIN, IN_FLIGHT_BY_ADDRESS};
 pub use import::ROWS_MAX as IMPORT_ROWS_MAX;

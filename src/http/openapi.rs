@@ -3,7 +3,7 @@
 use super::Face;
 use super::actions::REASON_MAX;
 use super::alarms::PAGE_MAX;
-use super::endpoints::{ENDPOINTS, Endpoint, Field, Gives, Kind, Takes};
+use super::endpoints::{ENDPOINTS, Endpoint, Field, Gives, Kind, Scope, Takes};
 use super::sessions::COOKIE;
 use actix_web::{HttpResponse, get, web};
 use serde_json::{Map, Value, json};
@@ -85,7 +85,11 @@ fn operation(endpoint: &Endpoint) -> Value {
         answers.insert("200".to_owned(), answer(gives));
     }
     for status in problems(endpoint) {
-        let problem = json!({ "$ref": "#/components/responses/Problem" });
+        let problem = match (endpoint.path, endpoint.method, status) {
+            // Whoever is not let in is asked again.
+            ("/sign-in", "POST", 401 | 429) => answer(Gives::Page),
+            _ => json!({ "$ref": "#/components/responses/Problem" }),
+        };
         answers.insert(status.to_string(), problem);
     }
     let mut operation = json!({
@@ -96,7 +100,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         "responses": answers,
     });
     operation["description"] = match endpoint.role {
-        Some(role) => format!("Needs the role {}.", role.as_str()).into(),
+        Some(role) => format!("Needs the role {}. {}", role.as_str(), scope(endpoint.scope)).into(),
         None => "Open to everybody.".into(),
     };
     operation["security"] = match endpoint.role {
@@ -225,6 +229,15 @@ fn answer(gives: Gives) -> Value {
 }
 
 /// Which problems it may answer with.
+fn scope(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Free => "Alike for tokens that are limited to some backends.",
+        Scope::One => "A token that is limited to some backends is refused what is of others.",
+        Scope::Rows => "A token that is limited to some backends is shown what is of those alone.",
+        Scope::Whole => "Not for tokens that are limited to some backends.",
+    }
+}
+
 fn problems(endpoint: &Endpoint) -> Vec<u16> {
     let mut statuses = vec![503];
     if endpoint.role.is_some() {
@@ -248,7 +261,7 @@ fn problems(endpoint: &Endpoint) -> Vec<u16> {
         "/api/v1/commands" => statuses.extend([404, 422, 502, 504]),
         "/api/v1/locks" | "/api/v1/locks/{guid}" => statuses.extend([404, 504]),
         "/api/v1/backends/{id}/authenticate" => statuses.push(502),
-        "/sign-in" => statuses.extend([401, 403, 429]),
+        "/sign-in" => statuses.extend([401, 403, 415, 429]),
         "/sign-out" => statuses.push(403),
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! What the dashboard's first page needs at one glance, and the last hours as figures.
 
 use super::Face;
+use super::access::Caller;
 use super::problem::Problem;
 use crate::series::{POINTS_MAX, STEP};
 use actix_web::{HttpResponse, get, web};
@@ -18,10 +19,17 @@ const POINTS: usize = 360;
 const COUNTED_MAX: u32 = 10_000;
 
 #[get("/overview")]
-pub(super) async fn overview(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+pub(super) async fn overview(
+    face: web::Data<Face>,
+    caller: Caller,
+) -> Result<HttpResponse, Problem> {
     let outside = &face.cast.outside;
-    let parked = outside.reads.parked_count(COUNTED_MAX).await?;
-    let unsent = outside.reads.unsent_count(COUNTED_MAX).await?;
+    // Of these nobody can tell of which backend they are, or it would take a look at each.
+    let (mut parked, mut unsent) = (None, None);
+    if caller.sees_all() {
+        parked = Some(outside.reads.parked_count(COUNTED_MAX).await?);
+        unsent = Some(outside.reads.unsent_count(COUNTED_MAX).await?);
+    }
     Ok(HttpResponse::Ok().json(json!({
         "node": face.node,
         "version": env!("CARGO_PKG_VERSION"),
@@ -29,14 +37,14 @@ pub(super) async fn overview(face: web::Data<Face>) -> Result<HttpResponse, Prob
         "parked": parked,
         "unsent_events": unsent,
         "waiting_for_clients": outside.views.waiting_for_clients.load(Ordering::Relaxed),
-        "oldest": oldest(outside).await?,
+        "oldest": oldest(outside, &caller).await?,
         "debug_page": face.debug_page,
     })))
 }
 
 /// What has waited longest: an alarm that is due, or a request that is ready, under way or in doubt. What
 /// waits for a time that was set, or for a person, is not late. Reads the first of each line, and no more.
-async fn oldest(outside: &Outside) -> Result<Value, StoreError> {
+async fn oldest(outside: &Outside, caller: &Caller) -> Result<Value, StoreError> {
     let now = outside.clock.now().wall;
     let mut oldest: Option<(Timestamp, String)> = None;
     let mut older = |since: Timestamp, what: String| {
@@ -44,7 +52,7 @@ async fn oldest(outside: &Outside) -> Result<Value, StoreError> {
             oldest = Some((since, what));
         }
     };
-    for backend in outside.backends.names() {
+    for backend in outside.backends.names().into_iter().filter(|it| caller.sees(it)) {
         let due = outside.reads.due_alarms(backend.clone(), now, false, 1).await?;
         if let Some(alarm) = due.first().map(|due| &due.alarm) {
             older(alarm.due_at.unwrap_or(now), format!("alarm {}", alarm.at.alarm));
@@ -75,13 +83,14 @@ struct SeriesQuery {
 #[get("/series")]
 pub(super) async fn series(
     face: web::Data<Face>,
+    caller: Caller,
     query: web::Query<SeriesQuery>,
 ) -> Result<HttpResponse, Problem> {
     let most = query.points.unwrap_or(POINTS);
     if !(1..=POINTS_MAX).contains(&most) {
         return Err(Problem::field("points", format!("points is 1 to {POINTS_MAX}")));
     }
-    let points = face.series.newest(most);
+    let points = face.series.newest(most, caller.backends.as_deref());
     let step_ms = STEP.as_millis();
     Ok(HttpResponse::Ok().json(json!({
         "step_ms": step_ms,

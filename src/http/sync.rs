@@ -19,7 +19,7 @@ use ticketgate_actors::actors::{
 use ticketgate_actors::changes::{Change, PersonSync, Steer};
 use ticketgate_actors::logic::sync::{From as Comes, Plan};
 use ticketgate_actors::model::{
-    BackendId, Held, Place, SyncRow, Tally, TicketChange, TicketKey, Timestamp,
+    BackendId, Held, KeptConflict, Place, SyncRow, Tally, TicketChange, TicketKey, Timestamp,
 };
 use ticketgate_actors::ports::{ChangesBy, StoreError};
 
@@ -116,7 +116,18 @@ pub(super) async fn one(
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let seat = find(&face, &caller, &name)?;
-    Ok(HttpResponse::Ok().json(shown(&face, seat).await?))
+    let row = face.cast.outside.reads.sync_row(seat.settings().plan.name.clone()).await?;
+    let mut shape = shown(&face, seat).await?;
+    shape["conflicts"] = row.conflicts.iter().map(conflict).collect();
+    Ok(HttpResponse::Ok().json(shape))
+}
+
+/// With both values; which of them was kept.
+fn conflict(it: &KeptConflict) -> Value {
+    json!({
+        "at": it.at.to_string(), "ticket": it.ticket, "backend_id": it.backend_id,
+        "field": it.field, "ours": it.ours, "theirs": it.theirs, "kept": it.kept,
+    })
 }
 
 #[derive(Deserialize)]
@@ -359,8 +370,16 @@ pub(super) async fn changes(
     caller.must_see(&ticket.backend)?;
     let changes = reads.ticket_changes(key, CHANGES_MAX).await?;
     let twins = reads.twins(key).await?;
+    let seen = |name: &str| match face.cast.syncs.find(name) {
+        Some(seat) => {
+            let plan = seat.settings().plan;
+            caller.sees(&plan.source) && caller.sees(&plan.home)
+        }
+        None => caller.sees_all(),
+    };
     let twins: Vec<Value> = twins
         .iter()
+        .filter(|twin| seen(&twin.sync))
         .map(|twin| {
             json!({
                 "sync": twin.sync,

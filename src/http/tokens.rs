@@ -6,6 +6,7 @@
 use super::access::{By, Caller, Role};
 use crate::secrets::Secret;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use ticketgate_actors::model::BackendId;
 
@@ -79,6 +80,12 @@ impl Tokens {
         let backends = backends.map(|only| Arc::new(only.iter().cloned().collect()));
         self.0.push((token, Caller { name: name.into(), role, backends, by: By::Token }));
         Ok(())
+    }
+
+    /// Every backend that some token is limited to.
+    pub fn limited_to(&self) -> BTreeSet<BackendId> {
+        let limits = self.0.iter().filter_map(|(_, caller)| caller.backends.as_deref());
+        limits.flatten().cloned().collect()
     }
 
     /// Is nobody asked?

@@ -5,6 +5,7 @@
 
 use super::Face;
 use super::access::Caller;
+use super::alarms::must_see_wish;
 use super::problem::Problem;
 use crate::sources::Source;
 use crate::trust::Trust;
@@ -93,6 +94,13 @@ async fn alarms(
     let read = source
         .read(&delivery, &face.known_backends, Some(fresh))
         .map_err(|malformed| Problem::invalid(malformed.reason))?;
+    // A source that brings its own secret is nobody that the guard knows.
+    let caller = request.extensions().get::<Caller>().cloned();
+    if let Some(caller) = caller {
+        for (_, said) in read.iter().flatten() {
+            must_see_wish(&caller, said)?;
+        }
+    }
     let count = face.cast.intake.accept_read(delivery, read).await?;
     Ok(HttpResponse::Accepted().json(json!({
         "accepted": count.accepted, "repeats": count.repeats, "parked": count.parked,

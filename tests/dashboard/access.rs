@@ -64,3 +64,54 @@ async fn the_form_survives_the_sign_in_and_its_maker_stands_in_the_audit() {
     browser.close(REFUSED).await;
     world.stop().await;
 }
+
+const LIMITED: &str = "\
+[[http.tokens]]
+name = 'crm desk'
+role = 'operator'
+backends = ['crm']
+token = 'limited-0123456789'
+[[http.tokens]]
+name = 'night shift'
+role = 'operator'
+token = 'operator-0123456789'
+";
+
+#[actix::test]
+async fn a_token_of_one_backend_has_pages_of_that_alone_and_none_that_fails() {
+    let world = World::with(LIMITED).await;
+    let browser = Browser::open(world.base()).await;
+    browser.go("/#/lanes").await;
+    browser.until("the sign-in", "document.querySelector('input[name=token]')").await;
+    browser.write("Token", "limited-0123456789").await;
+    browser.press("Sign in").await;
+    browser.says("crm").await;
+    for (path, words) in [
+        ("/", "Nothing. Every lane makes its calls"),
+        ("/#/alarms", "No alarm matches"),
+        ("/#/tickets", "No ticket matches"),
+        ("/#/requests", "Nothing waits"),
+        ("/#/clients", "0 of 4 locked"),
+        ("/#/clients/1", "shown to those who see all of them"),
+        ("/#/backends", "A lost create"),
+        ("/#/communication", "crm"),
+        ("/#/heartbeats", "n.1"),
+        ("/#/history/status", "No write has ended"),
+        ("/#/audit", "Audit"),
+    ] {
+        browser.go(path).await;
+        browser.says(words).await;
+        let hidden = "document.querySelector('[data-item=parked]').hidden";
+        browser.until("parked messages have no place", hidden).await;
+        assert_eq!(browser.run("return text().includes('oceane');").await, false, "{path}");
+    }
+    browser.go("/#/history/status").await;
+    let greyed =
+        "[...document.querySelectorAll('button')].find((it) => it.textContent === 'Offload now…')";
+    browser.until("what concerns all is greyed", &format!("{greyed}.disabled")).await;
+    let why = browser.run(&format!("return {greyed}.title;")).await;
+    assert_eq!(why, "concerns backends that are not yours");
+    // The page that asks for the sign-in is refused first.
+    browser.close(&["401", "/api/v1/me"]).await;
+    world.stop().await;
+}

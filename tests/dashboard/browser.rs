@@ -133,6 +133,18 @@ impl Browser {
         }
     }
 
+    /// The number that a script gives as soon as it gives one, looked at within the page: nothing lies between
+    /// that moment and the look.
+    pub async fn soonest(&self, script: &str) -> f64 {
+        let script = format!(
+            "{FINDER}\nconst done = arguments[arguments.length - 1];\n\
+             const look = () => {{ let is = false; try {{ is = {script}; }} catch {{}}\n\
+             is === false ? setTimeout(look, 1) : done(is); }};\nlook();"
+        );
+        let told = self.tell("/execute/async", json!({ "script": script, "args": [] })).await;
+        told.as_f64().unwrap_or_else(|| panic!("it did not come: {told}"))
+    }
+
     /// Waits until the page says so.
     pub async fn says(&self, words: &str) {
         self.until(words, &format!("text().includes({})", json!(words))).await;

@@ -4,8 +4,11 @@
 mod access;
 mod acts;
 mod browser;
+mod figures;
 mod form;
 mod lanes;
+mod others;
 mod pages;
 mod parked;
+mod sync;
 mod world;

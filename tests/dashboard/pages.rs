@@ -119,7 +119,7 @@ async fn keys_lead_everywhere_and_the_search_finds_what_an_operator_has_in_hand(
         browser.strike(&["g", key]).await;
         browser.says(words).await;
     }
-    // To the search, to the alarm by its ticket's number, and back by the alarm's own name.
+    // To the search, to the ticket by its number, and to its alarm by the alarm's own name.
     for text in [number.as_str(), "probe/A1", "A1"] {
         browser.strike(&["g", "o"]).await;
         browser.says("Needs you").await;

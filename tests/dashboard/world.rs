@@ -81,6 +81,13 @@ impl World {
         answer.json().await.unwrap_or_default()
     }
 
+    /// What may be refused: the status, and the answer.
+    pub async fn try_post(&self, path: &str, body: Value) -> (u16, Value) {
+        let sent = self.client.post(format!("{}{path}", self.base)).json(&body).send().await;
+        let answer = sent.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    }
+
     /// An alarm event; `radio` alarms go to the system that cannot be searched, those of `quiet` get no
     /// ticket.
     pub async fn alarm(&self, source: &str, id: &str, state: &str) {

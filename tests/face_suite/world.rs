@@ -27,8 +27,9 @@ pub struct User {
 pub struct World {
     pub service: Service,
     user: User,
+    /// The simulated ticketing system.
+    pub systems: Running,
     /// What must outlive the service.
-    _systems: Running,
     _folder: TempDir,
 }
 
@@ -54,7 +55,7 @@ impl World {
         let loaded = config::parse("test", &text, std::iter::empty()).unwrap();
         let service = app::start(&loaded, LogLevel::fixed()).await.unwrap();
         let user = User::of(service.address);
-        Self { service, user, _systems: systems, _folder: folder }
+        Self { service, user, systems, _folder: folder }
     }
 }
 

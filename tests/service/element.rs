@@ -13,6 +13,7 @@ use crate::world::{Setting, World};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use ticketgate::simulate::faults::Faults;
 
 const BACKEND: &str = "dataminer";
 /// Of the random edits, unless `TICKETGATE_TEST_SEED` gives another.
@@ -21,6 +22,8 @@ const SEED: u64 = 21;
 const TICKETS: usize = 30;
 const ROUNDS: usize = 6;
 const EDITS: usize = 20;
+/// Tickets that an element has first, in the test with ids of its own.
+const OWN: usize = 12;
 
 /// `summary` is ours, `owner` is theirs, `note` and `place` are anybody's.
 const SYNC: &str = r#"
@@ -334,6 +337,68 @@ async fn they_agree_though_pages_are_doubled_reordered_and_lost_and_both_are_kil
     assert!(requests.iter().all(ended), "a partner's tickets are never in doubt: {requests:#?}");
 }
 
+/// An element whose ids are its own, over a ticketing system that loses answers: what it has first is made
+/// there once, in its state, though it is told again and again, and the service is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_element_has_first_is_made_once_at_the_ticketing_system() {
+    let node = Rabbit::shared().await;
+    let broker = Some((node.url(), "element3".to_owned()));
+    let fields = "three_way = true\n[[sync.field]]\nname = 'summary'\n[[sync.field]]\n\
+                  name = 'description'\n[[sync.field]]\nname = 'status'\n";
+    let config = format!(
+        "[[sync]]\nname = 'desk'\nbackend = 'crm'\nevery = '1s'\noverlap = '5s'\n{fields}\
+         [[sync]]\nname = 'element'\nbackend = 'crm'\nfrom = 'connector'\nown_ids = true\n{fields}"
+    );
+    let faults = Faults { lost_answer_rate: 0.3, ..Faults::default() };
+    let backends = vec![("crm", faults, "timeout = \"1s\"\nindex_lag = \"100ms\"")];
+    let setting = Setting { broker, config, backends, ..Setting::default() };
+    let mut world = World::started(setting).await;
+    world.on_the_broker().await;
+    let element = Element::of(&world, "crm", "json").await;
+    let faults = json!({"doubled_rate": 0.3, "lost_answer_rate": 0.3});
+    element.ask(Method::PUT, "/faults", faults).await;
+    let states = ["acknowledged", "inProgress", "resolved"];
+    for n in 0..OWN {
+        let fields = json!({"summary": format!("theirs {n}"), "description": "by it"});
+        let made = json!({"status": states[n % 3], "fields": fields});
+        element.ask(Method::POST, "/tickets", made).await;
+        if n == OWN / 2 {
+            world.kill9();
+            world.start().await;
+            element.ask(Method::POST, "/restart", Value::Null).await;
+        }
+    }
+    let there = async || {
+        let report = world.ledger().report();
+        let tickets = world.all("/api/v1/tickets").await;
+        let ended = |it: &Value| it["state"] == "done" || it["state"] == "adopted";
+        let all = world.all("/api/v1/requests").await.iter().all(ended);
+        let made = tickets.iter().all(|it| it["backend_id"].is_string());
+        (report.tickets >= OWN as u64 && made && all).then_some((report, tickets))
+    };
+    let (report, tickets) = world.until("all are made and nothing is under way", there).await;
+    assert_eq!((report.tickets, tickets.len()), (OWN as u64, OWN), "{report:#?}");
+    assert!(report.duplicates.is_empty(), "{report:#?}");
+    let rows = element.tickets().await;
+    assert_eq!(rows.len(), OWN, "nothing came back as another ticket");
+    for (n, row) in rows.values().enumerate() {
+        let ours = tickets.iter().find(|it| it["key"] == row["key"]);
+        let ours = ours.unwrap_or_else(|| panic!("the {n}th is not known here: {row}"));
+        assert_eq!(gist(ours, "status"), gist(row, "status"), "{row}");
+    }
+    let in_progress = report.by_state.get("in_progress").copied().unwrap_or_default();
+    assert_eq!(in_progress, OWN.div_ceil(3) as u64, "{report:#?}");
+
+    // Gone there is not gone at the ticketing system.
+    let gone = rows.keys().next().unwrap();
+    element.ask(Method::DELETE, &format!("/tickets/{gone}"), Value::Null).await;
+    let quiet = async || (element.ledger().await["quiet"] == true).then_some(());
+    world.until("that was told", quiet).await;
+    let path = format!("/api/v1/tickets/{}", rows[gone]["key"].as_str().unwrap());
+    assert_eq!(world.look(&path).await["status"], rows[gone]["status"]);
+    assert_eq!(element.tickets().await.len(), OWN - 1, "nor does it come back");
+}
+
 /// What only `make test-systems` says.
 fn told(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run make test-systems"))
@@ -369,7 +434,7 @@ fn beside_redmine() -> String {
                   name = 'description'\n[[sync.field]]\nname = 'status'\n";
     format!(
         "[[sync]]\nname = 'desk'\nbackend = 'redmine'\nevery = '1s'\noverlap = '5s'\n{fields}\
-         [[sync]]\nname = 'element'\nbackend = 'redmine'\nfrom = 'connector'\n{fields}\
+         [[sync]]\nname = 'element'\nbackend = 'redmine'\nfrom = 'connector'\nown_ids = true\n{fields}\
          [[backend]]\nid = 'redmine'\npreset = 'redmine'\nbase_url = '{url}'\n\
          auth = {{ value = '{key}' }}\n\
          [backend.read]\ncorrelation_key = '$.custom_fields[?@.id=={field}].value'\n\
@@ -441,6 +506,18 @@ async fn edits_in_a_real_redmine_and_in_an_element_show_up_in_the_other_and_sett
         };
         world.until(&format!("{id} is {status} on both sides"), settled).await;
     }
+
+    // One that the element has first.
+    let theirs = json!({"status": "inProgress", "fields": {"summary": "first there"}});
+    let theirs = element.ask(Method::POST, "/tickets", theirs).await["id"].clone();
+    let made = async || {
+        let row = element.tickets().await.remove(theirs.as_str().unwrap())?;
+        let key = row["key"].as_str()?.to_owned();
+        let ours = world.look(&format!("/api/v1/tickets/{key}")).await;
+        let shown = redmine.issue(ours["backend_id"].as_str()?).await;
+        (shown["subject"] == "first there" && shown["status"]["id"] == 2).then_some(())
+    };
+    world.until("Redmine has what the element had first", made).await;
 
     // It settles: nothing is written any more, here or there.
     let quiet = async || {

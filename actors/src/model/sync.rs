@@ -1,12 +1,12 @@
 //! Two-way sync: what another side says of a ticket, and what is remembered of it (docs/sync.md).
 
 use super::{
-    BackendId, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey, TicketStatus,
-    Timestamp,
+    BackendId, Conflict, EventId, EventName, Fields, Kind, RequestId, TicketEvent, TicketKey,
+    TicketStatus, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Under this name a ticket's status stands among its fields while two sides are merged.
 pub const STATUS: &str = "status";
@@ -291,6 +291,68 @@ pub struct SyncRow {
     pub total: Tally,
     /// The last one.
     pub last: LastRun,
+    /// The newest fields that both sides had changed, the newest first.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub conflicts: VecDeque<KeptConflict>,
+}
+
+/// Conflicts that are shown with a sync; the events tell of all.
+pub const CONFLICTS_KEPT: usize = 50;
+/// Characters of a value that are shown with it; its event has the whole.
+const CONFLICT_CHARS: usize = 500;
+
+impl SyncRow {
+    /// Keeps what both sides had changed; the oldest goes if there are too many.
+    pub fn keep_conflicts(
+        &mut self,
+        at: Timestamp,
+        (ticket, backend_id): (TicketKey, Option<&str>),
+        conflicts: &[Conflict],
+    ) {
+        for conflict in conflicts {
+            let kept = KeptConflict {
+                at,
+                ticket,
+                backend_id: backend_id.map(str::to_owned),
+                field: conflict.field.clone(),
+                ours: shortened(&conflict.ours),
+                theirs: shortened(&conflict.theirs),
+                kept: conflict.kept,
+            };
+            // Until the other side has taken our value it says the same with every pass.
+            self.conflicts.retain(|other| KeptConflict { at, ..other.clone() } != kept);
+            self.conflicts.truncate(CONFLICTS_KEPT - 1);
+            self.conflicts.push_front(kept);
+        }
+    }
+}
+
+/// What is long is cut, as text: the row is written with every page.
+fn shortened(value: &Value) -> Value {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(CONFLICT_CHARS) {
+        Some((end, _)) => Value::String(format!("{}…", &text[..end])),
+        None => value.clone(),
+    }
+}
+
+/// A field that both sides had changed, as a person is shown it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptConflict {
+    /// When it was merged.
+    pub at: Timestamp,
+    /// Of which ticket.
+    pub ticket: TicketKey,
+    /// Its name there.
+    pub backend_id: Option<String>,
+    /// Which field.
+    pub field: String,
+    /// What it was here.
+    pub ours: Value,
+    /// What it was there.
+    pub theirs: Value,
+    /// Whose value was kept.
+    pub kept: Side,
 }
 
 /// Why something that was told waits.
@@ -385,4 +447,32 @@ pub struct SyncAnswer {
     pub more: bool,
     /// Up to here it has been sent everything.
     pub cursor: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_newest_conflicts_are_kept_and_long_values_are_cut() {
+        assert_eq!(shortened(&json!("short")), json!("short"));
+        assert_eq!(shortened(&json!({"a": 1})), json!({"a": 1}), "what is short stays what it is");
+        let cut = shortened(&json!("ä".repeat(CONFLICT_CHARS + 1)));
+        assert_eq!(cut.as_str().map(|it| it.chars().count()), Some(CONFLICT_CHARS + 1));
+        let mut row = SyncRow::default();
+        let ticket = (TicketKey(uuid::Uuid::nil()), Some("7/1"));
+        for n in 0..CONFLICTS_KEPT + 3 {
+            let (ours, theirs) = (json!(n), json!("theirs"));
+            let conflict = Conflict { field: "note".into(), ours, theirs, kept: Side::Ours };
+            row.keep_conflicts(Timestamp::default(), ticket, &[conflict]);
+        }
+        assert_eq!(row.conflicts.len(), CONFLICTS_KEPT);
+        assert_eq!(row.conflicts[0].ours, json!(CONFLICTS_KEPT + 2), "the newest first");
+        let (ours, theirs) = (json!(CONFLICTS_KEPT), json!("theirs"));
+        let again = Conflict { field: "note".into(), ours, theirs, kept: Side::Ours };
+        row.keep_conflicts(Timestamp::from_millis(9), ticket, &[again]);
+        let found = row.conflicts.iter().filter(|it| it.ours == json!(CONFLICTS_KEPT));
+        assert_eq!(found.map(|it| it.at).collect::<Vec<_>>(), [Timestamp::from_millis(9)]);
+    }
 }

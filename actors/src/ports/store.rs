@@ -232,7 +232,7 @@ pub struct DueAlarm {
 }
 
 /// Place in a list, which runs by the store's own order: newest first, unless `after` is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// Only rows before this one (a row's `n`).
     pub before: Option<u64>,

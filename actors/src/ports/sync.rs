@@ -92,6 +92,8 @@ pub struct FreshIds {
     pub ticket: TicketKey,
     /// Should it be written.
     pub request: crate::model::RequestId,
+    /// Should it be made, and be in another state than new ones are.
+    pub second: crate::model::RequestId,
     /// For what is said of it.
     pub events: [EventId; 2],
 }

@@ -41,6 +41,7 @@ pub fn a_sync(name: &str, from: From) -> Plan {
         from,
         rules: Rules { pairs, whole: from == From::Connector, ..Rules::default() },
         takes_over: true,
+        own_ids: false,
         home_writes: true,
         writes_back: from != From::Connector,
         contact_field: "owner_email".into(),

@@ -1,7 +1,7 @@
 // Ticket clients: who holds which lock, what each is busy with, and what its last flow found.
 
 import { h, fill } from "../dom.js";
-import { get, at } from "../api.js";
+import { get, at, limitedTo } from "../api.js";
 import { age, number, plain, short, code, span, state, time, badge, DASH } from "../format.js";
 import { act, facts, forced, head, link, outside, section } from "../parts.js";
 import { table } from "../table.js";
@@ -19,8 +19,8 @@ const notBusy = (n, after) => forced({
 });
 
 const acts = (it, after) => [
-  act("Force unlock…", "operator", () => unlock(it.client, after), { why: it.lock_status === "locked" ? null : "it is free" }),
-  act("Not busy…", "operator", () => notBusy(it.client, after), { why: it.busy ? null : "it is not busy" }),
+  act("Force unlock…", "operator", () => unlock(it.client, after), { whole: true, why: it.lock_status === "locked" ? null : "it is free" }),
+  act("Not busy…", "operator", () => notBusy(it.client, after), { whole: true, why: it.busy ? null : "it is not busy" }),
 ];
 
 export const clients = {
@@ -68,6 +68,10 @@ export const client = {
     root.append(top, h("div.grid2", about, path), section("Search results", results.element), h("section", h("h2", "Communication: response table"), responses.element));
     // Read when the page is opened and when asked for, as it was on the old page: not live.
     const readPath = async (signal) => {
+      if (limitedTo()) {
+        fill(path, h("h2", "Network path of the last flow"), h("p.muted", "It may be of an alarm of any backend: shown to those who see all of them."));
+        return;
+      }
       const told = await get(at("clients", n, "path"), {}, { signal });
       const it = told.path;
       fill(path, h("div.bar", h("h2", "Network path of the last flow"), h("button.small.end", { type: "button", onclick: () => readPath() }, "Read again")),

@@ -19,7 +19,7 @@ const offload = () => act("Offload now…", "operator", () => forced({
   title: "Offload now", verb: "Offload", danger: false, path: ["history", "offload"],
   text: "The oldest rows of each list that has too many are written to their daily files and then leave the list, as the schedule would do it.",
   done: (answer) => `Offloaded: ${Object.entries(answer.offloaded || {}).map(([list, rows]) => `${rows} of ${list}`).join(", ") || "nothing"}.`,
-}), { small: false });
+}), { small: false, whole: true });
 
 const page = (it, words, listName, columns, empty) => ({
   ...it,

@@ -3,7 +3,7 @@
 
 import { h } from "../dom.js";
 import { get } from "../api.js";
-import { number, ago, badge } from "../format.js";
+import { number, ago, badge, span } from "../format.js";
 import { head, link, act, forced } from "../parts.js";
 import { table } from "../table.js";
 import { heldTickets } from "./held.js";
@@ -18,6 +18,13 @@ export function laneState(lane) {
   return ["ready", "ok"];
 }
 
+// How long ago a test alarm came through to this backend, and its event was confirmed.
+function canaryCell(it) {
+  if (!it) return h("span.none", "–");
+  const title = it.dead ? `no further than ${it.stage}${it.said ? `: ${it.said}` : ""}` : `${it.rounds} came through since the start, ${it.given_up} were given up`;
+  return h("span", { title }, it.dead ? badge("dead", "bad") : span(it.age_ms));
+}
+
 const filtered = (lane, state, n) => (n ? link(`requests?backend=${encodeURIComponent(lane.id)}${state}`, number(n)) : h("span.none", "0"));
 
 export const laneColumns = () => [
@@ -29,6 +36,7 @@ export const laneColumns = () => [
   { name: "doubt", label: "In doubt", num: true, cell: (lane) => filtered(lane, "&state=in_doubt", lane.in_doubt), sort: (lane) => lane.in_doubt },
   { name: "undecided", label: "Undecided", num: true, cell: (lane) => (lane.undecided ? link(`undecided?backend=${encodeURIComponent(lane.id)}`, h("span.badge.ask", lane.undecided)) : h("span.none", "0")), sort: (lane) => lane.undecided },
   { name: "calls", label: "Calls", num: true, cell: (lane) => number(lane.calls), sort: (lane) => lane.calls },
+  { name: "canary", label: "Canary", num: true, cell: (lane) => canaryCell(lane.canary), sort: (lane) => lane.canary?.age_ms },
   { name: "success", label: "Last success", cell: (lane) => ago(lane.last_success), sort: (lane) => lane.last_success },
   { name: "why", label: "Why it stands, or its last error", wide: true, cell: (lane) => (lane.pause ? `${lane.pause.reason} (by ${lane.pause.by})` : lane.held || (lane.last_error ? h("span.muted", lane.last_error) : h("span.none", "–"))) },
 ];

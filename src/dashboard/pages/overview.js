@@ -3,7 +3,7 @@
 import { h, fill } from "../dom.js";
 import { get, maybe } from "../api.js";
 import { recentEvents, listen } from "../live.js";
-import { number, span, age, time, state } from "../format.js";
+import { number, span, age, time, state, word } from "../format.js";
 import { section, link, ticketLink, alarmLink } from "../parts.js";
 import { table } from "../table.js";
 import { plot } from "../plot.js";
@@ -33,6 +33,7 @@ function needs(lanes, beats, about) {
   for (const lane of lanes) {
     if (lane.undecided) rows.push(["ask", `${lane.undecided} undecided at ${lane.id}: it cannot be known whether the backend did it, and only a person can say.`, `undecided?backend=${encodeURIComponent(lane.id)}`, "Settle"]);
     if (lane.pause || lane.held) rows.push([laneState(lane)[1] === "bad" ? "bad" : "warn", `The lane to ${lane.id} makes no calls: ${lane.pause?.reason || lane.held}.`, "lanes", "Lanes"]);
+    if (lane.canary?.dead) rows.push(["bad", `The flow to ${lane.id} is dead: a test alarm came no further than “${word(lane.canary.stage)}”${lane.canary.said ? ` (${lane.canary.said})` : ""}.`, "lanes", "Lanes"]);
     if (lane.gait === "hung") rows.push(["bad", `The lane to ${lane.id} hangs.`, "lanes", "Lanes"]);
   }
   for (const beat of beats) {
@@ -64,7 +65,7 @@ export const overview = {
     const tiles = {
       rate: tile("Tickets made", "history/tickets"), oldest: tile("Oldest unsettled", "alarms?state=active"), waiting: tile("Waiting requests", "requests"),
       doubt: tile("In doubt", "requests?state=in_doubt"), undecided: tile("Undecided", "undecided"), parked: tile("Parked", "parked"),
-      events: tile("Events to publish", null), canary: tile("Canary", "heartbeats"),
+      events: tile("Events to publish", null), canary: tile("Canary", "lanes"),
     };
     tiles.canary.element.hidden = true;
     const todo = h("ul.needs", { "aria-live": "polite" });
@@ -115,23 +116,27 @@ export const overview = {
       tiles.waiting.show(number(sum("pending")), `${number(sum("due_alarms"))} alarms are due`);
       tiles.doubt.show(number(sum("in_doubt")), sum("in_doubt") ? "being found out" : "nothing to find out", sum("in_doubt") ? "warn" : "");
       tiles.undecided.show(number(sum("undecided")), sum("undecided") ? "a person must say" : "nobody is asked", sum("undecided") ? "ask" : "");
+      // The worst of them: a flow that is dead, else the one that was not heard of for the longest time.
+      const flown = rows.filter((lane) => lane.canary).sort((one, other) => other.canary.dead - one.canary.dead || other.canary.age_ms - one.canary.age_ms);
+      tiles.canary.element.hidden = !flown.length;
+      if (flown.length) {
+        const [{ id, canary }] = flown;
+        tiles.canary.show(span(canary.age_ms), canary.dead ? `dead: ${id}` : canary.rounds ? `oldest: ${id}` : `none yet: ${id}`, canary.dead ? "bad" : "");
+        tiles.canary.element.title = "How long ago a test alarm came the whole way to the backend for which that is longest ago";
+      }
       if (!about) return;
+      tiles.parked.element.hidden = about.parked === null;
+      tiles.events.element.hidden = about.unsent_events === null;
       tiles.parked.show(number(about.parked), about.parked ? "could not be read" : "all could be read", about.parked ? "warn" : "");
       tiles.events.show(number(about.unsent_events), about.bus_connected ? "broker connected" : "the broker is away", about.bus_connected ? "" : "bad");
       const old = about.oldest ? age(about.oldest.since) : null;
       tiles.oldest.show(old === null ? "none" : span(old), about.oldest ? about.oldest.what : "all is settled", old > VERY_OLD_MS ? "bad" : old > OLD_MS ? "warn" : "");
-      const canary = about.canary ?? beats?.items.find((it) => it.detail?.canary_age_ms !== undefined)?.detail;
-      if (canary) {
-        const ms = canary.age_ms ?? canary.canary_age_ms;
-        tiles.canary.element.hidden = false;
-        tiles.canary.show(span(ms), "since the last one came through");
-      }
     }, 4000);
 
     ctx.keep(async (signal) => {
       const told = await maybe("/api/v1/series", { points: 360 }, { signal });
       plots.hidden = !told;
-      fill(plotsNote, told ? `the last ${span(told.at.length * told.step_ms)}, in steps of ${span(told.step_ms)}; kept in memory for ${span(told.kept_ms)}` : "This service keeps no series.");
+      fill(plotsNote, told ? `the last ${span(told.at.length * told.step_ms)}, in steps of ${span(told.step_ms)}; kept in memory for ${span(told.kept_ms)}` : "No trends are kept for you: your token is limited to backends that have none.");
       if (!told) return;
       const minute = 60_000 / told.step_ms;
       const per = (values) => values.map((it) => it * minute);

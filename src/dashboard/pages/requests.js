@@ -13,7 +13,11 @@ const STATES = [
   ["in_doubt", "in doubt"], ["undecided", "undecided"], ["failed", "failed"], ["rejected", "rejected"], ["done", "done"], ["adopted", "adopted"], ["cancelled", "cancelled"], ["superseded", "superseded"],
 ];
 
-export const madeFor = (request) => (request.made_by === "alarm" ? alarmLink(request.made_for.source, request.made_for.id) : h("span.muted", "a command"));
+export function madeFor(request) {
+  if (request.made_by === "alarm") return alarmLink(request.made_for.source, request.made_for.id);
+  if (request.made_by === "sync") return h("span.muted", "sync ", link(`sync/${encodeURIComponent(request.made_for.name)}`, request.made_for.name));
+  return h("span.muted", "a command");
+}
 export const whyOf = (request) => request.doubt?.reason || request.error?.description || request.error?.reason || request.steps?.at(-1)?.why || request.steps?.at(-1)?.what;
 
 export const requestColumns = (withTicket = true) => [
@@ -42,6 +46,11 @@ export const requests = {
   },
 };
 
+const AFTER_CANCEL = {
+  alarm: "Its alarm makes another one only when it changes again.",
+  command: "Whoever sent the command hears that it was cancelled.",
+  sync: "What was merged here stays. The sync writes it only when the other side changes it again.",
+};
 const CAN_CANCEL = ["accepted", "wait"];
 
 export const request = {
@@ -63,7 +72,7 @@ export const request = {
       fill(top, head([`${it.op} at ${it.backend} `, state(it.state)], null, [
         act("Cancel…", "operator", () => forced({
           title: "Cancel this request", verb: "Cancel the request", path: ["requests", id, "cancel"], after: again,
-          text: [`The ${it.op} is not sent. No call of it is under way, and none was done.`, it.made_by === "alarm" ? "Its alarm makes another one only when it changes again." : "Whoever sent the command hears that it was cancelled."],
+          text: [`The ${it.op} is not sent. No call of it is under way, and none was done.`, AFTER_CANCEL[it.made_by]],
           done: "The request is cancelled.",
         }), { small: false, backend: it.backend, why: CAN_CANCEL.includes(it.state) ? null : "only what waits can be cancelled" }),
         act("Try again…", "operator", () => forced({

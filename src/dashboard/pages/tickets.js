@@ -2,7 +2,7 @@
 
 import { h, fill } from "../dom.js";
 import { get, at } from "../api.js";
-import { plain, state, time, DASH } from "../format.js";
+import { badge, number, plain, state, time, DASH } from "../format.js";
 import { act, alarmLink, facts, head, link, list, outside, section, ticketLink } from "../parts.js";
 import { table } from "../table.js";
 import { requestColumns } from "./requests.js";
@@ -42,10 +42,30 @@ export const ticket = {
     const cards = h("div.grid2");
     const grid = table({ label: "Requests of this ticket", columns: requestColumns(false), key: (it) => it.id, empty: "No request of this ticket is kept any more." });
     const story = h("section");
-    root.append(top, cards, section("Requests", grid.element), story);
+    const twins = table({ label: "Kept in step", key: (it) => it.sync, empty: "", columns: [
+      { name: "sync", label: "Sync", cell: (it) => link(`sync/${encodeURIComponent(it.sync)}`, it.sync) },
+      { name: "stands", label: "Stands", cell: (it) => (it.gone ? badge("gone there", "warn") : it.verified_at ? badge("in step", "ok") : badge(it.said_at ? "differs, or not looked at since" : "never told of there", "busy")) },
+      { name: "verified", label: "Verified at", cell: (it) => time(it.verified_at) }, { name: "said", label: "Changed there", cell: (it) => time(it.said_at) },
+      { name: "waits", label: "Waits for its connector", cell: (it) => (it.waits ? state(it.waits) : h("span.none", DASH)) },
+      { name: "theirs", label: "What they said last", wide: true, cell: (it) => (Object.keys(it.theirs || {}).length ? h("details", h("summary", `${Object.keys(it.theirs).length} fields`), facts(Object.entries(it.theirs).map(([name, value]) => [name, plain(value)]))) : h("span.none", DASH)) },
+    ] });
+    const versions = table({ label: "History", key: (it) => `${it.version} ${it.field}`, empty: "No field of it has changed since it was made.", columns: [
+      { name: "version", label: "Version", num: true, cell: (it) => number(it.version), sort: (it) => it.version }, { name: "at", label: "At", cell: (it) => time(it.at), sort: (it) => it.at },
+      { name: "user", label: "By", cell: (it) => it.user, sort: (it) => it.user }, { name: "field", label: "Field", cell: (it) => it.field, sort: (it) => it.field },
+      { name: "change", label: "Change", cell: (it) => badge(it.change, { added: "ok", changed: "busy", deleted: "warn" }[it.change]) },
+      { name: "value", label: "Value", wide: true, cell: (it) => plain(it.value) },
+    ] });
+    const inStep = h("section", { hidden: true }, h("h2", "Kept in step"), twins.element);
+    const past = h("section", { hidden: true }, h("h2", "History: versions of its fields"), versions.element);
+    root.append(top, cards, inStep, section("Requests", grid.element), past, story);
     const kept = ctx.keep(async (signal) => {
       const it = await get(at("tickets", key), {}, { signal });
       const requests = await get("/api/v1/requests", { ticket: key, limit: 100 }, { signal });
+      const changes = await get(at("tickets", key, "changes"), {}, { signal });
+      twins.show(changes.sync);
+      versions.show([...changes.items].reverse());
+      inStep.hidden = !changes.sync.length;
+      past.hidden = !changes.items.length;
       const again = () => kept.now();
       document.title = `${it.backend_id || "Ticket"} · Ticketgate`;
       const held = it.held && typeof it.held === "object" ? it.held : null;

@@ -104,7 +104,7 @@ async fn change_all(
         let changes: Fields = serde_json::from_slice(&body).unwrap_or_default();
         let all = books.changed_after(None, usize::MAX, now_ms).map(|(all, _)| all);
         for ticket in all.unwrap_or_default().iter().filter(|ticket| !ticket.deleted) {
-            if let Err(refusal) = books.update(&text(&ticket.fields, "id"), changes.clone(), now_ms)
+            if let Err(refusal) = books.update(text(&ticket.fields, "id"), changes.clone(), now_ms)
             {
                 return refused(&refusal);
             }

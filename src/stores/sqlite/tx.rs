@@ -322,17 +322,24 @@ impl Tx for SqliteTx<'_> {
         backend: &BackendId,
         backend_id: &str,
     ) -> Result<Option<Ticket>, TxError> {
-        self.one(TICKET_BY_BACKEND_ID, params![backend.as_str(), backend_id], rows::value)
+        let key = params![backend.as_str(), backend_id];
+        let found: Option<Ticket> = self.one(TICKET_BY_BACKEND_ID, key, rows::value)?;
+        if let Some(ticket) = &found {
+            self.lately.tickets.keep(&ticket.key, ticket.clone());
+        }
+        Ok(found)
     }
 
     fn put_ticket(&mut self, ticket: &Ticket) -> Result<(), TxError> {
+        if self.lately.tickets.get(&ticket.key) == Some(ticket) {
+            return Ok(());
+        }
         let key = rows::id(&ticket.key.0);
         let theirs = rows::backend_id(ticket);
         let status = ticket.status.as_str();
         let sequence = int(ticket.sequence);
         let body = rows::to_body(ticket);
         match self.lately.tickets.get(&ticket.key) {
-            Some(before) if before == ticket => return Ok(()),
             Some(before) => {
                 let update = Update::of("tickets", &body)
                     .set(before.backend_id != ticket.backend_id, "backend_id", &theirs)

@@ -373,6 +373,7 @@ pub(in crate::actors) fn fresh(outside: &Outside) -> FreshIds {
     FreshIds {
         ticket: TicketKey(uuid()),
         request: RequestId(uuid()),
+        second: RequestId(uuid()),
         events: [EventId(uuid()), EventId(uuid())],
     }
 }

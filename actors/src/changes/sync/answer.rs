@@ -6,7 +6,8 @@ use super::{PlanRef, Record, Synced, record};
 use crate::changes::{Applied, Context, Halt};
 use crate::logic::sync::{Plan, view};
 use crate::model::{
-    Fields, LastRun, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView, Timestamp, Twin,
+    Fields, LastRun, Origin, STATUS, SyncAnswer, SyncRow, Ticket, TicketEvent, TicketView,
+    Timestamp, Twin,
 };
 use crate::ports::{Tx, TxError};
 use std::time::Duration;
@@ -169,6 +170,14 @@ fn event(
     }
     let mut shown = TicketView::from(ticket);
     shown.fields = covered(plan, &ticket.fields);
+    if plan.own_ids {
+        // The backend's id means nothing to them: what they had first is told as they call it, and what
+        // we had by our key.
+        shown.backend_id = match &ticket.origin {
+            Origin::Sync { sync, id } if *sync == plan.name => Some(id.clone()),
+            _ => None,
+        };
+    }
     // In their words: what they said last may be of a status that is over.
     let said = ticket.backend_status.as_deref();
     shown.backend_status = plan.rules.their_status(ticket.status, said);

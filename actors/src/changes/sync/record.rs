@@ -7,7 +7,7 @@ use crate::changes::{Context, Halt, Refusal, admission, services};
 use crate::logic::sync::{Known, Outcome, Plan, decide, first_twin, since_told};
 use crate::model::{
     AsOf, CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, RequestId,
-    State, SyncRow, Tally, Ticket, Timestamp, Told, Twin,
+    STATUS, State, SyncRow, Tally, Ticket, TicketStatus, Timestamp, Told, Twin,
 };
 use crate::ports::{FreshIds, Tx, TxError};
 
@@ -136,6 +136,9 @@ pub(super) fn known(
         None => None,
     };
     let by_id = match (&by_key, &told.backend_id) {
+        (None, Some(_)) if plan.own_ids => {
+            tx.ticket_by_correlation_key(&plan.correlation_key(told))?
+        }
         (None, Some(id)) => tx.ticket_by_backend_id(&plan.home, id)?,
         _ => None,
     };
@@ -203,17 +206,28 @@ pub(super) fn store(
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
-    let Outcome { mut ticket, mut twin, event, news, changes, write, conflicts, tally } = outcome;
+    let Outcome { mut ticket, mut twin, event, news, changes, write, make, conflicts, tally } =
+        outcome;
     let now = context.now.wall;
     // What can refuse comes first: nothing of the record is written then.
     if write.is_some() {
         admission::check(tx, &plan.admission, &ticket.backend, Op::Update)?;
     }
-    tx.put_ticket(&ticket)?;
+    if make.is_some() {
+        admission::check(tx, &plan.admission, &ticket.backend, Op::Create)?;
+    }
+    // One that stands where it stood cannot be refused, and is written once, at the end.
+    if tx.ticket(ticket.key)?.is_none_or(|known| known.backend_id != ticket.backend_id) {
+        tx.put_ticket(&ticket)?;
+    }
     note(tx, &mut ticket, &format!("sync {}", plan.name), &changes, now)?;
     if let Some(fields) = write {
         journal(tx, plan, &ticket, &mut twin, (fields, ids), context, synced)?;
     }
+    if let Some(fields) = make {
+        self::make(tx, plan, &ticket, &mut twin, (fields, ids), context, synced)?;
+    }
+    row.keep_conflicts(now, (ticket.key, ticket.backend_id.as_deref()), &conflicts);
     if news {
         let linked = tx.alarms_of(ticket.key)?;
         announce_of_sync(tx, &mut ticket, (event, ids.events[0]), Vec::new(), &linked, now)?;
@@ -247,7 +261,9 @@ fn journal(
     synced: &mut Synced,
 ) -> Result<(), Halt> {
     let waiting = match twin.request {
-        Some(id) => tx.request(id)?.filter(|it| !it.frozen && it.state == State::Accepted),
+        Some(id) => tx
+            .request(id)?
+            .filter(|it| !it.frozen && it.state == State::Accepted && it.op != Op::Create),
         None => None,
     };
     if let Some(mut request) = waiting {
@@ -260,15 +276,50 @@ fn journal(
         // It was never made there: there is nothing to write to.
         return Ok(());
     }
+    wanted(tx, plan, ticket, (ids.request, Op::Update, fields), context, synced)?;
+    twin.request = Some(ids.request);
+    Ok(())
+}
+
+/// Has a ticket made that they have first. New ones begin in a state of the backend's own: another one is
+/// written behind that.
+fn make(
+    tx: &mut dyn Tx,
+    plan: &Plan,
+    ticket: &Ticket,
+    twin: &mut Twin,
+    (mut fields, ids): (Fields, FreshIds),
+    context: Context<'_>,
+    synced: &mut Synced,
+) -> Result<(), Halt> {
+    let status = fields.remove(STATUS);
+    wanted(tx, plan, ticket, (ids.request, Op::Create, fields), context, synced)?;
+    twin.request = Some(ids.request);
+    let new = TicketStatus::Acknowledged.as_str();
+    if let Some(status) = status.filter(|status| status != new) {
+        let fields = Fields::from_iter([(STATUS.to_owned(), status)]);
+        wanted(tx, plan, ticket, (ids.second, Op::Update, fields), context, synced)?;
+        twin.request = Some(ids.second);
+    }
+    Ok(())
+}
+
+/// A request of this sync; the first of its ticket goes to its lane.
+fn wanted(
+    tx: &mut dyn Tx,
+    plan: &Plan,
+    ticket: &Ticket,
+    (id, op, fields): (RequestId, Op, Fields),
+    context: Context<'_>,
+    synced: &mut Synced,
+) -> Result<(), Halt> {
     let made_by = MadeBy::Sync { name: plan.name.clone() };
     let place = (ticket.backend.clone(), ticket.key);
-    let mut request =
-        Request::accepted(ids.request, place, Op::Update, made_by, fields, context.now.wall);
+    let mut request = Request::accepted(id, place, op, made_by, fields, context.now.wall);
     request.story.add(context.now.wall, format!("wanted by sync {}", plan.name));
     services::accept(tx, &mut request)?;
     let first = tx.first_open_request(ticket.key)?.is_none();
     request.n = tx.add_request(&request)?;
-    twin.request = Some(request.id);
     if first {
         synced.submit.push(request);
     }

@@ -238,7 +238,7 @@ pub(in crate::changes) fn freeze(
     for (name, value) in &mut request.fields {
         *value = ours.get(name).cloned().unwrap_or_default();
     }
-    if !request.fields.contains_key(STATUS) {
+    if request.op == Op::Create || !request.fields.contains_key(STATUS) {
         return Ok(());
     }
     let itself = tx.twins_of(ticket.key)?.into_iter().find(|twin| twin.itself);

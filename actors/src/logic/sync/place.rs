@@ -195,10 +195,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_ends_though_rows_change_all_the_time() {
+    fn a_pass_misses_none_though_rows_change_from_call_to_call() {
         let mut source = Source((0..60).map(|id| (100, id)).collect());
         let seen = pass(&mut source, |source, calls| {
-            if calls < 40 {
+            if calls < ANEW_MAX {
                 source.change(calls, 200 + i64::from(calls));
             }
         });

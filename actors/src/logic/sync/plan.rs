@@ -1,7 +1,8 @@
 //! How one sync works: between whom, by which fields, who is master of what.
 
 use crate::changes::Admission;
-use crate::model::{BackendId, Fields, STATUS, Side, TicketStatus, Told};
+use crate::logic::correlation::correlation_key;
+use crate::model::{BackendId, CorrelationKey, Fields, Origin, STATUS, Side, TicketStatus, Told};
 use crate::ports::ChangesBy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -116,6 +117,9 @@ pub struct Plan {
     pub rules: Rules,
     /// What they have and we have not is taken over.
     pub takes_over: bool,
+    /// A connector's ids are its own and not home's: tickets are known by our key, and what it has first is
+    /// made at home.
+    pub own_ids: bool,
     /// Home takes writes through its lane; else its tickets live here, until their connector has them.
     pub home_writes: bool,
     /// Where our value is kept it is written back to the source through its lane.
@@ -143,6 +147,13 @@ impl Plan {
     /// Is it the home backend itself that speaks, and not a connector or another system?
     pub fn is_home_itself(&self) -> bool {
         self.is_home() && self.from != From::Connector
+    }
+
+    /// The key of a ticket that they have first: it follows from what they call it, so that telling of it
+    /// again finds it.
+    pub fn correlation_key(&self, told: &Told) -> CorrelationKey {
+        let origin = Origin::Sync { sync: self.name.clone(), id: told.id() };
+        correlation_key(&self.instance, &self.home, told.kind, &origin)
     }
 
     /// What they say by our names, the status in TMF621's words; without the contact's field where no

@@ -5,7 +5,6 @@
 //! a value that was written there before and that it has not changed since (rule S5).
 
 use super::{From, Merged, Plan, Sides, merge};
-use crate::logic::correlation::correlation_key;
 use crate::model::{
     AsOf, Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey,
     TicketStatus, Timestamp, Told, Turned, Twin,
@@ -41,6 +40,8 @@ pub struct Outcome {
     pub changes: Vec<(String, Value, Turned)>,
     /// What the home backend is to be written.
     pub write: Option<Fields>,
+    /// It is not there yet: with these it is made.
+    pub make: Option<Fields>,
     /// Fields that both sides had changed.
     pub conflicts: Vec<Conflict>,
     /// For the books.
@@ -174,6 +175,7 @@ fn unchanged(ticket: Ticket, twin: Twin) -> Outcome {
         news: false,
         changes: Vec::new(),
         write: None,
+        make: None,
         conflicts: Vec::new(),
         tally: Tally::default(),
     }
@@ -182,12 +184,13 @@ fn unchanged(ticket: Ticket, twin: Twin) -> Outcome {
 /// A ticket that they had first.
 fn unknown(plan: &Plan, told: &Told, key: TicketKey, node: &str, now: Timestamp) -> Ticket {
     let origin = Origin::Sync { sync: plan.name.clone(), id: told.id() };
-    let correlation = correlation_key(&plan.instance, &plan.home, told.kind, &origin);
     let place = (plan.home.clone(), told.kind);
-    let mut ticket = Ticket::pending(key, place, correlation, origin, node, now);
-    ticket.backend_id.clone_from(&told.backend_id);
+    let mut ticket = Ticket::pending(key, place, plan.correlation_key(told), origin, node, now);
     ticket.status = TicketStatus::Acknowledged;
-    ticket.adopted = true;
+    if !plan.own_ids {
+        ticket.backend_id.clone_from(&told.backend_id);
+        ticket.adopted = true;
+    }
     ticket
 }
 
@@ -228,6 +231,14 @@ impl Step<'_> {
         self.out.event = EventName::Deleted;
         self.out.news = true;
         self.out.tally.deleted = 1;
+        let why = format!("sync {}", self.plan.name);
+        if self.plan.own_ids {
+            // Gone is what they had of it; its backend has it as before.
+            let story = &mut self.out.ticket.story;
+            story.add_because(self.now, "is not at the other side any more", why);
+            self.out.news = false;
+            return;
+        }
         if !self.out.ticket.status.ended() {
             let status = TicketStatus::Cancelled;
             let value = status.as_str().into();
@@ -235,11 +246,7 @@ impl Step<'_> {
             self.out.ticket.status = status;
         }
         let story = &mut self.out.ticket.story;
-        story.add_because(
-            self.now,
-            "is gone at the other side",
-            format!("sync {}", self.plan.name),
-        );
+        story.add_because(self.now, "is gone at the other side", why);
     }
 
     fn create(&mut self) {
@@ -254,7 +261,11 @@ impl Step<'_> {
         self.out.twin.verified_at = Some(self.now);
         let story = &mut self.out.ticket.story;
         story.add(self.now, format!("taken over by sync {} as {}", self.plan.name, self.told.id()));
-        if !self.plan.is_home() {
+        if self.plan.own_ids {
+            // Told to everybody once it is made.
+            self.out.news = false;
+            self.out.make = Some(fields);
+        } else if !self.plan.is_home() {
             self.write_home(fields);
         }
     }
@@ -422,7 +433,7 @@ impl Step<'_> {
     /// Facts that are theirs alone.
     fn facts(&mut self) {
         let (ticket, told) = (&mut self.out.ticket, self.told);
-        if self.plan.is_home() {
+        if self.plan.is_home() && !self.plan.own_ids {
             if ticket.backend_id.is_none() {
                 ticket.backend_id.clone_from(&told.backend_id);
             }

@@ -151,6 +151,7 @@ impl Cast {
         FreshIds {
             ticket: TicketKey(self.uuid()),
             request: RequestId(self.uuid()),
+            second: RequestId(self.uuid()),
             events: [EventId(self.uuid()), EventId(self.uuid())],
         }
     }
