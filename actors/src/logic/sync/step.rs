@@ -466,6 +466,7 @@ fn status_in(fields: &Fields) -> Option<TicketStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logic::correlation::correlation_key;
     use crate::model::{Kind, RequestId};
     use crate::ports::ChangesBy;
     use crate::testing::{a_sync, at};
