@@ -204,6 +204,6 @@ mutants! {
     FutureTrusted by "S7",
     /// A pass that was torn has looked at all tickets.
     TornPassCounts by "S8",
-    /// What a pass did not name is gone, whatever the pass says of itself.
+    /// What a part of a pass did not name is gone.
     AnyPassIsWhole by "S8",
 }

@@ -60,7 +60,8 @@ pub(in crate::changes) fn perform(
         for (twin, ids) in twins.into_iter().zip(&it.ids) {
             row.sweeping = Some(twin.n);
             // A scan by offset may miss what moved meanwhile: only what two passes did not find is gone.
-            let patience = u64::from(matches!(it.plan.from, From::Feed(ChangesBy::Scan, _)));
+            let scanned = matches!(it.plan.from, From::Feed(ChangesBy::Scan, _));
+            let patience = u64::from(scanned && !mutant!(AnyPassIsWhole));
             if twin.gone || twin.seen + patience >= row.pass {
                 continue;
             }
