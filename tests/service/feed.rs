@@ -163,7 +163,7 @@ fn limit(store: &std::path::Path, tickets: usize) -> (f64, f64) {
                     rows(&from, &events, first),
                 ),
             ];
-            let began = std::time::Instant::now();
+            let began = Instant::now();
             let transaction = to.unchecked_transaction().expect("it begins");
             for (sql, rows) in tables {
                 let mut statement = transaction.prepare_cached(sql).expect("it is right");
