@@ -18,11 +18,14 @@ test:
 test-systems:
 	CARGO="$(CARGO)" scripts/test-systems
 
-## The seeded simulator over all cores; `make simulate REPLAY=42` shows one seed step by step.
+## The seeded simulators over all cores: the service's world, and a pair of systems that are kept in step.
+## `make simulate REPLAY=42` shows one seed step by step, `PAIR=42` one of the pair.
 SEEDS ?= 100000
+PAIRS ?= $(SEEDS)
+SIMULATE = $(CARGO) run --quiet --release -p ticketgate-actors --features testing --example simulate --
 simulate:
-	$(CARGO) run --quiet --release -p ticketgate-actors --features testing --example simulate -- \
-		$(if $(REPLAY),replay $(REPLAY),$(SEEDS))
+	$(if $(PAIR),,$(SIMULATE) $(if $(REPLAY),replay $(REPLAY),$(SEEDS)))
+	$(if $(REPLAY),,$(SIMULATE) pair $(if $(PAIR),replay $(PAIR),$(PAIRS)))
 
 ## The real service and a real broker, broken in every way while alarms live; prints its seed, and
 ## as it goes what is published, made, lost, doubled. A full disk takes root (a mount of its own).

@@ -58,11 +58,17 @@ fn broken_on_purpose(name: &str, seeds: u64) -> ExitCode {
     };
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
     for seed in 0..seeds {
-        let report = mutants::with(*mutant, || play(&Plan::of(seed), Trace::Off));
-        let Some(broken) = report.broken else { continue };
-        *seen.entry(broken.rule).or_default() += 1;
-        if mutant.caught_by().contains(&broken.rule) {
-            println!("{name}: {} after {} seeds: {}; {seen:?}", broken.rule, seed + 1, broken.what);
+        let broken = mutants::with(*mutant, || match mutant.of_pair() {
+            true => pair::play(seed).err().map(|it| (it.rule, it.what)),
+            false => {
+                let broken = play(&Plan::of(seed), Trace::Off).broken;
+                broken.map(|it| (it.rule, it.what))
+            }
+        });
+        let Some((rule, what)) = broken else { continue };
+        *seen.entry(rule).or_default() += 1;
+        if mutant.caught_by().contains(&rule) {
+            println!("{name}: {rule} after {} seeds: {what}; {seen:?}", seed + 1);
             return ExitCode::SUCCESS;
         }
     }

@@ -464,7 +464,7 @@ fn perform_one(tx: &mut dyn Tx, change: &Change, context: Context<'_>) -> Result
             let mut row = tx.sync(name)?;
             row.last.ended_at = Some(now);
             row.last.error = Some(reason.clone());
-            if *lost {
+            if *lost && !mutant!(LostIsKept) {
                 row.place = crate::model::Place::default();
             }
             tx.put_sync(&row)?;

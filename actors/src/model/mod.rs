@@ -45,8 +45,8 @@ pub use service::{Service, ServiceTable};
 pub use snapshot::{Mark, Pass, Said, Snapshot};
 pub use story::{Step, Story};
 pub use sync::{
-    CONFLICTS_KEPT, Held, HeldBecause, KeptConflict, LastRun, Out, Place, STATUS, Side, Stubborn,
-    SyncAnswer, SyncRow, Tally, TicketChange, Told, Turned, Twin,
+    AsOf, CONFLICTS_KEPT, Held, HeldBecause, KeptConflict, LastRun, Out, Place, STATUS, Side,
+    Stubborn, SyncAnswer, SyncRow, Tally, TicketChange, Told, Turned, Twin,
 };
 pub use ticket::{Found, Kind, Origin, Ticket, TicketStatus};
 pub use time::{BadTime, MONO_BEGINS, Moment, Mono, Timestamp};

@@ -126,12 +126,12 @@ pub struct Twin {
     pub sent: Fields,
     /// Under this place of the line; none: it is known to have it.
     pub sent_as: Option<u64>,
-    /// The last place under which it was sent, taken or not.
-    #[serde(default)]
-    pub sent_last: u64,
     /// With the answer to a message that it had sent then, by its clock.
     #[serde(default)]
     pub sent_for: Option<Timestamp>,
+    /// What it has taken last: under which place of the line, with the answer to which message.
+    #[serde(default)]
+    pub taken: (u64, Option<Timestamp>),
 }
 
 impl Twin {
@@ -155,25 +155,27 @@ impl Twin {
             out: None,
             sent: Fields::new(),
             sent_as: None,
-            sent_last: 0,
             sent_for: None,
+            taken: (0, None),
         }
     }
 
     /// Was a message composed before its sender took what it has taken of this ticket since? `cursor`: up to
     /// where it had taken then, if it said so; `polled_at`: when, by its clock.
     pub fn was_overtaken(&self, cursor: Option<u64>, polled_at: Option<Timestamp>) -> bool {
-        match (cursor, polled_at, self.sent_for) {
-            (Some(cursor), ..) => self.sent_as.is_none() && self.sent_last > cursor,
-            (None, Some(at), Some(sent)) => at < sent,
+        let (place, with) = self.taken;
+        match (cursor, polled_at, with) {
+            (Some(cursor), ..) => cursor < place,
+            (None, Some(at), Some(with)) => at < with,
             _ => false,
         }
     }
 
     /// What its connector has taken, up to this place of the line, is what both have in common.
     pub fn has_taken(&mut self, upto: u64) {
-        if self.sent_as.is_some_and(|n| n <= upto) {
+        if let Some(n) = self.sent_as.filter(|n| *n <= upto) {
             self.sent_as = None;
+            self.taken = (n, self.sent_for);
             self.agreed.clone_from(&self.sent);
         }
     }
@@ -380,10 +382,21 @@ pub struct Held {
     pub at: Timestamp,
     /// What was said last; none: it could not be read.
     pub told: Option<Told>,
-    /// What was known of that side when it was said: what it does not change of that says nothing about
-    /// what has been written there since.
+    /// How things stood when it was said.
     #[serde(default)]
-    pub base: Option<Fields>,
+    pub as_of: Option<AsOf>,
+}
+
+/// How things stood when something was said that waits: what it does not change of that says nothing about
+/// what has been written there since.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AsOf {
+    /// What was known of that side.
+    pub theirs: Fields,
+    /// The request that was on its way there: it may have been done before it was said.
+    pub under: Option<RequestId>,
+    /// What was written there since, by requests that were sent after it was said; null: emptied.
+    pub written: Fields,
 }
 
 /// What became of a field.

@@ -30,6 +30,11 @@ macro_rules! mutants {
             /// Every break.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
+            /// Those of two-way sync, which the simulated pair plays; the world plays the others.
+            pub fn of_pair(self) -> bool {
+                self.caught_by().iter().all(|rule| rule.starts_with('S'))
+            }
+
             /// Rules of which one must be seen broken first.
             pub fn caught_by(self) -> &'static [&'static str] {
                 match self { $(Self::$name => &[$($rule),*],)* }
@@ -171,4 +176,34 @@ mutants! {
     NewsIsCleared by "P1",
     /// Nothing is taken as cleared.
     NothingIsCleared by "P2",
+    /// A page that does not begin where the feed stands is merged, and the feed goes on behind it.
+    AnyPage by "S1",
+    /// A feed goes on where it ended: what was committed late is not seen.
+    NoOverlap by "S2",
+    /// The next page begins after the last row's time: others of that time are not seen.
+    EqualTimesSkipped by "S2",
+    /// The other side's clock is taken for ours.
+    SkewTrusted by "S2",
+    /// A cursor that its source does not know is asked for again.
+    LostIsKept by "S3",
+    /// What is equal is told at every pass.
+    FullPassIsNews by "S3",
+    /// At equal times the side that speaks wins.
+    TieIsTheirs by "S4",
+    /// What both had in common is not asked for.
+    NoBase by "S4",
+    /// The more recent ticket wins, whoever is master.
+    NobodyIsMaster by "S4",
+    /// What the other side does not take is written for ever.
+    WrittenForEver by "S5",
+    /// A record that cannot be read stops its page.
+    BadRecordStops by "S6",
+    /// A record that cannot be read is passed over in silence.
+    BadRecordUntold by "S6",
+    /// A time in the future moves the feed's place there.
+    FutureTrusted by "S7",
+    /// A pass that was torn has looked at all tickets.
+    TornPassCounts by "S8",
+    /// What a pass did not name is gone, whatever the pass says of itself.
+    AnyPassIsWhole by "S8",
 }

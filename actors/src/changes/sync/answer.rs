@@ -135,7 +135,6 @@ fn answer(
             cursor = twin.out.map_or(cursor, |out| out.n);
             twin.sent = view(&ticket);
             twin.sent_as = twin.out.map(|out| out.n);
-            twin.sent_last = twin.out.map_or(twin.sent_last, |out| out.n);
             twin.sent_for = it.polled_at.max(twin.sent_for);
             tx.put_twin(&twin)?;
             events.push(event);

@@ -79,12 +79,14 @@ pub(in crate::changes) fn perform(
     let now = context.now.wall;
     match &it.at {
         Where::Feed { from, begins, complete, .. } => {
-            if row.place != *from {
+            if row.place != *from && !mutant!(AnyPage) {
                 return Err(Refusal::StaleVersion.into());
             }
             if *begins {
                 row.last = crate::model::LastRun { begun_at: Some(now), ..Default::default() };
-                if *complete && row.sweeping.is_none() {
+                // One that was torn is begun anew under its number: it has not looked at all of them.
+                let torn = *from != Place::default() && !mutant!(TornPassCounts);
+                if *complete && row.sweeping.is_none() && !torn {
                     row.pass += 1;
                 }
             }
@@ -108,7 +110,7 @@ pub(in crate::changes) fn perform(
             tx,
             &it.plan,
             &mut row,
-            Taken { before: held.base.as_ref(), ..Taken::from(&record) },
+            Taken { as_of: held.as_of.as_ref(), ..Taken::from(&record) },
             context,
             &mut synced,
         )?;
@@ -128,7 +130,7 @@ pub(in crate::changes) fn perform(
         if *ends {
             row.last.ended_at = Some(now);
             row.last.error = None;
-            if *complete {
+            if *complete || mutant!(AnyPassIsWhole) {
                 row.sweeping = Some(0);
             }
         }

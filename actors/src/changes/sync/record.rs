@@ -6,8 +6,8 @@ use crate::changes::conclude::announce_of_sync;
 use crate::changes::{Context, Halt, Refusal, admission, services};
 use crate::logic::sync::{Known, Outcome, Plan, decide, first_twin, since_told};
 use crate::model::{
-    CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, RequestId, STATUS,
-    State, SyncRow, Tally, Ticket, TicketStatus, Timestamp, Told, Twin,
+    AsOf, CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, RequestId,
+    STATUS, State, SyncRow, Tally, Ticket, TicketStatus, Timestamp, Told, Twin,
 };
 use crate::ports::{FreshIds, Tx, TxError};
 
@@ -15,8 +15,8 @@ use crate::ports::{FreshIds, Tx, TxError};
 #[derive(Clone, Copy)]
 pub(super) struct Taken<'a> {
     pub record: &'a Record,
-    /// What was known of that side when it was told.
-    pub before: Option<&'a Fields>,
+    /// How things stood when it was told.
+    pub as_of: Option<&'a AsOf>,
     /// Up to where the sender of its message had taken what it was sent, and when it sent that, by its
     /// clock.
     pub known: (Option<u64>, Option<Timestamp>),
@@ -24,7 +24,7 @@ pub(super) struct Taken<'a> {
 
 impl<'a> From<&'a Record> for Taken<'a> {
     fn from(record: &'a Record) -> Self {
-        Self { record, before: None, known: (None, None) }
+        Self { record, as_of: None, known: (None, None) }
     }
 }
 
@@ -33,12 +33,14 @@ pub(super) fn take(
     tx: &mut dyn Tx,
     plan: &Plan,
     row: &mut SyncRow,
-    Taken { record, before, known: (cursor, polled_at) }: Taken<'_>,
+    Taken { record, as_of, known: (cursor, polled_at) }: Taken<'_>,
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
     let mut told = match &record.told {
         Ok(told) => plan.read(told.clone()),
+        Err(_) if mutant!(BadRecordStops) => return Err(Refusal::WrongState.into()),
+        Err(_) if mutant!(BadRecordUntold) => return Ok(()),
         Err((id, reason)) => {
             hold(tx, plan, id, HeldBecause::Unreadable, reason, (None, None), context)?;
             synced.tally += Tally { read: 1, failed: 1, ..Tally::default() };
@@ -53,7 +55,7 @@ pub(super) fn take(
         synced.tally += Tally { read: 1, skipped: 1, ..Tally::default() };
         return Ok(());
     }
-    let mut known = known(tx, plan, &told)?;
+    let (mut known, under) = known(tx, plan, &told)?;
     if let Some(twin) = &mut known.twin {
         twin.has_taken(row.taken);
         // Its sender has got a newer ticket from us since, and nobody there has changed anything that we do
@@ -77,8 +79,8 @@ pub(super) fn take(
         }
     }
     let theirs = known.twin.as_ref().map(|twin| twin.theirs.clone());
-    if let (Some(before), Some(theirs)) = (before, &theirs) {
-        told = since_told(told, before, theirs);
+    if let (Some(as_of), Some(theirs)) = (as_of, &theirs) {
+        told = since_told(told, as_of, theirs);
     }
     let decided = decide(plan, &told, known, record.ids.ticket, context.node, context.now.wall);
     let Some(mut outcome) = decided else {
@@ -88,9 +90,11 @@ pub(super) fn take(
         let held = aside.as_ref().and_then(|held| held.told.as_ref());
         if held.is_none_or(|held| held.said_at <= told.said_at) {
             // Told twice, it has the base of the first time.
-            let first = aside.as_ref().filter(|it| it.told == raw()).and_then(|it| it.base.clone());
-            let base = first.or(theirs);
-            hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), base), context)?;
+            let first =
+                aside.as_ref().filter(|it| it.told == raw()).and_then(|it| it.as_of.clone());
+            let stood = || theirs.map(|theirs| AsOf { theirs, under, ..AsOf::default() });
+            let as_of = first.or_else(stood);
+            hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), as_of), context)?;
         }
         synced.tally += Tally { read: 1, ..Tally::default() };
         return Ok(());
@@ -105,8 +109,9 @@ pub(super) fn take(
         // The backend has too much open already; later.
         Err(Halt::Refused(Refusal::Full)) => {
             let why = Refusal::Full.to_string();
-            let base = before.cloned().or(theirs);
-            hold(tx, plan, &id, HeldBecause::UnderWay, &why, (raw(), base), context)?;
+            let stood = || theirs.map(|theirs| AsOf { theirs, under, ..AsOf::default() });
+            let as_of = as_of.cloned().or_else(stood);
+            hold(tx, plan, &id, HeldBecause::UnderWay, &why, (raw(), as_of), context)?;
             synced.tally += Tally { read: 1, ..Tally::default() };
             Ok(())
         }
@@ -121,8 +126,13 @@ pub(super) fn take(
     }
 }
 
-/// What the store knows of it: by our key where they give it back, else by their id.
-pub(super) fn known(tx: &mut dyn Tx, plan: &Plan, told: &Told) -> Result<Known, TxError> {
+/// What the store knows of it: by our key where they give it back, else by their id; and the request that
+/// is on its way to its backend.
+pub(super) fn known(
+    tx: &mut dyn Tx,
+    plan: &Plan,
+    told: &Told,
+) -> Result<(Known, Option<RequestId>), TxError> {
     let by_key = match told.key {
         Some(key) => tx.ticket(key)?.filter(|ticket| ticket.backend == plan.home),
         None => None,
@@ -141,15 +151,17 @@ pub(super) fn known(tx: &mut dyn Tx, plan: &Plan, told: &Told) -> Result<Known, 
         _ => None,
     };
     let ticket = by_key.or(by_id).or(by_correlation);
-    let Some(ticket) = ticket else { return Ok(Known::default()) };
+    let Some(ticket) = ticket else { return Ok((Known::default(), None)) };
     let mut twin = tx.twin(&plan.name, ticket.key)?;
     if twin.is_none() && plan.is_home_itself() {
         let unwritten = unwritten_fields(tx, ticket.key)?;
         twin = Some(first_twin(plan, &ticket, told, &unwritten));
     }
     let front = tx.first_open_request(ticket.key)?;
+    let sent = |it: &&Request| !matches!(it.state, State::Accepted | State::Wait);
+    let under = front.as_ref().filter(sent).map(|front| front.id);
     let busy = front.is_some_and(|front| !matches!(front.state, State::Accepted) || front.frozen);
-    Ok(Known { ticket: Some(ticket), twin, busy })
+    Ok((Known { ticket: Some(ticket), twin, busy }, under))
 }
 
 /// A ticket that nobody knows here, while nobody knows what became of a create: unless it says that it
@@ -172,7 +184,7 @@ fn hold(
     id: &str,
     because: HeldBecause,
     reason: &str,
-    (told, base): (Option<Told>, Option<Fields>),
+    (told, as_of): (Option<Told>, Option<AsOf>),
     context: Context<'_>,
 ) -> Result<(), TxError> {
     tx.put_aside(&Held {
@@ -182,7 +194,7 @@ fn hold(
         reason: reason.to_owned(),
         at: context.now.wall,
         told,
-        base,
+        as_of,
     })
 }
 

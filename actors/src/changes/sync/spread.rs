@@ -123,6 +123,7 @@ pub(in crate::changes) fn concluded(
                 }
             }
             twin.status = there.or(twin.status);
+            sent_since(tx, &twin, ticket, request, there)?;
             tx.put_twin(&twin)?;
         }
     }
@@ -156,10 +157,32 @@ pub(in crate::changes) fn concluded(
     Ok(())
 }
 
+/// What was told before this request was sent, and waits, does not know what it has written.
+fn sent_since(
+    tx: &mut dyn Tx,
+    twin: &Twin,
+    ticket: &Ticket,
+    request: &Request,
+    there: Option<TicketStatus>,
+) -> Result<(), TxError> {
+    let Some(id) = &ticket.backend_id else { return Ok(()) };
+    let Some(mut held) = tx.aside(&twin.sync, id)? else { return Ok(()) };
+    let Some(as_of) = held.as_of.as_mut().filter(|it| it.under != Some(request.id)) else {
+        return Ok(());
+    };
+    as_of.written.extend(request.fields.clone());
+    let status = there.map(|it| (STATUS.to_owned(), Value::from(it.as_str())));
+    as_of.written.extend(status);
+    tx.put_aside(&held)
+}
+
 /// Does the backend of a ticket itself tell how it is?
 pub(in crate::changes) fn is_told_of(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, TxError> {
     Ok(tx.twins_of(ticket)?.iter().any(|twin| twin.itself))
 }
+
+/// Keeps the ids of requests that follow another one apart from all others.
+const FOLLOWS: u128 = 0x9c5d_8e1f_37a2_4b60_b1d4_f86a_2e93_07c5;
 
 /// A ticket that was opened again is not yet at work on: that is one more write, right behind.
 fn follow(
@@ -181,7 +204,7 @@ fn follow(
         return tx.put_request(&request);
     }
     // Its id follows from that of the one before: it needs no chance inside a transaction.
-    let id = RequestId(Uuid::from_u128(request.id.0.as_u128().rotate_left(1) ^ 1));
+    let id = RequestId(Uuid::from_u128(request.id.0.as_u128().rotate_left(1) ^ FOLLOWS));
     let place = (ticket.backend.clone(), ticket.key);
     let made_by = request.made_by.clone();
     let mut next = Request::accepted(id, place, Op::Update, made_by, fields, now);

@@ -86,14 +86,17 @@ fn names<'a>(rules: &Rules, sides: Sides<'a>) -> BTreeSet<&'a String> {
 
 /// Whose value of a field that differs is kept, and whether both had changed it.
 fn kept(rules: &Rules, sides: Sides<'_>, name: &str) -> (Side, bool) {
-    if let Some(master) = rules.master(name) {
+    if let Some(master) = rules.master(name).filter(|_| !mutant!(NobodyIsMaster)) {
         return (master, false);
     }
-    let recent = match sides.theirs_at > sides.ours_at {
+    let tie = sides.theirs_at == sides.ours_at && mutant!(TieIsTheirs);
+    let recent = match sides.theirs_at > sides.ours_at || tie {
         true => Side::Theirs,
         false => Side::Ours,
     };
-    let Some(agreed) = sides.agreed.filter(|_| rules.three_way) else { return (recent, false) };
+    let Some(agreed) = sides.agreed.filter(|_| rules.three_way && !mutant!(NoBase)) else {
+        return (recent, false);
+    };
     let base = agreed.get(name);
     match (sides.ours.get(name) != base, sides.theirs.get(name) != base) {
         (true, false) => (Side::Ours, false),

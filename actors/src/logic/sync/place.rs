@@ -38,7 +38,7 @@ pub fn wanted(by: ChangesBy, place: &Place, overlap: Duration, limit: u32) -> Wo
 
 /// A pass by time begins so long before the end of the last one.
 fn begin(place: &Place, overlap: Duration) -> Option<Timestamp> {
-    place.watermark.map(|mark| mark.minus(overlap))
+    place.watermark.map(|mark| if mutant!(NoOverlap) { mark } else { mark.minus(overlap) })
 }
 
 /// Where it goes on after a page. `clock` is the source's own, else ours: what lies in its future never
@@ -96,6 +96,11 @@ fn by_time(place: &Place, page: &Reading, overlap: Duration, clock: Timestamp) -
         let place = match last {
             Some(last) if since.is_none_or(|since| last > since) => {
                 let watermark = place.watermark;
+                // A row of the same time may stand behind the page.
+                let last = match mutant!(EqualTimesSkipped) {
+                    true => last.plus(Duration::from_millis(1)),
+                    false => last,
+                };
                 Place { since: Some(last), newest, watermark, begun, ..Place::default() }
             }
             _ => {
@@ -106,6 +111,7 @@ fn by_time(place: &Place, page: &Reading, overlap: Duration, clock: Timestamp) -
         };
         return Turn { place, more: true };
     }
+    let begun = begun.filter(|_| !mutant!(FutureTrusted));
     let reached = newest.map(|newest| begun.map_or(newest, |begun| newest.min(begun)));
     Turn {
         place: Place { watermark: place.watermark.max(reached), ..Place::default() },
@@ -204,5 +210,76 @@ mod tests {
         let place =
             Place { offset: 10, last: Some("9".into()), anew: ANEW_MAX, ..Place::default() };
         assert!(before(ChangesBy::Time, &place).is_none());
+    }
+
+    fn read(rows: &[(i64, &str)], more: bool) -> Reading {
+        let row = |(seconds, id): &(i64, &str)| Found {
+            backend_id: (*id).to_owned(),
+            changed_at: Some(at(*seconds)),
+            ..Found::default()
+        };
+        Reading { tickets: rows.iter().map(row).collect(), more, cursor: None }
+    }
+
+    const OVERLAP: Duration = Duration::from_secs(100);
+
+    #[test]
+    fn a_pass_by_time_begins_before_the_end_of_the_last_one() {
+        let place = Place { watermark: Some(at(1_000)), ..Place::default() };
+        let Work::Changes { since, offset, .. } = wanted(ChangesBy::Time, &place, OVERLAP, PAGE)
+        else {
+            panic!("no page")
+        };
+        assert_eq!((since, offset), (Some(at(900)), 0));
+    }
+
+    #[test]
+    fn a_time_in_the_future_does_not_move_the_place_there() {
+        let page = read(&[(500, "1"), (9_000, "2")], false);
+        let turn = next_place(ChangesBy::Time, &Place::default(), &page, (OVERLAP, at(600)));
+        assert_eq!(turn.place.watermark, Some(at(600)), "the source's own now");
+    }
+
+    /// What was committed behind a page that had been read is seen by the next pass.
+    #[test]
+    fn the_overlap_is_counted_from_the_beginning_of_a_pass() {
+        let first = read(&[(400, "1"), (500, "2")], true);
+        let turn = next_place(ChangesBy::Time, &Place::default(), &first, (OVERLAP, at(600)));
+        assert_eq!(turn.place.begun, Some(at(600)));
+        let last = read(&[(500, "2"), (2_000, "3")], false);
+        let turn = next_place(ChangesBy::Time, &turn.place, &last, (OVERLAP, at(2_100)));
+        assert_eq!(turn.place, Place { watermark: Some(at(600)), ..Place::default() });
+    }
+
+    #[test]
+    fn the_place_never_goes_back_and_nothing_new_leaves_it() {
+        let place = Place { watermark: Some(at(1_000)), ..Place::default() };
+        for page in [read(&[], false), read(&[(950, "1")], false)] {
+            let turn = next_place(ChangesBy::Time, &place, &page, (OVERLAP, at(5_000)));
+            assert_eq!(turn, Turn { place: place.clone(), more: false });
+        }
+    }
+
+    #[test]
+    fn a_source_whose_cursor_stands_still_has_no_more() {
+        let place = Place { cursor: Some("7".into()), ..Place::default() };
+        let page = |cursor: &str| Reading { cursor: Some(cursor.into()), ..read(&[], true) };
+        let next = |cursor| {
+            let clock = (OVERLAP, at(1));
+            next_place(ChangesBy::Cursor, &place, &page(cursor), clock)
+        };
+        assert!(!next("7").more);
+        assert!(next("8").more);
+        assert_eq!(next("8").place.cursor.as_deref(), Some("8"));
+    }
+
+    #[test]
+    fn a_scan_goes_by_offset_and_begins_anew() {
+        let rows = read(&[(1, "1"), (2, "2")], true);
+        let clock = (OVERLAP, at(1));
+        let turn = next_place(ChangesBy::Scan, &Place::default(), &rows, clock);
+        assert_eq!((turn.place.offset, turn.more), (2, true));
+        let end = next_place(ChangesBy::Scan, &turn.place, &read(&[], false), clock);
+        assert_eq!(end, Turn { place: Place::default(), more: false });
     }
 }

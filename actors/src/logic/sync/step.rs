@@ -6,8 +6,8 @@
 
 use super::{From, Merged, Plan, Sides, merge};
 use crate::model::{
-    Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey, TicketStatus,
-    Timestamp, Told, Turned, Twin,
+    AsOf, Conflict, EventName, Fields, Origin, STATUS, Stubborn, Tally, Ticket, TicketKey,
+    TicketStatus, Timestamp, Told, Turned, Twin,
 };
 use serde_json::Value;
 
@@ -76,9 +76,10 @@ pub fn first_twin(plan: &Plan, ticket: &Ticket, told: &Told, unwritten: &Fields)
 }
 
 /// What was told while a request was under way, as it reads now: a field that they had not changed when
-/// they said it has the value that was written there since. `before` and `now`: what was known of them when
-/// it was told, and is known by now.
-pub fn since_told(mut told: Told, before: &Fields, now: &Fields) -> Told {
+/// they said it has the value that was written there since, and any that was surely written after that.
+/// `now`: what is known of them by now.
+pub fn since_told(mut told: Told, as_of: &AsOf, now: &Fields) -> Told {
+    let before = &as_of.theirs;
     let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
     for name in names {
         let written = before.get(name) != now.get(name);
@@ -88,6 +89,12 @@ pub fn since_told(mut told: Told, before: &Fields, now: &Fields) -> Told {
         match now.get(name) {
             Some(value) => told.fields.insert(name.clone(), value.clone()),
             None => told.fields.remove(name),
+        };
+    }
+    for (name, value) in &as_of.written {
+        match value {
+            Value::Null => told.fields.remove(name),
+            value => told.fields.insert(name.clone(), value.clone()),
         };
     }
     told
@@ -195,9 +202,15 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Said before they said what we know already.
+    /// Said before they said what we know already. A time that lies in their own future orders nothing: what
+    /// they say after they have put it right would be old until then (rule S7).
     fn is_old(&self) -> bool {
-        self.out.twin.said_at.is_some_and(|at| self.told.said_at < at)
+        let (said, by_ours) = (self.told.said_at, self.told.changed_at);
+        let their_now = match said > by_ours {
+            true => self.now.plus(said.since(by_ours)),
+            false => self.now.minus(by_ours.since(said)),
+        };
+        self.out.twin.said_at.is_some_and(|at| said < at && at <= their_now)
     }
 
     /// Do they say just what we sent them last? Then nobody there has changed anything (rule S5).
@@ -323,7 +336,7 @@ impl Step<'_> {
         let verified = self.out.twin.verified_at;
         self.remember(&merged.fields, theirs);
         self.out.twin.stubborn.clear();
-        self.out.news = verified.is_none();
+        self.out.news = verified.is_none() || mutant!(FullPassIsNews);
         self.out.twin.verified_at = Some(self.now);
     }
 
@@ -375,7 +388,7 @@ impl Step<'_> {
         if !again || stubborn.theirs != theirs {
             *stubborn = Stubborn { theirs, writes: 0 };
         }
-        stubborn.writes < WRITES_MAX
+        stubborn.writes < WRITES_MAX || mutant!(WrittenForEver)
     }
 
     /// Our fields become these.
@@ -448,4 +461,238 @@ impl Step<'_> {
 
 fn status_in(fields: &Fields) -> Option<TicketStatus> {
     TicketStatus::parse(fields.get(STATUS)?.as_str()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::correlation::correlation_key;
+    use crate::model::{Kind, RequestId};
+    use crate::ports::ChangesBy;
+    use crate::testing::{a_sync, at};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    const KEY: TicketKey = TicketKey(Uuid::from_u128(7));
+
+    fn feed() -> Plan {
+        a_sync("feed", From::Feed(ChangesBy::Time, 100))
+    }
+
+    fn fields(value: Value) -> Fields {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    fn told(seconds: i64, value: Value) -> Told {
+        Told {
+            backend_id: Some("T1".into()),
+            key: None,
+            correlation_key: Some(String::new()),
+            kind: Kind::Incident,
+            fields: fields(value),
+            backend_status: None,
+            url: None,
+            said_at: at(seconds * 1_000),
+            changed_at: at(seconds * 1_000),
+            deleted: false,
+        }
+    }
+
+    fn now() -> Timestamp {
+        at(1_000_000)
+    }
+
+    fn tell(plan: &Plan, known: Known, told: &Told) -> Option<Outcome> {
+        decide(plan, told, known, KEY, "n1", now())
+    }
+
+    /// What is known after the other side has told of a ticket for the first time.
+    fn taken_over(plan: &Plan, value: Value) -> Known {
+        let first = tell(plan, Known::default(), &told(100, value)).expect("nothing is under way");
+        after(first)
+    }
+
+    fn after(outcome: Outcome) -> Known {
+        Known { ticket: Some(outcome.ticket), twin: Some(outcome.twin), busy: false }
+    }
+
+    #[test]
+    fn a_ticket_that_they_had_first_is_taken_over_and_told() {
+        let value = json!({"a": "x", "status": "inProgress"});
+        let outcome = tell(&feed(), Known::default(), &told(100, value)).unwrap();
+        assert_eq!((outcome.event, outcome.news), (EventName::Created, true));
+        assert_eq!(outcome.ticket.status, TicketStatus::InProgress);
+        assert_eq!(outcome.ticket.fields, fields(json!({"a": "x"})));
+        assert_eq!(outcome.ticket.edited_at, at(100_000), "when they say");
+        assert_eq!(outcome.tally, Tally { read: 1, created: 1, ..Tally::default() });
+        assert!(outcome.write.is_none(), "they have it");
+    }
+
+    #[test]
+    fn what_was_said_before_says_nothing_new() {
+        let value = json!({"c": "x", "status": "inProgress"});
+        let known = taken_over(&feed(), value.clone());
+        for said in [100, 99] {
+            let again = tell(&feed(), known.clone(), &told(said, value.clone())).unwrap();
+            assert!(!again.news && again.write.is_none() && again.changes.is_empty());
+            assert_eq!(again.tally, Tally { read: 1, unchanged: 1, ..Tally::default() });
+        }
+        let old = told(99, json!({"c": "older", "status": "inProgress"}));
+        assert!(tell(&feed(), known, &old).unwrap().changes.is_empty(), "it is passed over");
+    }
+
+    #[test]
+    fn a_time_in_their_future_makes_nothing_old() {
+        let mut first = told(5_000, json!({"c": "x", "status": "inProgress"}));
+        first.changed_at = now();
+        let known = after(tell(&feed(), Known::default(), &first).unwrap());
+        let next = told(900, json!({"c": "y", "status": "inProgress"}));
+        let merged = tell(&feed(), known.clone(), &next).unwrap();
+        assert_eq!(merged.twin.said_at, Some(at(900_000)), "their clock was put right");
+        let older = after(merged);
+        let before = told(899, json!({"c": "z", "status": "inProgress"}));
+        assert_eq!(tell(&feed(), older, &before).unwrap().twin.said_at, Some(at(900_000)));
+    }
+
+    #[test]
+    fn our_value_is_written_back_and_not_for_ever() {
+        let plan = feed();
+        let mut known = taken_over(&plan, json!({"a": "ours", "status": "inProgress"}));
+        for said in 0..i64::from(WRITES_MAX) + 3 {
+            let value = json!({"a": "OURS", "status": "inProgress"});
+            let outcome = tell(&plan, known, &told(200 + said, value)).unwrap();
+            let writes = said < i64::from(WRITES_MAX);
+            assert_eq!(outcome.write, writes.then(|| fields(json!({"a": "ours"}))), "{said}");
+            known = after(outcome);
+            // As the end of its request counts.
+            let twin = known.twin.as_mut().unwrap();
+            twin.stubborn.values_mut().for_each(|stubborn| stubborn.writes += 1);
+            twin.theirs.insert("a".into(), "ours".into());
+        }
+        let other = told(300, json!({"a": "another", "status": "inProgress"}));
+        let outcome = tell(&plan, known, &other).unwrap();
+        assert_eq!(outcome.write, Some(fields(json!({"a": "ours"}))), "they say something else");
+    }
+
+    #[test]
+    fn a_connector_that_says_what_it_was_sent_has_changed_nothing() {
+        let plan = a_sync("line", From::Connector);
+        let mut known = taken_over(&plan, json!({"c": "x", "status": "inProgress"}));
+        let ticket = known.ticket.as_mut().unwrap();
+        ticket.fields.insert("c".into(), "ours".into());
+        ticket.edited_at = at(50_000);
+        let twin = known.twin.as_mut().unwrap();
+        twin.sent = fields(json!({"c": "sent", "status": "inProgress"}));
+        let echo = told(200, json!({"c": "sent", "status": "inProgress"}));
+        let outcome = tell(&plan, known.clone(), &echo).unwrap();
+        assert!(outcome.changes.is_empty(), "ours has moved on");
+        let edit = told(200, json!({"c": "theirs", "status": "inProgress"}));
+        assert!(!tell(&plan, known, &edit).unwrap().changes.is_empty());
+    }
+
+    #[test]
+    fn while_a_request_is_under_way_only_what_is_equal_is_taken() {
+        let plan = feed();
+        let known = taken_over(&plan, json!({"c": "x", "status": "inProgress"}));
+        let known = Known { busy: true, ..known };
+        let equal = told(200, json!({"c": "x", "status": "inProgress"}));
+        assert!(tell(&plan, known.clone(), &equal).is_some());
+        let other = told(200, json!({"c": "y", "status": "inProgress"}));
+        assert!(tell(&plan, known.clone(), &other).is_none(), "it is held");
+        let line = a_sync("line", From::Connector);
+        assert!(tell(&line, known, &other).is_some(), "a connector does not see our writes");
+    }
+
+    /// A ticket that we made with `c` there.
+    fn made_here(c: &str) -> Ticket {
+        let origin = Origin::Command { id: "1".into() };
+        let plan = feed();
+        let key = correlation_key("test", &plan.home, Kind::Incident, &origin);
+        let place = (plan.home.clone(), Kind::Incident);
+        let mut ticket = Ticket::pending(KEY, place, key, origin, "n1", at(10_000));
+        ticket.backend_id = Some("T1".into());
+        ticket.status = TicketStatus::Acknowledged;
+        ticket.fields.insert("c".into(), c.into());
+        ticket
+    }
+
+    /// The first thing that a ticket's own backend says of it is merged against what we wrote there.
+    #[test]
+    fn what_they_alone_have_changed_of_a_ticket_of_ours_is_theirs_from_the_first_telling_on() {
+        let mut plan = feed();
+        plan.rules.three_way = true;
+        let mut ticket = made_here("ours");
+        // We have written something else there since they changed it.
+        ticket.edited_at = at(500_000);
+        let told = told(400, json!({"c": "theirs", "d": "new", "status": "acknowledged"}));
+        let twin = first_twin(&plan, &ticket, &told, &Fields::new());
+        let known = Known { ticket: Some(ticket), twin: Some(twin), busy: false };
+        let outcome = tell(&plan, known, &told).unwrap();
+        assert_eq!(outcome.ticket.fields, fields(json!({"c": "theirs", "d": "new"})));
+        assert!(outcome.write.is_none() && outcome.conflicts.is_empty());
+    }
+
+    #[test]
+    fn what_another_side_has_changed_and_nobody_has_written_is_a_change_of_ours() {
+        let mut plan = feed();
+        plan.rules.three_way = true;
+        let ticket = made_here("of another side");
+        let told = told(900, json!({"c": "as it was made", "status": "acknowledged"}));
+        let unwritten = fields(json!({"c": "of another side"}));
+        let twin = first_twin(&plan, &ticket, &told, &unwritten);
+        let known = Known { ticket: Some(ticket), twin: Some(twin), busy: false };
+        let outcome = tell(&plan, known, &told).unwrap();
+        assert_eq!(outcome.write, Some(unwritten));
+    }
+
+    #[test]
+    fn nothing_is_known_of_what_an_adopted_ticket_had() {
+        let ticket = Ticket { adopted: true, ..made_here("wished") };
+        let told = told(1, json!({}));
+        assert!(first_twin(&feed(), &ticket, &told, &Fields::new()).agreed.is_empty());
+        let line = a_sync("line", From::Connector);
+        let twin = first_twin(&line, &made_here("x"), &told, &Fields::new());
+        assert!(twin.agreed.is_empty(), "a connector has not been told of it");
+    }
+
+    #[test]
+    fn what_was_held_says_nothing_of_what_was_written_since() {
+        let held = told(1, json!({"c": "old", "d": "edited", "b": "old"}));
+        let theirs = fields(json!({"c": "old", "d": "old", "b": "old"}));
+        // While it was held `c` and `d` were written, and `b` was emptied.
+        let now = fields(json!({"c": "written", "d": "written"}));
+        let as_of = AsOf { theirs, ..AsOf::default() };
+        let read = since_told(held.clone(), &as_of, &now);
+        assert_eq!(read.fields, fields(json!({"c": "written", "d": "edited"})));
+        // `d` was emptied by a request that was sent after that.
+        let as_of = AsOf { written: fields(json!({"d": null})), ..as_of };
+        let read = since_told(held, &as_of, &now);
+        assert_eq!(read.fields, fields(json!({"c": "written"})));
+    }
+
+    #[test]
+    fn what_is_gone_is_told_once_and_its_ticket_is_over() {
+        let plan = feed();
+        let known = taken_over(&plan, json!({"status": "inProgress"}));
+        let gone = Told { deleted: true, ..told(200, json!({})) };
+        let outcome = tell(&plan, known, &gone).unwrap();
+        assert_eq!((outcome.event, outcome.news), (EventName::Deleted, true));
+        assert_eq!(outcome.ticket.status, TicketStatus::Cancelled);
+        let again = tell(&plan, after(outcome), &gone).unwrap();
+        assert!(!again.news, "once");
+        let unknown = tell(&plan, Known::default(), &gone).unwrap();
+        assert!(!unknown.news, "of a ticket that nobody knew nothing is said");
+    }
+
+    /// Rule S8: what a whole pass did not name a connector is sent, and a scan has lost.
+    #[test]
+    fn absence_is_for_a_connector_to_hear_and_of_a_scan_to_tell() {
+        let line = a_sync("line", From::Connector);
+        let twin = Twin { request: Some(RequestId(KEY.0)), ..Twin::new("line", KEY) };
+        let outcome = absent(&line, made_here("x"), twin, now());
+        assert_eq!((outcome.event, outcome.ticket.status.ended()), (EventName::Verified, false));
+        let scan = a_sync("scan", From::Feed(ChangesBy::Scan, 100));
+        let outcome = absent(&scan, made_here("x"), Twin::new("scan", KEY), now());
+        assert_eq!((outcome.event, outcome.ticket.status.ended()), (EventName::Deleted, true));
+    }
 }

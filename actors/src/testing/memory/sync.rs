@@ -265,6 +265,11 @@ impl Rows {
         self.sync.twins.values().filter(|twin| twin.ticket == ticket).cloned().collect()
     }
 
+    /// What was told of this id and not merged.
+    pub fn held_of(&self, sync: &str, id: &str) -> Option<&Held> {
+        self.sync.held.get(&(sync.to_owned(), id.to_owned()))
+    }
+
     /// The history of all tickets, oldest first.
     pub fn all_ticket_changes(&self) -> impl Iterator<Item = &TicketChange> {
         self.sync.changes.iter()

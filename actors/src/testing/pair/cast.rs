@@ -4,19 +4,19 @@ use super::sides::{BY, Copy, Element, System, at_rest};
 use super::{Broken, Met};
 use crate::changes::{
     Admission, Applied, Change, ChangeSet, Conclude, Context, End, Guard, Intend, Message, Page,
-    Record, Sweep, TakeCommand, TakeLane, Where, Write,
+    Record, Refusal, Sweep, TakeCommand, TakeLane, Where, Write,
 };
 use crate::logic::correlation::correlation_key;
-use crate::logic::sync::{From, Pair, Plan, Rules, anew, before, next_place, wanted};
+use crate::logic::sync::{From, Plan, anew, before, next_place, wanted};
 use crate::model::{
-    BackendId, CommandId, Epoch, EventId, Fields, Found, Kind, Moment, Mono, Op, Origin, Reply,
-    Request, RequestId, STATUS, Side, State, SyncAnswer, TicketKey, TicketName, TicketStatus,
-    Timestamp, Told,
+    BackendId, CommandId, Epoch, EventId, EventName, Fields, Found, Kind, Moment, Mono, Op, Origin,
+    Reply, Request, RequestId, STATUS, Side, State, SyncAnswer, TicketKey, TicketName,
+    TicketStatus, Timestamp, Told,
 };
-use crate::ports::{FreshIds, StoreError, SyncTx, Tx};
-use crate::testing::Rows;
+use crate::ports::{FreshIds, StoreError, SyncTx, Tx, Work};
+use crate::testing::{Rows, a_sync};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -55,6 +55,12 @@ pub(super) struct Cast {
     pub element: Element,
     /// A message under way that will come again, or late.
     astray: Vec<Message>,
+    /// Pages that will come again, and how much had been written then.
+    late_pages: Vec<(Page, u64)>,
+    /// How far the feed was read: its watermark, and within a pass.
+    reached: (Option<Timestamp>, Option<Timestamp>),
+    /// Ids of records that could not be read.
+    pub bad: BTreeSet<String>,
     /// One of them has not come at all.
     under_way: Option<String>,
     next_id: u32,
@@ -73,37 +79,13 @@ impl Cast {
     pub fn new(seed: u64) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed);
         let three_way = dice.bool();
-        let pair = |name: &str, master| Pair { ours: name.into(), theirs: name.into(), master };
-        let pairs = |b| {
-            vec![
-                pair("a", Some(Side::Ours)),
-                pair("b", Some(b)),
-                pair("c", None),
-                pair("d", None),
-                pair(STATUS, None),
-            ]
-        };
-        let plan = |name: &str, from, b, whole| Plan {
-            name: name.into(),
-            source: home(),
-            organizer: String::new(),
-            home: home(),
-            from,
-            rules: Rules { pairs: pairs(b), three_way, whole, ..Rules::default() },
-            takes_over: true,
-            own_ids: false,
-            home_writes: true,
-            writes_back: from != From::Connector,
-            contact_field: "owner_email".into(),
-            contacts: false,
-            credit: 3,
-            overlap: OVERLAP,
-            admission: Admission::default(),
-            instance: "pair".into(),
-        };
         // The system is master of `b`; towards the connector that makes it ours.
-        let feed = plan("feed", From::Feed(BY, PAGE), Side::Theirs, false);
-        let line = plan("line", From::Connector, Side::Ours, true);
+        let mut feed = a_sync("feed", From::Feed(BY, PAGE));
+        let mut line = a_sync("line", From::Connector);
+        for pair in line.rules.pairs.iter_mut().filter(|pair| pair.ours == "b") {
+            pair.master = Some(Side::Ours);
+        }
+        (feed.rules.three_way, line.rules.three_way) = (three_way, three_way);
         let skew = |dice: &mut fastrand::Rng| dice.i64(-600_000..=600_000);
         let mut cast = Self {
             rows: Rows::default(),
@@ -125,6 +107,9 @@ impl Cast {
             },
             astray: Vec::new(),
             under_way: None,
+            late_pages: Vec::new(),
+            reached: (None, None),
+            bad: BTreeSet::new(),
             next_id: 1,
             met: Met::default(),
             told: None,
@@ -134,6 +119,16 @@ impl Cast {
         };
         cast.take_lane();
         cast
+    }
+
+    /// What was met so far.
+    pub fn met(&self) -> Met {
+        let events = self.rows.all_events();
+        Met {
+            tickets: self.rows.all_tickets().count() as u64,
+            conflicts: events.filter(|it| it.0.event == EventName::Conflict).count() as u64,
+            ..self.met
+        }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -215,14 +210,17 @@ impl Cast {
 
     pub fn step(&mut self) -> Result<(), Broken> {
         self.now_ms += self.dice.i64(0..30_000);
-        match self.dice.u8(..20) {
-            0..=3 => self.edit_there(),
+        match self.dice.u8(..22) {
+            // Some at once: they have one time.
+            0..=3 => (0..self.dice.u32(1..4)).for_each(|_| self.edit_there()),
             4..=5 => self.edit_here(),
             6..=7 => self.edit_at_the_connector(),
-            8..=11 => drop(self.read_page(true)),
+            8..=11 => drop(self.read_page(true)?),
             12..=14 => drop(self.lane(true)),
             15..=17 => self.message(true),
             18 => self.held(),
+            20 => self.late_page()?,
+            21 if self.dice.u8(..4) == 0 => self.lose_the_place()?,
             _ => self.sweep(),
         }
         Ok(())
@@ -274,6 +272,10 @@ impl Cast {
         self.tell(|| format!("there: {id} {fields:?}, seen {late:?} later"));
         let had = self.system.rows.get(&id).map(|row| row.fields.clone()).unwrap_or_default();
         self.system.edit(&id, &fields, now, late);
+        if self.dice.u8(..40) == 0 {
+            self.tell(|| format!("there: {id} is of the future"));
+            self.system.dream(&id, now);
+        }
         self.note(&id, "there", &fields, &had);
     }
 
@@ -336,15 +338,15 @@ impl Cast {
     }
 
     /// Reads one page of the feed. What is lost on the way is read again.
-    fn read_page(&mut self, faults: bool) -> bool {
-        let Ok(row) = SyncTx::sync(&mut self.rows, "feed") else { return true };
+    fn read_page(&mut self, faults: bool) -> Result<bool, Broken> {
+        let Ok(row) = SyncTx::sync(&mut self.rows, "feed") else { return Ok(true) };
         let work = wanted(BY, &row.place, OVERLAP, PAGE);
         let now = self.now();
         let page = self.system.page(&work, now);
         let clock = self.system.clock(now);
         if faults && self.dice.u8(..10) == 0 {
             self.tell(|| "a page is lost".into());
-            return true;
+            return Ok(true);
         }
         let slipped = before(BY, &row.place).is_some_and(|(work, last)| {
             let page = self.system.page(&work, now);
@@ -359,6 +361,12 @@ impl Cast {
             let told = crate::actors::told_of_feed(found, now, clock);
             records.push(Record { told, ids: self.fresh() });
         }
+        if faults && self.dice.u8(..12) == 0 {
+            let id = format!("bad{}", self.dice.u8(..3));
+            let at = self.dice.usize(..=records.len());
+            let told = Err((id, "cannot be read".to_owned()));
+            records.insert(at, Record { told, ids: self.fresh() });
+        }
         self.tell(|| format!("page {work:?}: {:?}", brief(&records)));
         let at = Where::Feed {
             begins: at_rest(&row.place),
@@ -369,8 +377,163 @@ impl Cast {
         };
         let page = Page { plan: self.feed.clone(), records, at };
         self.met.pages += 1;
-        self.apply(Change::SyncPage(Box::new(page)), faults);
-        turn.more
+        if faults && self.dice.u8(..6) == 0 {
+            self.late_pages.push((page.clone(), self.system.written));
+        }
+        self.page_comes(page, faults)?;
+        Ok(turn.more)
+    }
+
+    /// A page reaches the store: its place goes on, and never back.
+    fn page_comes(&mut self, page: Page, faults: bool) -> Result<(), Broken> {
+        let clock = self.system.clock(self.now());
+        let bad = page.records.iter().filter_map(|it| Some(it.told.as_ref().err()?.0.clone()));
+        let bad: Vec<_> = bad.collect();
+        match self.apply(Change::SyncPage(Box::new(page)), faults) {
+            Some(Err(StoreError::Refused(Refusal::StaleVersion))) | None => return Ok(()),
+            Some(Err(error)) => {
+                return Err(Broken { rule: "S6", what: format!("a page was refused: {error}") });
+            }
+            Some(Ok(_)) => self.bad.extend(bad),
+        }
+        let Ok(row) = SyncTx::sync(&mut self.rows, "feed") else { return Ok(()) };
+        let reached = row.place.since.max(row.place.watermark);
+        let broken = |rule, what: String| Err(Broken { rule, what });
+        if row.place.watermark > Some(clock) {
+            return broken("S7", format!("{:?} at {clock} there", row.place));
+        }
+        if row.place.watermark < self.reached.0
+            || row.place.watermark == self.reached.0
+                && reached < self.reached.1
+                && !at_rest(&row.place)
+        {
+            return broken("S1", format!("{:?} after {:?}", row.place, self.reached));
+        }
+        self.reached = (row.place.watermark, if at_rest(&row.place) { None } else { reached });
+        Ok(())
+    }
+
+    /// One that came before comes once more.
+    fn late_page(&mut self) -> Result<(), Broken> {
+        if self.late_pages.is_empty() {
+            return Ok(());
+        }
+        let at = self.dice.usize(..self.late_pages.len());
+        let (mut page, written) = self.late_pages.remove(at);
+        // What was written meanwhile, the lane would have asked for after the page.
+        if written != self.system.written {
+            return Ok(());
+        }
+        for record in &mut page.records {
+            record.ids = self.fresh();
+        }
+        self.met.astray += 1;
+        self.tell(|| "a page comes once more".into());
+        self.page_comes(page, true)
+    }
+
+    /// The source does not know its place any more: the feed is read from its beginning.
+    fn lose_the_place(&mut self) -> Result<(), Broken> {
+        self.tell(|| "the feed's place is lost".into());
+        let reason = "410 Gone".to_owned();
+        let failed = Change::SyncFailed { name: "feed".into(), reason, lost: true };
+        self.apply(failed, false);
+        self.reached = (None, None);
+        self.late_pages.clear();
+        let place = SyncTx::sync(&mut self.rows, "feed").map(|row| row.place).unwrap_or_default();
+        match wanted(BY, &place, OVERLAP, PAGE) {
+            Work::Changes { cursor: None, since: None, offset: 0, .. } => Ok(()),
+            work => Err(Broken { rule: "S3", what: format!("no full pass, but {work:?}") }),
+        }
+    }
+
+    /// A full pass over what both sides have says nothing, and writes nothing.
+    pub fn full_pass(&mut self) -> Result<(), Broken> {
+        // What was never compared since it was merged is verified by the first; and what a source writes in
+        // its own way is written once more by some.
+        for last in [false, false, false, false, true] {
+            let before = (self.rows.all_events().count(), self.system.written);
+            self.lose_the_place()?;
+            self.all_of("pages", |cast| cast.read_page(false))?;
+            self.all_of("requests", |cast| Ok(cast.lane(false)))?;
+            let after = (self.rows.all_events().count(), self.system.written);
+            if last && before != after {
+                let what =
+                    format!("{} events and {} writes", after.0 - before.0, after.1 - before.1);
+                return Err(Broken { rule: "S3", what: format!("a full pass made {what}") });
+            }
+        }
+        Ok(())
+    }
+
+    /// Two people change one field, one on each side, one later: the later one's value is kept, whatever
+    /// the clocks say (rule S2). At one time, what is here stays (rule S4).
+    pub fn duel(&mut self) -> Result<(), Broken> {
+        let field = if self.system.shouts == Some("c") { "d" } else { "c" };
+        let known: Vec<String> = self.element.table.keys().cloned().collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        let id = known[self.dice.usize(..known.len())].clone();
+        let there_last = self.dice.bool();
+        self.now_ms += 60_000;
+        for there in [!there_last, there_last] {
+            let value = if there { "there" } else { "connector" };
+            let fields = Fields::from_iter([(field.to_owned(), Value::from(value))]);
+            self.tell(|| format!("duel over {id}.{field}: {value}"));
+            let now = self.now();
+            if there {
+                self.note(&id, "there", &fields, &Fields::new());
+                self.system.edit(&id, &fields, now, Duration::ZERO);
+            } else {
+                let at = self.element.clock(now);
+                self.set_at_the_connector(&id, fields, at);
+            }
+            self.now_ms += 30_000;
+        }
+        self.quiet()?;
+        let won = if there_last { "there" } else { "connector" };
+        self.has(&id, field, won, "S2", "was changed last")?;
+        if there_last || self.feed.rules.three_way {
+            return Ok(());
+        }
+        let key = self.rows.all_tickets().find(|it| it.backend_id.as_ref() == Some(&id));
+        let edited = key.map(|ticket| ticket.edited()).unwrap_or_default();
+        let ahead = self.element.ahead_ms;
+        let at = Timestamp::from_millis(edited.as_nanos() as i64 / 1_000_000 + ahead);
+        self.tell(|| format!("duel over {id}.{field}: at the time of the last change"));
+        let fields = Fields::from_iter([(field.to_owned(), Value::from("tie"))]);
+        self.set_at_the_connector(&id, fields, at);
+        self.message(false);
+        self.has(&id, field, won, "S4", "was here, at the same time")?;
+        self.quiet()
+    }
+
+    fn set_at_the_connector(&mut self, id: &str, fields: Fields, at: Timestamp) {
+        self.note(id, "connector", &fields, &Fields::new());
+        if let Some(copy) = self.element.table.get_mut(id) {
+            copy.own.extend(fields.keys().map(|name| (name.clone(), at)));
+            copy.fields.extend(fields);
+            copy.changed_at = at;
+        }
+    }
+
+    fn has(
+        &self,
+        id: &str,
+        field: &str,
+        value: &str,
+        rule: &'static str,
+        why: &str,
+    ) -> Result<(), Broken> {
+        let ticket = self.rows.all_tickets().find(|it| it.backend_id.as_deref() == Some(id));
+        let ours = ticket.and_then(|ticket| ticket.fields.get(field).cloned());
+        match ours.as_ref().and_then(Value::as_str) == Some(value) {
+            true => Ok(()),
+            false => {
+                Err(Broken { rule, what: format!("{id}.{field} is {ours:?}, but {value} {why}") })
+            }
+        }
     }
 
     /// The lane makes the call of the first request that waits, and knows what became of it; or the
@@ -478,7 +641,9 @@ impl Cast {
             by_later_answer: false,
             watch_looks: 0,
         };
-        self.apply(Change::Conclude(Box::new(conclude)), false);
+        if let Some(Err(error)) = self.apply(Change::Conclude(Box::new(conclude)), false) {
+            self.tell(|| format!("{} is not concluded: {error}", request.id));
+        }
     }
 
     pub fn in_state(&mut self, state: State) -> Option<Request> {
@@ -660,9 +825,13 @@ impl Cast {
     }
 
     /// Does something until there is no more of it to do.
-    fn all_of(&mut self, what: &str, mut one: impl FnMut(&mut Self) -> bool) -> Result<(), Broken> {
+    fn all_of(
+        &mut self,
+        what: &str,
+        mut one: impl FnMut(&mut Self) -> Result<bool, Broken>,
+    ) -> Result<(), Broken> {
         for _ in 0..AT_ONCE_MAX {
-            if !one(self) {
+            if !one(self)? {
                 return Ok(());
             }
         }
@@ -673,15 +842,16 @@ impl Cast {
     pub fn quiet(&mut self) -> Result<(), Broken> {
         self.tell(|| "quiet".into());
         self.astray.clear();
+        self.late_pages.clear();
         let mut at_rest_for = 0;
         for _ in 0..ROUNDS_MAX {
             let before =
                 (self.system.written, self.element.table.clone(), self.system.rows.clone());
             self.now_ms += 700_000;
             self.all_of("pages", |cast| cast.read_page(false))?;
-            self.all_of("requests", |cast| cast.lane(false))?;
+            self.all_of("requests", |cast| Ok(cast.lane(false)))?;
             self.held();
-            self.all_of("requests", |cast| cast.lane(false))?;
+            self.all_of("requests", |cast| Ok(cast.lane(false)))?;
             self.sweep();
             self.message(false);
             self.message(false);

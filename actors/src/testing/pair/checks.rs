@@ -22,6 +22,11 @@ pub(super) fn all(cast: &Cast) -> Result<(), Broken> {
     let mut rows = cast.rows.all_tickets().map(|ticket| (*ticket).clone()).collect::<Vec<_>>();
     rows.sort_by_key(|ticket| ticket.key);
     one_ticket_each(cast, &rows)?;
+    for id in &cast.bad {
+        if cast.rows.held_of("feed", id).is_none() {
+            return broken("S6", format!("{id} could not be read, and nobody is told"));
+        }
+    }
     for ticket in &rows {
         agree(cast, ticket)?;
         masters(cast, ticket)?;

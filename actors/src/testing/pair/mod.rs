@@ -8,6 +8,7 @@
 
 mod cast;
 mod checks;
+mod scan;
 mod sides;
 
 use cast::Cast;
@@ -60,27 +61,29 @@ impl std::ops::AddAssign for Met {
 /// # Errors
 /// The first rule that was broken.
 pub fn play(seed: u64) -> Result<Met, Broken> {
-    let mut cast = Cast::new(seed);
-    for _ in 0..STEPS {
-        cast.step()?;
-    }
-    cast.quiet()?;
-    checks::all(&cast)?;
-    Ok(cast.met)
+    let met = carry(&mut Cast::new(seed))?;
+    scan::play(seed)?;
+    Ok(met)
 }
 
 /// Plays one seed and tells each step.
 pub fn trace(seed: u64) -> (Vec<String>, Result<Met, Broken>) {
     let mut cast = Cast::new(seed);
     cast.told = Some(Vec::new());
-    let played = (|| {
-        for _ in 0..STEPS {
-            cast.step()?;
-        }
-        cast.quiet()?;
-        checks::all(&cast)
-    })();
-    (cast.told.take().unwrap_or_default(), played.map(|()| cast.met))
+    let played = carry(&mut cast).and_then(|met| scan::play(seed).map(|()| met));
+    (cast.told.take().unwrap_or_default(), played)
+}
+
+fn carry(cast: &mut Cast) -> Result<Met, Broken> {
+    for _ in 0..STEPS {
+        cast.step()?;
+    }
+    cast.quiet()?;
+    checks::all(cast)?;
+    cast.full_pass()?;
+    cast.duel()?;
+    checks::all(cast)?;
+    Ok(cast.met())
 }
 
 #[cfg(test)]

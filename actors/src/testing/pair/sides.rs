@@ -43,6 +43,7 @@ impl System {
     /// Changes a ticket, or makes one.
     pub fn edit(&mut self, id: &str, fields: &Fields, now: Timestamp, late: Duration) {
         let changed_at = self.clock(now);
+        let put_right = |at: Timestamp| if at > changed_at { changed_at } else { at };
         let shouts = self.shouts;
         let row = self.rows.entry(id.to_owned()).or_insert_with(|| Row {
             fields: Fields::new(),
@@ -61,8 +62,16 @@ impl System {
                 value => drop(row.fields.insert(name.clone(), value)),
             }
         }
-        row.changed_at = row.changed_at.max(changed_at);
+        row.changed_at = put_right(row.changed_at).max(changed_at);
         row.seen_from = row.seen_from.max(now.plus(late));
+    }
+
+    /// A ticket says that it was changed in a day's time.
+    pub fn dream(&mut self, id: &str, now: Timestamp) {
+        let future = self.clock(now).plus(Duration::from_secs(86_400));
+        if let Some(row) = self.rows.get_mut(id) {
+            row.changed_at = future;
+        }
     }
 
     /// A page of its feed.
