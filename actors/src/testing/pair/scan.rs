@@ -85,6 +85,7 @@ impl Scan {
         FreshIds {
             ticket: TicketKey(uuid()),
             request: RequestId(uuid()),
+            second: RequestId(uuid()),
             events: [EventId(uuid()), EventId(uuid())],
         }
     }
