@@ -181,7 +181,7 @@ impl Cast {
                 let bases: String = twins.iter().map(base).collect();
                 format!("{}: {ours}{bases}", ticket.backend_id.as_deref().unwrap_or("-"))
             };
-            let all: Vec<_> = rows.all_tickets().map(|ticket| state(ticket)).collect();
+            let all: Vec<_> = rows.all_tickets().map(state).collect();
             if all != self.shown {
                 for line in all
                     .iter()
@@ -370,8 +370,8 @@ impl Cast {
         self.tell(|| format!("page {work:?}: {:?}", brief(&records)));
         let at = Where::Feed {
             begins: at_rest(&row.place),
-            from: row.place,
-            to: turn.place,
+            from: Box::new(row.place),
+            to: Box::new(turn.place),
             ends: !turn.more,
             complete: false,
         };
@@ -500,7 +500,7 @@ impl Cast {
         let key = self.rows.all_tickets().find(|it| it.backend_id.as_ref() == Some(&id));
         let edited = key.map(|ticket| ticket.edited()).unwrap_or_default();
         let ahead = self.element.ahead_ms;
-        let at = Timestamp::from_millis(edited.as_nanos() as i64 / 1_000_000 + ahead);
+        let at = Timestamp::from_millis(edited.as_nanos() / 1_000_000 + ahead);
         self.tell(|| format!("duel over {id}.{field}: at the time of the last change"));
         let fields = Fields::from_iter([(field.to_owned(), Value::from("tie"))]);
         self.set_at_the_connector(&id, fields, at);
