@@ -241,7 +241,7 @@ pub async fn a_ticket_of_the_backend_is_adopted(world: &mut World) {
     assert_eq!(events[1].0.alarms, [alarm_ref("a"), alarm_ref("b")]);
     let filter = RequestFilter { state: Some(State::Adopted), ..RequestFilter::default() };
     let page = Page { before: None, after: None, limit: 10 };
-    assert_eq!(world.reads.requests(filter, page.clone()).await.unwrap().len(), 2);
+    assert_eq!(world.reads.requests(filter, page).await.unwrap().len(), 2);
     assert_eq!(world.reads.alarms(AlarmFilter::default(), page).await.unwrap().len(), 2);
 }
 

@@ -33,7 +33,7 @@ pub async fn a_person_pauses_a_lane_once_and_a_restart_keeps_it(world: &mut Worl
     world.apply(resume).await;
     assert_eq!(world.reads.lane(noc()).await.unwrap().pause, None);
     let page = Page { before: None, after: None, limit: 10 };
-    let audit = world.reads.audited(None, page.clone()).await.unwrap();
+    let audit = world.reads.audited(None, page).await.unwrap();
     let told: Vec<_> = audit.iter().map(|it| (&*it.who, &*it.what, &*it.why)).collect();
     assert_eq!(
         told,
@@ -379,10 +379,10 @@ pub async fn a_parked_message_goes_only_with_what_is_made_of_it(world: &mut Worl
     assert!(answers[1].is_ok(), "{answers:?}");
     assert_eq!(world.reads.occurrences(alarm_ref("a")).await.unwrap().len(), 1);
     let page = Page { before: None, after: None, limit: 9 };
-    assert_eq!(world.reads.parked(None, page.clone()).await.unwrap(), from_ref(&other));
-    let elsewhere = world.reads.parked(Some("elsewhere".into()), page.clone()).await.unwrap();
+    assert_eq!(world.reads.parked(None, page).await.unwrap(), from_ref(&other));
+    let elsewhere = world.reads.parked(Some("elsewhere".into()), page).await.unwrap();
     assert_eq!(elsewhere, []);
-    let here = world.reads.parked(Some(other.inlet.clone()), page.clone()).await.unwrap();
+    let here = world.reads.parked(Some(other.inlet.clone()), page).await.unwrap();
     assert_eq!(here, from_ref(&other));
     assert_eq!(world.try_apply(unpark(parked.n, 1)).await, refused(Refusal::NotFound));
     // A number is never given again.

@@ -137,8 +137,8 @@ impl Runner {
             };
             let records = self.records(reading, heard_at, clock);
             let at = Where::Feed {
-                from,
-                to: turn.place,
+                from: Box::new(from),
+                to: Box::new(turn.place),
                 begins,
                 ends: !turn.more,
                 complete: by == ChangesBy::Scan,

@@ -23,9 +23,9 @@ pub enum Where {
     /// stored place is changes nothing.
     Feed {
         /// Its beginning.
-        from: Place,
+        from: Box<Place>,
         /// Where the next one begins.
-        to: Place,
+        to: Box<Place>,
         /// It is the first of a run.
         begins: bool,
         /// It is the last of a run.
@@ -80,13 +80,13 @@ pub(in crate::changes) fn perform(
     let now = context.now.wall;
     match &it.at {
         Where::Feed { from, begins, complete, .. } => {
-            if row.place != *from && !mutant!(AnyPage) {
+            if row.place != **from && !mutant!(AnyPage) {
                 return Err(Refusal::StaleVersion.into());
             }
             if *begins {
                 row.last = crate::model::LastRun { begun_at: Some(now), ..Default::default() };
                 // One that was torn is begun anew under its number: it has not looked at all of them.
-                let torn = *from != Place::default() && !mutant!(TornPassCounts);
+                let torn = **from != Place::default() && !mutant!(TornPassCounts);
                 if *complete && row.sweeping.is_none() && !torn {
                     row.pass += 1;
                 }
@@ -127,7 +127,7 @@ pub(in crate::changes) fn perform(
     row.total += synced.tally;
     row.last.tally += synced.tally;
     if let Where::Feed { to, ends, complete, .. } = &it.at {
-        row.place = to.clone();
+        row.place.clone_from(to);
         if *ends {
             row.last.ended_at = Some(now);
             row.last.error = None;

@@ -58,8 +58,10 @@ pub(super) fn take(
     let (mut known, under) = known(tx, plan, &told)?;
     if let Some(twin) = &mut known.twin {
         twin.has_taken(row.taken);
-        // Its sender has got a newer ticket from us since, and tells that with what it has changed of it.
-        if twin.was_overtaken(cursor, polled_at) {
+        // Its sender has got a newer ticket from us since, and nobody there has changed anything that we do
+        // not know: it only says how the ticket was.
+        let no_news = twin.said_at.is_some_and(|at| told.said_at <= at);
+        if no_news && twin.was_overtaken(cursor, polled_at) {
             synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
             return Ok(());
         }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// The rows of one time are begun anew so often in a pass. Each time at least one has left that time for
 /// good; a source that gives them in another order at each call would never end.
-const ANEW_MAX: u32 = 16;
+const ANEW_MAX: u32 = 256;
 
 /// What a page was followed by.
 #[derive(Clone, Debug, PartialEq, Eq)]

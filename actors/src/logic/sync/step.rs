@@ -366,8 +366,8 @@ impl Step<'_> {
         self.out.twin.stubborn.retain(|name, _| merged.from_ours.contains(name));
         self.out.twin.verified_at = None;
         self.out.event = EventName::Merged;
-        self.out.news = tally.merged > 0 || self.out.write.is_some();
         tally.conflicts = merged.conflicts.len() as u64;
+        self.out.news = tally.merged > 0 || tally.conflicts > 0 || self.out.write.is_some();
         tally.read = 1;
         if !merged.from_theirs.is_empty() {
             let what = format!("merged with the other side: {}", merged.from_theirs.join(", "));

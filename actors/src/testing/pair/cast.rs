@@ -370,8 +370,8 @@ impl Cast {
         self.tell(|| format!("page {work:?}: {:?}", brief(&records)));
         let at = Where::Feed {
             begins: at_rest(&row.place),
-            from: row.place,
-            to: turn.place,
+            from: Box::new(row.place),
+            to: Box::new(turn.place),
             ends: !turn.more,
             complete: false,
         };

@@ -126,8 +126,8 @@ impl Scan {
         }
         let at = Where::Feed {
             begins: place == Place::default(),
-            from: row.place,
-            to: turn.place,
+            from: Box::new(row.place),
+            to: Box::new(turn.place),
             ends: !turn.more,
             complete: true,
         };
