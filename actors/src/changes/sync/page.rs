@@ -17,7 +17,6 @@ pub struct Record {
 
 /// Where what was told comes from.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "a page is boxed as a whole")]
 pub enum Where {
     /// A page of the feed: it began here, and goes on there. A page that does not begin where the
     /// stored place is changes nothing.
