@@ -132,6 +132,9 @@ pub struct Twin {
     /// What it has taken last: under which place of the line, with the answer to which message.
     #[serde(default)]
     pub taken: (u64, Option<Timestamp>),
+    /// What it had before that, and since when.
+    #[serde(default)]
+    pub before: (Fields, (u64, Option<Timestamp>)),
 }
 
 impl Twin {
@@ -157,27 +160,42 @@ impl Twin {
             sent_as: None,
             sent_for: None,
             taken: (0, None),
+            before: (Fields::new(), (0, None)),
         }
     }
 
     /// Was a message composed before its sender took what it has taken of this ticket since? `cursor`: up to
     /// where it had taken then, if it said so; `polled_at`: when, by its clock.
     pub fn was_overtaken(&self, cursor: Option<u64>, polled_at: Option<Timestamp>) -> bool {
-        let (place, with) = self.taken;
-        match (cursor, polled_at, with) {
-            (Some(cursor), ..) => cursor < place,
-            (None, Some(at), Some(with)) => at < with,
-            _ => false,
-        }
+        is_before((cursor, polled_at), self.taken)
+    }
+
+    /// Has its sender even taken something else in between? What it had then nobody knows any more.
+    pub fn was_overtaken_twice(&self, cursor: Option<u64>, polled_at: Option<Timestamp>) -> bool {
+        is_before((cursor, polled_at), self.before.1)
     }
 
     /// What its connector has taken, up to this place of the line, is what both have in common.
     pub fn has_taken(&mut self, upto: u64) {
         if let Some(n) = self.sent_as.filter(|n| *n <= upto) {
             self.sent_as = None;
-            self.taken = (n, self.sent_for);
+            if self.agreed != self.sent {
+                self.before = (std::mem::take(&mut self.agreed), self.taken);
+                self.taken = (n, self.sent_for);
+            }
             self.agreed.clone_from(&self.sent);
         }
+    }
+}
+
+fn is_before(
+    (cursor, polled_at): (Option<u64>, Option<Timestamp>),
+    (place, with): (u64, Option<Timestamp>),
+) -> bool {
+    match (cursor, polled_at, with) {
+        (Some(cursor), ..) => cursor < place,
+        (None, Some(at), Some(with)) => at < with,
+        _ => false,
     }
 }
 

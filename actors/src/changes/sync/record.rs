@@ -58,12 +58,16 @@ pub(super) fn take(
     let (mut known, under) = known(tx, plan, &told)?;
     if let Some(twin) = &mut known.twin {
         twin.has_taken(row.taken);
-        // Its sender has got a newer ticket from us since, and nobody there has changed anything that we do
-        // not know: it only says how the ticket was.
-        let no_news = twin.said_at.is_some_and(|at| told.said_at <= at);
-        if no_news && twin.was_overtaken(cursor, polled_at) {
-            synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
-            return Ok(());
+        // Its sender has got a newer ticket from us since. Where nobody there has changed anything that we do
+        // not know it only says how the ticket was; else only what they had changed of that counts.
+        if twin.was_overtaken(cursor, polled_at) {
+            let no_news = twin.said_at.is_some_and(|at| told.said_at <= at);
+            if no_news || twin.was_overtaken_twice(cursor, polled_at) {
+                synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
+                return Ok(());
+            }
+            let had = AsOf { theirs: twin.before.0.clone(), ..AsOf::default() };
+            told = since_told(told, &had, &twin.agreed);
         }
     }
     if known.ticket.is_none() && !told.deleted {
