@@ -133,6 +133,8 @@ fn answer(
             let Some(ticket) = tx.ticket(twin.ticket)? else { continue };
             let Some(event) = event(tx, plan, &ticket, &twin, context)? else { continue };
             cursor = twin.out.map_or(cursor, |out| out.n);
+            // It may have taken an older state of it already, which it lined up behind.
+            twin.has_taken(row.taken);
             twin.sent = view(&ticket);
             twin.sent_as = twin.out.map(|out| out.n);
             twin.sent_for = it.polled_at.max(twin.sent_for);
