@@ -438,3 +438,66 @@ async fn the_target_of_a_feed_is_written_with_contacts() {
     assert_eq!(found.fields["contact"], "C-ann@x.example");
     assert_eq!(found.fields["mobile_status"], "TRANSFERRED");
 }
+
+/// S-360, which only has its tickets changed: what goes wrong reads as with all the others, and a name that is
+/// not known changes nothing.
+#[tokio::test]
+async fn a_target_that_misbehaves_reads_as_what_the_lane_must_do() {
+    crate::backends::install_tls();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let off = Faults::default;
+    for (name, faults, expected) in [
+        ("none", off(), ("done", "read")),
+        (
+            "lost answer",
+            Faults { lost_answer_rate: 1.0, reads_too: true, ..off() },
+            ("in doubt", "in doubt"),
+        ),
+        ("hang", Faults { hang_rate: 1.0, reads_too: true, ..off() }, ("in doubt", "in doubt")),
+        ("closed at once", Faults { down: true, ..off() }, ("in doubt", "in doubt")),
+        ("locked out", Faults { unauthorised: true, ..off() }, ("unauthorised", "unauthorised")),
+    ] {
+        let settings = RestSettings {
+            system: System::S360,
+            token: Some("right".into()),
+            ..RestSettings::default()
+        };
+        let running = start(settings).unwrap();
+        let url = running.url("one");
+        let put = client.post(format!("{url}/tickets")).bearer_auth("right").json(&json!({}));
+        assert!(put.send().await.unwrap().status().is_success(), "{name}");
+        running.ledger.set_faults("one", faults).unwrap();
+        let of = |token: &str| {
+            let auth = format!("auth = {{ token = '{token}' }}");
+            adapter(&described(&format!("id = 'one'\npreset = 's360'\nbase_url = '{url}'\n{auth}")))
+        };
+        let update = || Work::Update {
+            ticket: target(Some("1")),
+            fields: fields(json!({"mobile_status": "TRANSFERRED"})),
+        };
+        let backend = of("right");
+        for (work, expected) in [(update(), expected.0), (get("1"), expected.1)] {
+            let answer = calls_in_a_hurry(&backend, work).await;
+            assert_eq!(kind(&answer).0, expected, "{name}: {answer:?}");
+        }
+        if name == "none" {
+            let Answer::Read(read) = calls(&backend, get("1")).await else { panic!("{name}") };
+            assert_eq!(read.tickets[0].fields["mobile_status"], "TRANSFERRED");
+            assert_eq!(read.tickets[0].status, Some(TicketStatus::InProgress));
+            let stranger = Work::Update {
+                ticket: target(Some("1")),
+                fields: fields(json!({"mobile_status": "CANCELLED"})),
+            };
+            let answer = calls(&of("wrong"), stranger).await;
+            assert_eq!(kind(&answer).0, "unauthorised", "{answer:?}");
+            let Answer::Read(read) = calls(&backend, get("1")).await else { panic!("{name}") };
+            assert_eq!(read.tickets[0].fields["mobile_status"], "TRANSFERRED", "it stays");
+            let missing = Work::Update {
+                ticket: target(Some("99")),
+                fields: fields(json!({"mobile_status": "CANCELLED"})),
+            };
+            let answer = calls(&backend, missing).await;
+            assert_eq!(kind(&answer).0, "refused", "no such ticket: {answer:?}");
+        }
+    }
+}
