@@ -7,7 +7,9 @@ ALARMS ?= 200
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
-	$(CARGO) run --quiet -- demo --alarms $(ALARMS)
+	@echo "Building Ticketgate: some minutes the first time."
+	$(CARGO) build
+	@$(CARGO) run --quiet -- demo --alarms $(ALARMS)
 
 ## Installs what the tests need (RabbitMQ, python3-pika) and runs all of them.
 test:

@@ -152,7 +152,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
             bus
         }
     };
-    for (key, what) in config.sync_warnings() {
+    for (key, what) in config.warnings() {
         tracing::warn!(key, what, "the config is odd");
     }
     let topology = topology::first(&config.topology).await;
@@ -224,6 +224,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
     let limited_to = tokens.limited_to();
     let figures = move || outside.upgrade().map(|outside| series::figures(&outside.views));
     let prefix = config.amqp.as_ref().map(|amqp| amqp.prefix.as_str());
+    let of_bus = amqp.clone();
     let face = Face {
         callbacks,
         notices: Arc::new(notices),
@@ -236,6 +237,7 @@ pub async fn start(loaded: &Loaded, log_level: LogLevel) -> anyhow::Result<Servi
         log_level,
         streams: streams.clone(),
         access: Arc::new(Access::new(tokens, tls.is_some())),
+        bus_trouble: Arc::new(move || of_bus.as_ref().and_then(|bus| bus.trouble())),
         node: config.node.clone(),
         series: Series::start(figures, limited_to, cast.outside.clock.clone()),
         debug_page: config.http.debug_page,

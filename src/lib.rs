@@ -1,6 +1,8 @@
 //! Ticketgate's adapters, faces and wiring. The model, the logic and the actors are in the crate
 //! `ticketgate-actors`; adapters here never see each other (ARCHITECTURE.md has the map).
 #![forbid(unsafe_code)]
+// They panic when nobody reads any more; `say` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![warn(missing_docs)]
 
 pub mod amqp;
@@ -17,6 +19,7 @@ pub mod inproc;
 pub mod metrics;
 pub mod notices;
 pub mod reload;
+pub mod say;
 pub mod secrets;
 pub mod series;
 pub mod services;

@@ -9,7 +9,7 @@ use crate::config::{self, Changed, ConfigErrors, Loaded, difference};
 use crate::telemetry::LogLevel;
 use crate::topology::TopologySection;
 use std::mem::discriminant;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use ticketgate_actors::actors::{Cast, Gateway, Outside, Post, Reseat, SyncSettings, Syncs};
 use ticketgate_actors::changes::Change;
@@ -67,6 +67,11 @@ impl Reloader {
         let (outside, gateway, syncs) =
             (cast.outside.clone(), cast.gateway.clone(), cast.syncs.clone());
         Self { file, effective, outside, gateway, syncs, log_level, topology }
+    }
+
+    /// The file that is read, as it was named at the start.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The config in force, without its secrets.

@@ -2,6 +2,7 @@
 //! never bodies or secrets.
 
 use crate::config::{Log, LogFormat};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -32,7 +33,8 @@ pub fn start(settings: &Log) -> LogLevel {
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.format {
         LogFormat::Text => {
-            registry.with(tracing_subscriber::fmt::layer().with_target(false).compact()).try_init()
+            let layer = tracing_subscriber::fmt::layer().with_target(false).compact();
+            registry.with(layer.with_ansi(in_colour())).try_init()
         }
         LogFormat::Json => {
             registry.with(tracing_subscriber::fmt::layer().json().flatten_event(true)).try_init()
@@ -44,7 +46,13 @@ pub fn start(settings: &Log) -> LogLevel {
     LogLevel(Arc::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
 }
 
-/// What the HTTP server says of its threads interests nobody, unless it is asked for.
+/// Colours are for eyes: not for a file, nor where https://no-color.org is heeded.
+fn in_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
+
+/// Unless it is asked for: what the HTTP server says of its threads interests nobody, and what lapin says of a
+/// broker that is away we say ourselves, once and in words for operators.
 fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
-    EnvFilter::try_new(format!("actix_server=warn,{level}"))
+    EnvFilter::try_new(format!("actix_server=warn,lapin=off,{level}"))
 }

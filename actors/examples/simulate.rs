@@ -10,6 +10,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,13 +33,13 @@ fn main() -> ExitCode {
         ["pair", "replay", seed] if number(seed).is_some() => {
             replay_pair(number(seed).unwrap_or(0))
         }
-        ["pair", seeds] if number(seeds).is_some() => many_pairs(0, number(seeds).unwrap_or(0)),
+        ["pair", seeds] if number(seeds).is_some() => pairs((0, number(seeds).unwrap_or(0))),
         ["pair", seeds, "--from", from] if number(seeds).is_some() && number(from).is_some() => {
-            many_pairs(number(from).unwrap_or(0), number(seeds).unwrap_or(0))
+            pairs((number(from).unwrap_or(0), number(seeds).unwrap_or(0)))
         }
-        [seeds] if number(seeds).is_some() => many(0, number(seeds).unwrap_or(0)),
+        [seeds] if number(seeds).is_some() => worlds((0, number(seeds).unwrap_or(0))),
         [seeds, "--from", from] if number(seeds).is_some() && number(from).is_some() => {
-            many(number(from).unwrap_or(0), number(seeds).unwrap_or(0))
+            worlds((number(from).unwrap_or(0), number(seeds).unwrap_or(0)))
         }
         _ => {
             eprintln!(
@@ -76,84 +77,75 @@ fn broken_on_purpose(name: &str, seeds: u64) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn many(from: u64, seeds: u64) -> ExitCode {
-    let next = AtomicU64::new(from);
-    let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
-    let met: Mutex<BTreeMap<&'static str, u64>> = Mutex::default();
-    let begun = now();
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + seeds {
-                        return;
-                    }
-                    let report = play(&Plan::of(seed), Trace::Off);
-                    if let Some(broken) = report.broken {
-                        let told = format!("{}: {}", broken.rule, broken.what);
-                        println!("seed {seed} broke {told}");
-                        failed.lock().expect("no thread panicked").push((seed, told));
-                    }
-                    let mut met = met.lock().expect("no thread panicked");
-                    for (what, n) in report.met {
-                        *met.entry(what).or_default() += n;
-                    }
-                    let done = seed - from + 1;
-                    if done.is_multiple_of(10_000) {
-                        println!("{done} seeds, {:.0} a minute", a_minute(done, begun));
-                    }
-                }
-            });
-        }
-    });
-    println!("met: {:#?}", met.lock().expect("no thread panicked"));
-    let failed = failed.into_inner().expect("no thread panicked");
-    println!("{seeds} seeds, {:.0} a minute, {} violations", a_minute(seeds, begun), failed.len());
-    for (seed, told) in failed.iter().take(FAILURES_TOLD) {
-        println!("  seed {seed}: {told}");
-    }
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
+/// Which rule was broken, and how it was seen.
+type Broken = (&'static str, String);
 
-/// Seeds of the pair, on all cores.
-fn many_pairs(from: u64, seeds: u64) -> ExitCode {
+/// Plays seeds on all cores, tells what they broke, what they met together, and how fast it went.
+fn many<M: Default + Debug + Send>(
+    name: &str,
+    (from, seeds): (u64, u64),
+    play: impl Fn(u64) -> Result<M, (Broken, M)> + Sync,
+    add: impl Fn(&mut M, M) + Sync,
+) -> ExitCode {
     let next = AtomicU64::new(from);
     let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
-    let met: Mutex<pair::Met> = Mutex::default();
+    let met: Mutex<M> = Mutex::default();
     let begun = now();
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= from + seeds {
+                return;
+            }
+            let more = play(seed).unwrap_or_else(|((rule, what), more)| {
+                let told = format!("{rule}: {what}");
+                println!("{name} {seed} broke {told}");
+                failed.lock().expect("no thread panicked").push((seed, told));
+                more
+            });
+            add(&mut met.lock().expect("no thread panicked"), more);
+            let done = seed - from + 1;
+            if done.is_multiple_of(10_000) {
+                println!("{done} {name}s, {:.0} a minute", a_minute(done, begun));
+            }
+        }
+    };
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + seeds {
-                        return;
-                    }
-                    match pair::play(seed) {
-                        Ok(more) => *met.lock().expect("no thread panicked") += more,
-                        Err(broken) => {
-                            let told = format!("{}: {}", broken.rule, broken.what);
-                            println!("pair {seed} broke {told}");
-                            failed.lock().expect("no thread panicked").push((seed, told));
-                        }
-                    }
-                    let done = seed - from + 1;
-                    if done.is_multiple_of(10_000) {
-                        println!("{done} pairs, {:.0} a minute", a_minute(done, begun));
-                    }
-                }
-            });
+            scope.spawn(work);
         }
     });
     println!("met: {:#?}", met.lock().expect("no thread panicked"));
     let failed = failed.into_inner().expect("no thread panicked");
     let pace = a_minute(seeds, begun);
-    println!("{seeds} pairs from seed {from}, {pace:.0} a minute, {} violations", failed.len());
+    println!("{seeds} {name}s from {from} on, {pace:.0} a minute, {} violations", failed.len());
     for (seed, told) in failed.iter().take(FAILURES_TOLD) {
-        println!("  pair {seed}: {told}");
+        println!("  {name} {seed}: {told}");
     }
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Seeds of the world.
+fn worlds(seeds: (u64, u64)) -> ExitCode {
+    let one = |seed| {
+        let report = play(&Plan::of(seed), Trace::Off);
+        match report.broken {
+            None => Ok(report.met),
+            Some(broken) => Err(((broken.rule, broken.what), report.met)),
+        }
+    };
+    many("seed", seeds, one, |met, more| {
+        for (what, n) in more {
+            *met.entry(what).or_default() += n;
+        }
+    })
+}
+
+/// Seeds of the pair.
+fn pairs(seeds: (u64, u64)) -> ExitCode {
+    let none = pair::Met::default;
+    let one = |seed| pair::play(seed).map_err(|broken| ((broken.rule, broken.what), none()));
+    many("pair", seeds, one, |met, more| *met += more)
 }
 
 /// One seed of the pair, step by step.

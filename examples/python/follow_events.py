@@ -19,8 +19,12 @@ import sys
 import time
 from collections import OrderedDict
 
-import msgpack
-import pika
+try:
+    import msgpack
+    import pika
+except ImportError as missing:
+    sys.exit(f"needs pika and msgpack; {sys.executable} has no {missing.name}"
+             " (Debian: apt install python3-pika python3-msgpack; else: pip install pika msgpack)")
 
 PAUSE_SECONDS = 1
 PREFETCH = 50

@@ -23,7 +23,11 @@ import sys
 import time
 import uuid
 
-import pika
+try:
+    import pika
+except ImportError as missing:
+    sys.exit(f"needs pika; {sys.executable} has no {missing.name}"
+             " (Debian: apt install python3-pika; else: pip install pika)")
 
 # A queue that the broker makes up for this connection: no rights on any queue are needed.
 REPLIES = "amq.rabbitmq.reply-to"

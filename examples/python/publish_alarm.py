@@ -21,7 +21,11 @@ import time
 import uuid
 from datetime import datetime, timezone
 
-import pika
+try:
+    import pika
+except ImportError as missing:
+    sys.exit(f"needs pika; {sys.executable} has no {missing.name}"
+             " (Debian: apt install python3-pika; else: pip install pika)")
 
 PAUSE_SECONDS = 1
 # What a lost connection, a refusal, or a broker that is not there raises.

@@ -9,7 +9,9 @@ use super::access::Access;
 use super::settings::AmqpSettings;
 use super::{Phase, reached};
 use futures_util::FutureExt;
-use lapin::{Connection, ConnectionProperties};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::uri::{AMQPUri, SASLMechanism};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +32,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A session that held this long makes the next wait short again.
 const HELD: Duration = Duration::from_secs(10);
+/// Trouble that lasts is logged so often: two links that try every few seconds would fill the log with it.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,11 +97,77 @@ impl Broker {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let runtime = async_rs::Runtime::tokio_current();
         let Access { uri, tls } = self.access().await?;
+        let door = Door::of(&uri);
         let connecting = Connection::connect_uri_with_config(uri, properties, tls, runtime);
         match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => Ok(connected?),
-            Err(_) => Err(Trouble::Lost("no answer to the attempt to connect".to_owned())),
+            Ok(connected) => connected.map_err(|error| Trouble::Lost(door.refused(&error))),
+            Err(_) => Err(Trouble::Lost(format!("{} does not answer", door.broker))),
         }
+    }
+
+    /// Where it is, and as whom we come, in words.
+    pub async fn door(&self) -> Result<String, Trouble> {
+        let Door { broker, user, vhost } = Door::of(&self.access().await?.uri);
+        Ok(format!("{broker}, as {user}, virtual host {vhost}"))
+    }
+}
+
+/// What people know a broker by; no secret.
+struct Door {
+    broker: String,
+    user: String,
+    vhost: String,
+}
+
+impl Door {
+    fn of(uri: &AMQPUri) -> Self {
+        let AMQPUri { authority, query, .. } = uri;
+        let user = match query.auth_mechanism {
+            Some(SASLMechanism::External) => "that our certificate names".to_owned(),
+            _ => authority.userinfo.username.clone(),
+        };
+        let broker = format!("the broker at {}:{}", authority.host, authority.port);
+        Self { broker, user, vhost: uri.vhost.clone() }
+    }
+
+    /// Why it did not open: what to look at first, then the words that were said.
+    fn refused(&self, error: &lapin::Error) -> String {
+        let Self { broker, user, vhost } = self;
+        match error.kind() {
+            ErrorKind::ProtocolError(said) => match said.kind() {
+                AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+                    format!("{broker} refuses user {user}: wrong password? It says: {said}")
+                }
+                AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => {
+                    format!(
+                        "{broker} does not let user {user} into the virtual host {vhost}: {said}"
+                    )
+                }
+                _ => format!("{broker} says: {said}"),
+            },
+            _ => format!("no connection to {broker}: {error}"),
+        }
+    }
+}
+
+/// What was logged last of what is wrong, over both links: they meet the same trouble.
+#[derive(Default)]
+pub(super) struct Told(Mutex<Option<(Trouble, Instant)>>);
+
+impl Told {
+    /// Shall this be logged?
+    pub fn is_news(&self, trouble: &Trouble) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            told.as_ref().is_some_and(|(known, at)| known == trouble && at.elapsed() < TOLD_EVERY);
+        if !known {
+            *told = Some((trouble.clone(), Instant::now()));
+        }
+        !known
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -111,9 +181,14 @@ pub(super) async fn close(connection: &Connection) {
 pub(super) struct Health {
     up: AtomicBool,
     trouble: Mutex<Option<String>>,
+    told: Arc<Told>,
 }
 
 impl Health {
+    /// Of a link that shares what is told with another.
+    pub fn sharing(told: Arc<Told>) -> Self {
+        Self { told, ..Self::default() }
+    }
     pub fn up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
     }
@@ -124,6 +199,7 @@ impl Health {
     pub fn is_up(&self, link: &'static str) {
         info!(link, "connected to the broker");
         self.up.store(true, Ordering::Relaxed);
+        self.told.forget();
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
     /// It does not, and why.
@@ -160,9 +236,13 @@ pub(super) async fn keep<S, F>(
             wait = FIRST_WAIT;
         }
         let jittered = wait.mul_f64(0.5 + ids.chance() / 2.0);
-        match &trouble {
-            Trouble::Mismatch { .. } => error!(link, %trouble, retry_in = ?jittered, "mismatch"),
-            Trouble::Lost(_) => warn!(link, %trouble, retry_in = ?jittered, "no broker"),
+        if health.told.is_news(&trouble) {
+            match &trouble {
+                Trouble::Mismatch { .. } => error!(link, %trouble, "mismatch; tried on and on"),
+                Trouble::Lost(_) => {
+                    warn!(link, %trouble, "no broker; it is tried until it is there")
+                }
+            }
         }
         if timeout(jittered, reached(&mut phase, last)).await.is_ok() {
             break;
@@ -170,4 +250,22 @@ pub(super) async fn keep<S, F>(
         wait = (wait * 2).min(LONGEST_WAIT);
     }
     health.is_down(None);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_lasts_is_told_once_a_minute_and_news_at_once() {
+        let told = Told::default();
+        let lost = |why: &str| Trouble::Lost(why.to_owned());
+        assert!(told.is_news(&lost("away")));
+        assert!(!told.is_news(&lost("away")));
+        assert!(told.is_news(&lost("refused")) && told.is_news(&lost("away")));
+        tokio::time::advance(TOLD_EVERY).await;
+        assert!(told.is_news(&lost("away")) && !told.is_news(&lost("away")));
+        told.forget();
+        assert!(told.is_news(&lost("away")), "it was there meanwhile");
+    }
 }

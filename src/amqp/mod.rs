@@ -21,7 +21,7 @@ pub use access::TlsFiles;
 pub use settings::{AmqpSettings, Hears, Subscription};
 
 use crate::wire::{self, Encoding};
-use link::{Broker, Health, Trouble};
+use link::{Broker, Health, Told, Trouble};
 use publisher::Publisher;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -80,6 +80,26 @@ pub enum StartError {
     Threads(#[from] std::io::Error),
 }
 
+/// Signs in at the broker and says good-bye: where and as whom, or why not. Nothing is declared.
+///
+/// # Errors
+/// In words for people; no secret is repeated.
+pub async fn sign_in(settings: &AmqpSettings, node: &str) -> Result<String, String> {
+    let broker = Broker::new(settings, node);
+    let runtime = runtime().map_err(|error| error.to_string())?;
+    let asked = runtime.spawn(async move {
+        let connection = broker.connect("check").await?;
+        link::close(&connection).await;
+        broker.door().await
+    });
+    let signed_in = asked.await;
+    runtime.shutdown_background();
+    match signed_in {
+        Ok(done) => done.map_err(|trouble| trouble.to_string()),
+        Err(_) => Err("the attempt to connect panicked".to_owned()),
+    }
+}
+
 /// How far the bus has come in its life; it only grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -122,20 +142,23 @@ impl AmqpBus {
         settings.check()?;
         let broker = Arc::new(Broker::new(&settings, node));
         let settings = Arc::new(settings);
+        let told = Arc::new(Told::default());
+        let health = || Arc::new(Health::sharing(told.clone()));
         // From here on the value's drop puts the runtime away: a runtime must not be dropped
         // where others wait on futures.
         let bus = Self {
             node: node.to_owned(),
             encoding: settings.encoding,
             publisher: Arc::new(Publisher::new(&settings)),
-            inward: Arc::default(),
-            outward: Arc::default(),
+            inward: health(),
+            outward: health(),
             phase: watch::Sender::new(Phase::Running),
             consuming: Mutex::default(),
             publishing: Mutex::default(),
             runtime: Some(runtime()?),
         };
-        let asked = bus.runtime().spawn(fits(Arc::clone(&broker), Arc::clone(&settings))).await;
+        let asked =
+            bus.runtime().spawn(fits(Arc::clone(&broker), Arc::clone(&settings), told)).await;
         if let Ok(Err(Trouble::Mismatch { what, broker_says })) = asked {
             return Err(StartError::Mismatch { what, broker_says });
         }
@@ -243,9 +266,15 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 /// Declares everything once, and goes.
-async fn fits(broker: Arc<Broker>, settings: Arc<AmqpSettings>) -> Result<(), Trouble> {
+async fn fits(
+    broker: Arc<Broker>,
+    settings: Arc<AmqpSettings>,
+    told: Arc<Told>,
+) -> Result<(), Trouble> {
     let connection = broker.connect("start").await.inspect_err(|trouble| {
-        warn!(%trouble, "the broker is not there; it will be tried until it is");
+        if told.is_news(trouble) {
+            warn!(%trouble, "the broker is not there; it will be tried until it is");
+        }
     })?;
     let declared = match topology::declare(&connection, &settings).await {
         Ok(()) => topology::declare_beats(&connection, &settings, broker.node()).await,

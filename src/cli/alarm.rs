@@ -4,8 +4,12 @@ use super::pages::{Cursor, Rows};
 use super::remote::{Ask, At, map, pair};
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 use ticketgate_actors::ports::Clock;
 use uuid::Uuid;
+
+/// How long a backend may take to show a ticket, its turn in the lane included.
+pub const LOOK_WITHIN: Duration = Duration::from_secs(300);
 
 /// What to do with alarms.
 #[derive(Debug, Subcommand)]
@@ -42,6 +46,9 @@ pub enum AlarmCommand {
         /// Only active or only cleared ones
         #[arg(long, value_parser = ["active", "cleared"])]
         state: Option<String>,
+        /// Only those that have no ticket, each with the reason; active ones, unless --state says otherwise
+        #[arg(long)]
+        without_ticket: bool,
         #[command(flatten)]
         rows: Rows,
     },
@@ -77,6 +84,9 @@ pub struct Link {
     /// incident, change or problem, if nobody here knows the ticket
     #[arg(long)]
     kind: Option<String>,
+    /// Also if the backend has no such ticket, or cannot be asked
+    #[arg(long)]
+    force: bool,
 }
 
 impl Link {
@@ -92,6 +102,7 @@ impl Link {
                 body.insert(name.to_owned(), value.into());
             }
         }
+        body.insert("force".to_owned(), self.force.into());
         body.insert("reason".to_owned(), self.about.reason.clone().into());
         (self.about, body.into())
     }
@@ -192,8 +203,14 @@ fn now() -> String {
 /// Does it.
 pub async fn run(at: At, command: AlarmCommand) -> anyhow::Result<bool> {
     let event = match command {
-        AlarmCommand::List { source, state, rows } => {
-            let ask = Ask::get(["alarms"]).with("source", source).with("state", state);
+        AlarmCommand::List { source, state, without_ticket, rows } => {
+            let ask = Ask::get(["alarms"]).with("source", source);
+            if without_ticket {
+                let state = state.unwrap_or_else(|| "active".to_owned());
+                let ask = ask.with("state", Some(state)).with("ticket", Some("none"));
+                return at.pages(ask, Cursor::Before, &rows, WITHOUT_TICKET).await;
+            }
+            let ask = ask.with("state", state);
             return at.pages(ask, Cursor::Before, &rows, COLUMNS).await;
         }
         AlarmCommand::Link(link) => {
@@ -239,7 +256,9 @@ pub async fn run(at: At, command: AlarmCommand) -> anyhow::Result<bool> {
 }
 
 async fn decide(at: &At, about: &Decision, verb: &str, body: Value) -> anyhow::Result<bool> {
-    let answer = at.api(Ask::post(["alarms", &about.source, &about.id, verb], body)).await?;
+    // The backend may be asked first, in its turn.
+    let ask = Ask::post(["alarms", &about.source, &about.id, verb], body).waiting(LOOK_WITHIN);
+    let answer = at.api(ask).await?;
     at.show(&answer, |alarm| alarm["reason"].as_str().unwrap_or("done").to_owned())
 }
 
@@ -253,6 +272,18 @@ const COLUMNS: &[(&str, &str)] = &[
     ("backend", "/backend"),
     ("ticket", "/ticket"),
     ("reason", "/reason"),
+];
+
+/// The reason is what one looks for.
+const WITHOUT_TICKET: &[(&str, &str)] = &[
+    ("source", "/source"),
+    ("id", "/id"),
+    ("severity", "/severity"),
+    ("object", "/object"),
+    ("changed", "/changed_at"),
+    ("backend", "/backend"),
+    ("looked at again", "/due_at"),
+    ("why it has none", "/reason"),
 ];
 
 /// An event that repeats what the service knows of an alarm; none if it knows no such alarm, which

@@ -1,11 +1,10 @@
 //! `follow`: prints ticket events as they come, and reconnects from the last one that it saw.
 
 use super::remote::At;
-use anyhow::Context;
+use crate::say;
 use clap::Args;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
-use std::io::Write;
 use std::time::Duration;
 
 /// A stream that says nothing for so long is dead: the service sends a comment every 15 s.
@@ -40,7 +39,7 @@ pub struct FollowArgs {
 
 /// Follows until it is interrupted, or until nobody reads what it prints.
 pub async fn follow(args: FollowArgs) -> anyhow::Result<bool> {
-    let client = super::remote::client().read_timeout(SILENCE_MAX).build()?;
+    let client = args.at.client()?.read_timeout(SILENCE_MAX).build()?;
     let mut url = args.at.url(["api", "v1", "events"])?;
     let filters = [
         ("backend", &args.backend),
@@ -66,16 +65,15 @@ pub async fn follow(args: FollowArgs) -> anyhow::Result<bool> {
                 if read(answer, args.at.json, &mut last).await? {
                     return Ok(true);
                 }
-                eprintln!("ticketgate: the stream ended; connecting again");
+                say::aside("ticketgate: the stream ended; connecting again");
             }
             Ok(answer) if answer.status().is_client_error() || !connected_once => {
                 let status = answer.status();
                 let problem: Value = answer.json().await.unwrap_or_default();
-                let said = problem["detail"].as_str().unwrap_or("the service answered oddly");
-                anyhow::bail!("{said} ({status})");
+                anyhow::bail!("{} ({status})", args.at.complaint(status.as_u16(), &problem));
             }
             Err(error) if !connected_once => {
-                return Err(error).context("no service answers there (--url)");
+                return Err(args.at.unreached(error));
             }
             Ok(_) | Err(_) => {}
         }
@@ -94,12 +92,11 @@ async fn read(mut answer: Response, json: bool, last: &mut Option<String>) -> an
                 *last = Some(id);
             }
             if message.event == "reset" {
-                eprintln!("ticketgate: events were missed: {}", message.data);
+                say::aside(format_args!("ticketgate: events were missed: {}", message.data));
                 continue;
             }
             let line = if json { message.data } else { for_people(&message.data) };
-            let mut out = std::io::stdout().lock();
-            if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            if !say::line(line)? {
                 return Ok(true);
             }
         }

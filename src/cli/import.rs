@@ -5,6 +5,7 @@
 use super::progress::Progress;
 use super::remote::{Ask, At};
 use crate::http::IMPORT_ROWS_MAX;
+use crate::say;
 use anyhow::{Context, bail};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -35,7 +36,9 @@ pub async fn run(at: &At, file: &Path, dry_run: bool, reason: &str) -> anyhow::R
             // The place in the answer is that in this part.
             let before = part * IMPORT_ROWS_MAX;
             if before > 0 {
-                eprintln!("ticketgate: the first {before} tickets of the file are done");
+                say::aside(format_args!(
+                    "ticketgate: the first {before} tickets of the file are done"
+                ));
             }
             return at.show(&answer, |_| String::new());
         }
@@ -49,7 +52,7 @@ pub async fn run(at: &At, file: &Path, dry_run: bool, reason: &str) -> anyhow::R
         progress.at(((part + 1) * IMPORT_ROWS_MAX).min(rows_in_all) as u64);
     }
     progress.end();
-    tell(at, &rows, &counts, &refused, dry_run);
+    tell(at, &rows, &counts, &refused, dry_run)?;
     Ok(refused.is_empty())
 }
 
@@ -94,14 +97,15 @@ fn tell(
     counts: &BTreeMap<String, u64>,
     refused: &[(usize, String)],
     dry_run: bool,
-) {
+) -> anyhow::Result<()> {
     let refusals: Vec<Value> = refused
         .iter()
         .map(|(place, why)| json!({"line": rows[*place].0, "row": rows[*place].1, "reason": why}))
         .collect();
     if at.json {
-        println!("{}", json!({"dry_run": dry_run, "counts": counts, "refused": refusals}));
-        return;
+        let all = json!({"dry_run": dry_run, "counts": counts, "refused": refusals});
+        say::line(all)?;
+        return Ok(());
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["line", "alarm", "ticket", "refused because"]);
@@ -113,9 +117,10 @@ fn tell(
         table.add_row([line.to_string(), alarm, ticket, why.clone()]);
     }
     if !refused.is_empty() {
-        println!("{table}");
+        say::line(table)?;
     }
     let counted: Vec<_> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
     let what = if dry_run { "would be: " } else { "" };
-    println!("{} tickets: {what}{}", rows.len(), counted.join(", "));
+    say::line(format_args!("{} tickets: {what}{}", rows.len(), counted.join(", ")))?;
+    Ok(())
 }

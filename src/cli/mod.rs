@@ -20,6 +20,9 @@ mod sync;
 mod ticket;
 mod work;
 
+pub(crate) use explain::in_words as explained;
+pub(crate) use remote::client;
+
 use crate::demo::DemoArgs;
 use crate::simulate::cli::SimulateArgs;
 use clap::{Parser, Subcommand};
@@ -47,7 +50,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Check a config file, and reach every backend in it
+    /// Check a config file, and reach the broker and every backend in it
     Check {
         /// The config file
         #[arg(long, value_name = "FILE")]
@@ -245,7 +248,7 @@ pub fn run() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("ticketgate: {error:#}");
+            crate::say::aside(format_args!("ticketgate: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -256,6 +259,6 @@ fn on_actix<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 }
 
 fn bad_config(errors: &crate::config::ConfigErrors) -> ExitCode {
-    eprintln!("{errors}");
+    crate::say::aside(errors);
     ExitCode::from(BAD_CONFIG)
 }

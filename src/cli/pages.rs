@@ -6,11 +6,12 @@
 
 use super::progress::Progress;
 use super::remote::{Ask, At, cell};
+use crate::say;
 use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, Table, Width};
 use serde_json::Value;
-use std::io::Write;
+use std::fmt::Write;
 
 /// Rows asked for at once: the most that the service gives.
 const PAGE: u64 = 500;
@@ -99,9 +100,12 @@ impl At {
             let none = Vec::new();
             let items = answer.body["items"].as_array().unwrap_or(&none);
             let items = &items[..items.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
-            let mut done = Ok(());
-            progress.aside(|| done = printed.page(items));
-            done?;
+            let mut read = Ok(true);
+            progress.aside(|| read = printed.page(items));
+            if !read? {
+                progress.end();
+                return Ok(true);
+            }
             progress.at(printed.rows);
             if next.is_none() || printed.rows >= most {
                 progress.end();
@@ -127,23 +131,23 @@ impl<'a> Printed<'a> {
         Self { json, columns, widths: vec![0; columns.len()], rows: 0, pages: 0 }
     }
 
-    fn page(&mut self, items: &[Value]) -> anyhow::Result<()> {
-        let mut out = std::io::stdout().lock();
+    /// False: nobody reads any more.
+    fn page(&mut self, items: &[Value]) -> anyhow::Result<bool> {
+        let mut text = String::new();
         if self.json {
             if self.pages == 0 {
-                write!(out, "{{\"items\": [")?;
+                text.push_str("{\"items\": [");
             }
             for (n, item) in items.iter().enumerate() {
                 let comma = if self.rows > 0 || n > 0 { "," } else { "" };
-                write!(out, "{comma}\n{}", serde_json::to_string(item)?)?;
+                write!(text, "{comma}\n{}", serde_json::to_string(item)?)?;
             }
         } else if self.pages == 0 || !items.is_empty() {
-            writeln!(out, "{}", self.table(items))?;
+            writeln!(text, "{}", self.table(items))?;
         }
-        out.flush()?;
         self.pages += 1;
         self.rows += items.len() as u64;
-        Ok(())
+        Ok(say::part(text)?)
     }
 
     fn table(&mut self, items: &[Value]) -> Table {
@@ -169,7 +173,7 @@ impl<'a> Printed<'a> {
 
     fn end(&self, next: Value) -> anyhow::Result<()> {
         if self.json {
-            println!("\n], \"next\": {next}}}");
+            say::line(format_args!("\n], \"next\": {next}}}"))?;
         }
         Ok(())
     }

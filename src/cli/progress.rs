@@ -1,6 +1,7 @@
 //! How far long work is, on stderr: a line that moves on a terminal, now and then a line where there is none.
 //! What is asked for goes to stdout, and is never mixed with it.
 
+use crate::say;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -37,7 +38,7 @@ impl Progress {
         self.bar.set_position(place);
         if self.plain && self.told.elapsed() >= PLAIN_EVERY {
             self.told = Instant::now();
-            eprintln!("ticketgate: {place} {} so far", self.what);
+            say::aside(format_args!("ticketgate: {place} {} so far", self.what));
         }
     }
 

@@ -29,7 +29,8 @@ pub async fn reload(args: ReloadArgs) -> anyhow::Result<bool> {
 fn in_words(body: &Value, dry_run: bool) -> String {
     let changes = body["changes"].as_array().cloned().unwrap_or_default();
     if changes.is_empty() {
-        return "the file says what is in force".to_owned();
+        let file = body["file"].as_str().unwrap_or("the file");
+        return format!("{file}, where the service runs, says what is in force: nothing changes");
     }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["key", "from", "to"]);

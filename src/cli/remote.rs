@@ -2,12 +2,14 @@
 //! how that is shown: tables for people, `--json` for scripts.
 
 use super::sign_in::SignIn;
-use anyhow::Context;
+use crate::say;
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use reqwest::Method;
+use reqwest::{Certificate, Method};
 use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long the service may take to answer, beside what it was asked to wait.
@@ -21,6 +23,9 @@ pub struct At {
     url: String,
     #[command(flatten)]
     sign_in: SignIn,
+    /// Who vouches for the service's certificate, besides the system's authorities (PEM)
+    #[arg(long, env = "TICKETGATE_CA_FILE", value_name = "FILE", global = true)]
+    ca_file: Option<PathBuf>,
     /// The whole answer as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -95,7 +100,62 @@ pub fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy()
 }
 
+fn authorities(file: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let name = file.display();
+    let pem = std::fs::read(file).with_context(|| format!("--ca-file: {name} cannot be read"))?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(all) if !all.is_empty() => Ok(all),
+        _ => bail!("--ca-file: {name} holds no certificate (PEM)"),
+    }
+}
+
 impl At {
+    /// A client that asks this service and no proxy, and trusts whom it was told to trust.
+    ///
+    /// # Errors
+    /// The file of authorities cannot be used.
+    pub fn client(&self) -> anyhow::Result<reqwest::ClientBuilder> {
+        let authorities = self.ca_file.as_deref().map(authorities).transpose()?;
+        Ok(client().tls_certs_merge(authorities.unwrap_or_default()))
+    }
+
+    /// Why no answer came, in words that say what to look at.
+    pub fn unreached(&self, error: reqwest::Error) -> anyhow::Error {
+        let error = anyhow::Error::from(error);
+        let certificate = error.chain().map(ToString::to_string).find_map(|said| {
+            let what = said.split_once("invalid peer certificate: ")?.1;
+            // Its name, without the numbers of algorithms behind it.
+            what.split([' ', '(', '{']).next().map(str::to_owned)
+        });
+        match certificate {
+            Some(what) => anyhow!(
+                "the certificate of {} is not trusted ({what}): name who vouches for it with \
+                 --ca-file FILE or TICKETGATE_CA_FILE, and the service by a name that is in it",
+                self.url
+            ),
+            None => error.context(format!("no service answers at {} (--url)", self.url)),
+        }
+    }
+
+    /// What a command says that was refused.
+    pub fn complaint(&self, status: u16, body: &Value) -> String {
+        let field = body["field"].as_str().or(body["error"]["field"].as_str());
+        let field = field.map(|field| format!("{field}: ")).unwrap_or_default();
+        let said = body["detail"].as_str().unwrap_or("refused");
+        match status {
+            401 if self.sign_in.has_token() => {
+                format!("the service does not know the token that was brought ({})", SignIn::FROM)
+            }
+            401 => format!("the service asks for a token: {}", SignIn::FROM),
+            _ => format!("{field}{said}"),
+        }
+    }
+
+    fn tell_why(&self, answer: &Answer) {
+        let complaint = self.complaint(answer.status, &answer.body);
+        say::aside(format_args!("ticketgate: {complaint}"));
+    }
+
     /// The URL of a path.
     pub fn url<'a>(&self, path: impl IntoIterator<Item = &'a str>) -> anyhow::Result<reqwest::Url> {
         let mut url = reqwest::Url::parse(&self.url).context("--url is not a URL")?;
@@ -137,7 +197,7 @@ impl At {
     }
 
     async fn said(&self, ask: Ask<'_>) -> anyhow::Result<(u16, Vec<u8>)> {
-        let client = client().timeout(TIMEOUT + ask.wait).build()?;
+        let client = self.client()?.timeout(TIMEOUT + ask.wait).build()?;
         let mut url = self.url(ask.path)?;
         if !ask.query.is_empty() {
             url.query_pairs_mut().extend_pairs(ask.query);
@@ -149,10 +209,7 @@ impl At {
         if let Some((content_type, bytes)) = ask.file {
             request = request.header("content-type", content_type).body(bytes);
         }
-        let answer = request
-            .send()
-            .await
-            .with_context(|| format!("no service answers at {} (--url)", self.url))?;
+        let answer = request.send().await.map_err(|error| self.unreached(error))?;
         let status = answer.status().as_u16();
         let bytes = answer.bytes().await.context("the answer broke off")?;
         Ok((status, bytes.to_vec()))
@@ -165,11 +222,11 @@ impl At {
         people: impl FnOnce(&Value) -> String,
     ) -> anyhow::Result<bool> {
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&answer.body)?);
+            say::line(serde_json::to_string_pretty(&answer.body)?)?;
         } else if answer.ok() {
-            println!("{}", people(&answer.body));
+            say::line(people(&answer.body))?;
         } else {
-            tell_why(&answer.body);
+            self.tell_why(answer);
         }
         Ok(answer.ok())
     }
@@ -177,9 +234,9 @@ impl At {
     /// Shows a refusal in the midst of something: on stderr alone. Always false.
     pub fn refused(&self, answer: &Answer) -> anyhow::Result<bool> {
         if self.json {
-            eprintln!("{}", serde_json::to_string_pretty(&answer.body)?);
+            say::aside(serde_json::to_string_pretty(&answer.body)?);
         } else {
-            tell_why(&answer.body);
+            self.tell_why(answer);
         }
         Ok(false)
     }
@@ -189,12 +246,6 @@ impl At {
         let answer = self.api(ask).await?;
         self.show(&answer, |body| table(&body["items"], columns))
     }
-}
-
-fn tell_why(body: &Value) {
-    let field = body["field"].as_str().or(body["error"]["field"].as_str());
-    let field = field.map(|field| format!("{field}: ")).unwrap_or_default();
-    eprintln!("ticketgate: {field}{}", body["detail"].as_str().unwrap_or("refused"));
 }
 
 fn answer_of(status: u16, bytes: &[u8]) -> anyhow::Result<Answer> {

@@ -25,6 +25,14 @@ pub struct SignIn {
 }
 
 impl SignIn {
+    /// Where the token comes from, for people.
+    pub const FROM: &str = "set TICKETGATE_TOKEN_FILE to the file that holds it, or TICKETGATE_TOKEN to the token itself";
+
+    /// Is there one to bring?
+    pub fn has_token(&self) -> bool {
+        self.token.is_some() || self.token_file.is_some()
+    }
+
     /// Puts the token into a request, if there is one.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod sections;
 mod shown;
 mod sync;
 mod sync_sides;
+mod warnings;
 
 pub use canary::CanarySection;
 pub use error::{ConfigError, ConfigErrors};
@@ -71,18 +72,10 @@ pub fn parse(
         overlaid.error(key, &what).unwrap_or_else(|| places.error(key, &what))
     };
     let effective = table.clone();
-    let mut config: Config = serde_path_to_error::deserialize(table).map_err(|error| {
-        let (key, what) = error::explain(&error.path().to_string(), error.inner().message());
-        ConfigErrors(vec![at(&key, what)])
-    })?;
+    let (read, mut errors) = read(table, &at);
 
-    if let Some(amqp) = &mut config.amqp {
-        amqp.subscriptions = std::mem::take(&mut config.subscriptions);
-    }
-
-    let mut errors = Vec::new();
     let mut described = Vec::new();
-    for (n, backend) in config.backend.iter().enumerate() {
+    for (n, backend) in tables(&effective, "backend").enumerate() {
         match backends::load(backend.clone()) {
             Ok(description) => described.push(description),
             // A description's keys name the backend by its id; its place in the file is by number.
@@ -98,7 +91,7 @@ pub fn parse(
         }
     }
     let mut sources: Vec<Arc<Source>> = Vec::new();
-    for (n, table) in config.source.iter().enumerate() {
+    for (n, table) in tables(&effective, "source").enumerate() {
         match sources::load(table) {
             Ok(source) if sources.iter().any(|other| other.name == source.name) => {
                 errors.push(at(&format!("source[{n}].name"), "is there twice".to_owned()));
@@ -110,7 +103,10 @@ pub fn parse(
     if sources.len() > SOURCES_MAX {
         errors.push(at("source", format!("there may be {SOURCES_MAX}")));
     }
+    // What is below cannot be told of a file whose sections cannot be read.
+    let Some(mut config) = read else { return Err(ConfigErrors(errors)) };
     if let Some(amqp) = &mut config.amqp {
+        amqp.subscriptions = std::mem::take(&mut config.subscriptions);
         amqp.sources = sources.iter().map(|it| (it.name.clone(), it.queue.clone())).collect();
     }
     errors.extend(config.faults(&described).into_iter().map(|(key, what)| at(&key, what)));
@@ -125,6 +121,35 @@ pub fn parse(
     } else {
         Err(ConfigErrors(errors))
     }
+}
+
+/// Unknown keys that are told of one file.
+const UNKNOWN_MAX: usize = 20;
+
+/// The sections, if they can be read; an unknown key is told and passed over, so that all are told at once.
+fn read(
+    mut table: toml::Table,
+    at: &impl Fn(&str, String) -> ConfigError,
+) -> (Option<Config>, Vec<ConfigError>) {
+    let mut errors = Vec::new();
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, Config>(table.clone()) {
+            Ok(config) => return (Some(config), errors),
+            Err(error) => error,
+        };
+        let (key, what) = error::explain(&error.path().to_string(), error.inner().message());
+        let unknown = error.inner().message().starts_with("unknown field");
+        errors.push(at(&key, what));
+        if !unknown || errors.len() == UNKNOWN_MAX || !place::remove(&mut table, &key) {
+            return (None, errors);
+        }
+    }
+}
+
+/// The tables of an array of tables, as they are written.
+fn tables<'a>(of: &'a toml::Table, name: &str) -> impl Iterator<Item = &'a toml::Table> {
+    let array = of.get(name).and_then(toml::Value::as_array);
+    array.into_iter().flatten().filter_map(toml::Value::as_table)
 }
 
 #[cfg(test)]

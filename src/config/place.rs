@@ -72,6 +72,26 @@ impl<'a> Places<'a> {
     }
 }
 
+/// Takes a key out of a table; false: it is not there.
+pub(super) fn remove(table: &mut toml::Table, path: &str) -> bool {
+    let (section, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut table = table;
+    let mut steps =
+        steps(section).into_iter().filter(|step| !matches!(step, Step::Key(""))).peekable();
+    while let Some(step) = steps.next() {
+        let Step::Key(key) = step else { return false };
+        let Some(mut value) = table.get_mut(key) else { return false };
+        while let Some(Step::Index(n)) = steps.peek() {
+            let Some(inner) = value.get_mut(*n) else { return false };
+            value = inner;
+            steps.next();
+        }
+        let Some(inner) = value.as_table_mut() else { return false };
+        table = inner;
+    }
+    table.remove(name).is_some()
+}
+
 enum Step<'a> {
     Key(&'a str),
     Index(usize),

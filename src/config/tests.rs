@@ -1,4 +1,5 @@
 use super::*;
+use crate::amqp::AmqpSettings;
 
 fn errors(text: &str) -> Vec<String> {
     match parse("t.toml", text, std::iter::empty()) {
@@ -45,7 +46,20 @@ fn every_commented_line_of_the_sample_is_right() {
         .join("\n");
     assert!(open.len() < text.len());
     let loaded = parse("sample", &open, std::iter::empty()).unwrap();
-    assert!(loaded.config.amqp.is_some());
+    // Each key of the broker's is there, with its default.
+    let amqp = loaded.config.amqp.expect("the sample has the section");
+    let default = AmqpSettings::default();
+    assert_eq!(amqp.prefix, default.prefix);
+    assert_eq!(amqp.encoding, default.encoding);
+    assert_eq!(amqp.prefetch, default.prefetch);
+    assert_eq!(amqp.heartbeat, default.heartbeat);
+    assert_eq!(amqp.confirm_timeout, default.confirm_timeout);
+    let sections = open.split("\n[");
+    let section = sections.into_iter().find(|it| it.starts_with("amqp]")).unwrap_or_default();
+    for key in ["prefix", "encoding", "prefetch", "heartbeat", "confirm_timeout"] {
+        let set = section.lines().any(|line| line.starts_with(&format!("{key} = ")));
+        assert!(set, "the sample does not have amqp.{key}");
+    }
     assert_eq!(loaded.backends.len(), 1);
 }
 
@@ -53,6 +67,23 @@ fn every_commented_line_of_the_sample_is_right() {
 fn the_example_of_a_system_without_a_preset_is_right() {
     let text = include_str!("../../examples/roundup.toml");
     assert_eq!(parse("roundup", text, std::iter::empty()).unwrap().backends.len(), 1);
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let told = errors(
+        "[policy]\nsearch_fist = true\nupdate_on = [\"txt\"]\n[http]\nlisen = 1\n\
+         [[policy.rule]]\nname = \"a\"\nwen = \"true\"\n\
+         [[backend]]\nid = \"crm\"\npreset = \"nonesuch\"\n",
+    );
+    for expected in
+        ["policy.search_fist", "http.lisen", "policy.rule[0].wen", "policy.update_on", "nonesuch"]
+    {
+        assert!(told.iter().any(|error| error.contains(expected)), "{expected}: {told:#?}");
+    }
+    assert_eq!(told.len(), 5, "{told:#?}");
+    let told = errors("[http]\nlisten = 3\n[[backend]]\nid = \"crm\"\npreset = \"nonesuch\"\n");
+    assert_eq!(told.len(), 2, "a value that cannot be read hides no other section: {told:#?}");
 }
 
 #[test]

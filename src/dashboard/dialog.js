@@ -23,17 +23,20 @@ export function field(label, input, hint) {
 }
 
 // act(values): what is done; its answer closes the dialog. `body`: what is shown above the reason;
-// `inputs`: elements by name, whose values `act` gets. `danger` colours the button.
+// `inputs`: elements by name, whose values `act` gets. `danger` colours the button. What is refused
+// because the backend does not bear it out may be insisted on: `act` then gets `force`.
 export function dialog({ title, body, inputs = {}, reason = true, verb, danger = false, act, done }) {
   return new Promise((resolve) => {
     const why = h("textarea", { rows: "2", required: true, maxlength: "1000", name: "reason" });
     const trouble = h("p.trouble", { role: "alert", hidden: true });
+    const insist = h("input", { type: "checkbox", id: `insist${(count += 1)}` });
+    const insists = h("label.check", { for: insist.id, hidden: true }, insist, h("span", "I have seen it there myself: do it all the same."));
     const go = h(danger ? "button.danger" : "button.primary", { type: "submit" }, verb);
     const cancel = h("button", { type: "button", onclick: () => element.close() }, "Cancel");
     const form = h("form", { method: "dialog", onsubmit: submit },
       h("h2", title), body,
       reason && field("Reason", why, "Kept in the audit, with your name."),
-      trouble, h("div.actions", cancel, go));
+      trouble, insists, h("div.actions", cancel, go));
     const element = h("dialog", { "aria-label": title, onclose: () => finish(undefined) }, form);
     let over = false;
 
@@ -50,6 +53,7 @@ export function dialog({ title, body, inputs = {}, reason = true, verb, danger =
       const values = Object.fromEntries(Object.entries(inputs).map(([name, input]) =>
         [name, input.type === "checkbox" ? input.checked : input.value.trim()]));
       if (reason) values.reason = why.value.trim();
+      if (insist.checked) values.force = true;
       try {
         const answer = await act(values);
         const words = typeof done === "function" ? done(answer) : done;
@@ -58,6 +62,8 @@ export function dialog({ title, body, inputs = {}, reason = true, verb, danger =
       } catch (error) {
         fill(trouble, error.message);
         trouble.hidden = false;
+        insists.hidden = !error.body?.may_be_forced;
+        if (insists.hidden) insist.checked = false;
         go.disabled = false;
       }
     }

@@ -4,12 +4,14 @@
 //! simulated systems, which know nothing of Ticketgate, say that they have.
 
 mod generator;
+mod story;
 mod verdict;
 mod view;
 
 use crate::app::{self, Service};
 use crate::backends;
 use crate::config::{self, Loaded};
+use crate::say;
 use crate::simulate::faults::Faults;
 use crate::simulate::rest::{self, Running};
 use crate::simulate::settings::RestSettings;
@@ -90,11 +92,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<bool> {
         systems.ledger.set_faults(name, faults(name))?;
     }
     let service = start(&args, &folder, &systems, level).await?;
-    println!("Ticketgate demo: embedded store, in-process bus, three simulated ticketing systems");
-    for (name, what) in SYSTEMS {
-        println!("  {name:<6} {what}");
-    }
-    println!("  look at it:  http://{}/\n", service.address);
+    say::line(introduction(&service))?;
 
     let mut generator = Generator::new(args.seed);
     let mut view = View::new(args.alarms, SYSTEMS.map(|(name, _)| name));
@@ -104,11 +102,24 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<bool> {
     }
     view.finish();
     let judgement = Judgement::of(&generator, &systems.ledger, &service.cast.outside).await?;
-    judgement.print(ended_by_itself, service.address);
+    say::line(judgement.in_words(ended_by_itself))?;
+    if let Some(story) = story::of_one(&service).await? {
+        say::line(story)?;
+    }
     let right = judgement.right() || !ended_by_itself;
     service.stop().await;
     systems.stop().await;
     Ok(right)
+}
+
+fn introduction(service: &Service) -> String {
+    let mut text =
+        "Ticketgate demo: embedded store, in-process bus, three simulated ticketing systems\n"
+            .to_owned();
+    for (name, what) in SYSTEMS {
+        text += &format!("  {name:<6} {what}\n");
+    }
+    text + &format!("  look at it:  http://{}/\n", service.address)
 }
 
 /// The data folder: temporary, unless one was asked for.
@@ -177,7 +188,7 @@ fn free_or_any(listen: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Publishes the stream; true: it ended by itself.
+/// Publishes the stream until it ends by itself (true), or nobody wants it any more.
 async fn publish(
     args: &DemoArgs,
     service: &Service,
@@ -191,7 +202,12 @@ async fn publish(
     while args.alarms.is_none_or(|alarms| generator.alarms() < alarms) || generator.has_more() {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(false),
-            _ = draws.tick() => view.draw(&service.cast.outside, generator).await?,
+            _ = draws.tick() => {
+                view.draw(&service.cast.outside, generator).await?;
+                if view.is_alone() {
+                    return Ok(false);
+                }
+            }
             _ = ticks.tick() => {
                 let more = args.alarms.is_none_or(|alarms| generator.alarms() < alarms);
                 for body in generator.next(more) {

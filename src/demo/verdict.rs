@@ -4,7 +4,6 @@ use super::SYSTEMS;
 use super::generator::Generator;
 use crate::simulate::ledger::Ledger;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use ticketgate_actors::actors::Outside;
 use ticketgate_actors::ports::StoreFigures;
 
@@ -13,6 +12,9 @@ use ticketgate_actors::ports::StoreFigures;
 const OVERLAP_ALLOWED_MS: u64 = 5;
 /// Alarms that are named when something is wrong.
 const NAMED: usize = 10;
+
+/// Why there are more tickets than alarms.
+const RAISED_AGAIN: &str = "one an occurrence: some alarms were raised again after their clear";
 
 /// The comparison.
 pub struct Verdict {
@@ -26,6 +28,7 @@ pub struct Verdict {
     faults: BTreeMap<String, u64>,
     figures: StoreFigures,
     events: u64,
+    alarms: u64,
 }
 
 impl Verdict {
@@ -46,6 +49,7 @@ impl Verdict {
             faults: BTreeMap::new(),
             figures: outside.reads.figures().await?,
             events: generator.events(),
+            alarms: generator.alarms(),
         };
         // (system, source, alarm) -> tickets, closed tickets
         let mut found: BTreeMap<(String, String, String), (u64, u64)> = BTreeMap::new();
@@ -98,24 +102,34 @@ impl Verdict {
             && self.figures.unsent_events == 0
     }
 
-    /// For people.
-    pub fn print(&self, complete: bool, address: SocketAddr) {
-        println!("\nThe simulated systems' own ledger:");
-        println!("  events sent          {:>7}", self.events);
-        println!("  tickets expected     {:>7}", self.expected);
-        println!("  tickets there        {:>7}", self.made);
+    /// For people; `complete`: the stream ended by itself.
+    pub fn in_words(&self, complete: bool) -> String {
+        let mut lines = vec![
+            "\nThe simulated systems' own ledger:".to_owned(),
+            format!("  events sent          {:>7}", self.events),
+            format!("  alarms               {:>7}", self.alarms),
+            format!("  tickets expected     {:>7}  {RAISED_AGAIN}", self.expected),
+            format!("  tickets there        {:>7}", self.made),
+        ];
         if complete {
-            println!("  missing              {:>7}", self.missing.len());
-            println!("  doubled              {:>7}", self.doubled.len());
-            println!("  not closed, or wrongly {:>5}", self.wrong_state.len());
+            lines.extend([
+                format!("  missing              {:>7}", self.missing.len()),
+                format!("  doubled              {:>7}", self.doubled.len()),
+                format!("  not closed, or wrongly {:>5}", self.wrong_state.len()),
+            ]);
         } else {
-            println!("  (stopped half-way: what is not there yet is in the store)");
+            lines.push("  (stopped half-way: what is not there yet is in the store)".to_owned());
         }
-        println!("  order faults         {:>7}", self.order_faults);
-        println!("  two calls at once    {:>7}", self.overlaps.len());
-        println!("  events to publish    {:>7}", self.figures.unsent_events);
         let faults: Vec<_> = self.faults.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        println!("  faults injected      {}", faults.join(", "));
+        lines.extend([
+            format!(
+                "  order faults         {:>7}  writes that overtook one another",
+                self.order_faults
+            ),
+            format!("  two calls at once    {:>7}", self.overlaps.len()),
+            format!("  events to publish    {:>7}", self.figures.unsent_events),
+            format!("  faults injected      {}", faults.join(", ")),
+        ]);
         if complete {
             for (what, names) in [
                 ("missing", &self.missing),
@@ -123,19 +137,14 @@ impl Verdict {
                 ("wrong state", &self.wrong_state),
                 ("two calls at once", &self.overlaps),
             ] {
-                for name in names.iter().take(NAMED) {
-                    println!("  {what}: {name}");
-                }
+                lines.extend(names.iter().take(NAMED).map(|name| format!("  {what}: {name}")));
             }
-            println!(
-                "\n{}",
-                if self.right() {
-                    "Every alarm has exactly one ticket an occurrence."
-                } else {
-                    "NOT RIGHT: see above."
-                }
-            );
+            lines.push(String::new());
+            lines.push(match self.right() {
+                true => "Every alarm has exactly one ticket an occurrence.".to_owned(),
+                false => "NOT RIGHT: see above.".to_owned(),
+            });
         }
-        println!("(while it ran: http://{address}/api/v1/alarms/SOURCE/ID/explain)");
+        lines.join("\n")
     }
 }

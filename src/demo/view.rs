@@ -1,6 +1,7 @@
 //! The live view: a line a lane and one for the stream; plain lines where there is no terminal.
 
 use super::generator::Generator;
+use crate::say;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use ticketgate_actors::actors::Outside;
@@ -16,6 +17,8 @@ pub struct View {
     _all: MultiProgress,
     plain: bool,
     draws: u32,
+    /// Nobody reads any more.
+    alone: bool,
 }
 
 impl View {
@@ -37,7 +40,8 @@ impl View {
             (BackendId::new(name), bar)
         };
         let lanes = systems.map(lane).into_iter().collect();
-        Self { stream, lanes, _all: all, plain: !std::io::stderr().is_terminal(), draws: 0 }
+        let plain = !std::io::stderr().is_terminal();
+        Self { stream, lanes, _all: all, plain, draws: 0, alone: false }
     }
 
     /// Draws the present state.
@@ -50,13 +54,13 @@ impl View {
         let figures = outside.reads.figures().await?;
         self.stream.set_position(generator.alarms());
         self.stream.set_message(format!(
-            "{} events, {} tickets, {} alarms not settled",
+            "{} events, {} tickets, {} alarms with work to do",
             generator.events(),
             figures.tickets,
             figures.unsettled_alarms
         ));
         let mut line = format!(
-            "{} alarms, {} events, {} tickets, {} not settled",
+            "{} alarms, {} events, {} tickets, {} alarms with work to do",
             generator.alarms(),
             generator.events(),
             figures.tickets,
@@ -77,9 +81,14 @@ impl View {
             bar.set_message(text);
         }
         if plain_line {
-            println!("{line}");
+            self.alone = !say::line(line)?;
         }
         Ok(())
+    }
+
+    /// Nobody reads what is printed.
+    pub fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Leaves the last state standing.

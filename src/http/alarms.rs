@@ -8,9 +8,9 @@ use super::{Face, shapes};
 use crate::wire;
 use actix_web::{HttpResponse, get, post, web};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use ticketgate_actors::model::{Alarm, AlarmRef, Said};
-use ticketgate_actors::ports::{AlarmFilter, Page};
+use ticketgate_actors::ports::{AlarmFilter, Page, Reads, StoreError};
 
 #[post("/alarms")]
 pub(super) async fn submit(
@@ -45,6 +45,7 @@ pub(super) fn must_see_wish(caller: &Caller, said: &Said) -> Result<(), Problem>
 struct AlarmQuery {
     source: Option<String>,
     state: Option<String>,
+    ticket: Option<String>,
     before: Option<u64>,
     after: Option<u64>,
     order: Option<Order>,
@@ -63,11 +64,22 @@ pub(super) async fn list(
         Some("cleared") => Some(false),
         Some(_) => return Err(Problem::field("state", "state is active or cleared")),
     };
+    let without = match query.ticket.as_deref() {
+        None => false,
+        Some("none") => true,
+        Some(_) => return Err(Problem::field("ticket", "ticket is none, or left out")),
+    };
     let page = page(query.before, query.after, query.order, query.limit)?;
     let limit = page.limit as usize;
     let filter = AlarmFilter { source: query.source.clone(), active };
     let reads = &face.cast.outside.reads;
-    let (rows, next) = if caller.sees_all() {
+    let (rows, next) = if without {
+        let read = async |page| reads.alarms(filter.clone(), page).await;
+        let kept = async |(_, alarm): &(u64, Alarm)| {
+            Ok(caller.sees_alarm(alarm) && !has_ticket(reads.as_ref(), alarm).await?)
+        };
+        sifted(page, |(n, _)| *n, read, kept).await?
+    } else if caller.sees_all() {
         let rows = reads.alarms(filter, page).await?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|(n, _)| *n);
         (rows, next)
@@ -75,8 +87,36 @@ pub(super) async fn list(
         let read = async |page| reads.alarms(filter.clone(), page).await;
         sifted(page, |(n, _)| *n, read, async |(_, alarm)| Ok(caller.sees_alarm(alarm))).await?
     };
-    let items = rows.iter().map(|(_, alarm)| shapes::alarm(alarm)).collect();
+    let mut items = Vec::with_capacity(rows.len());
+    for (_, alarm) in &rows {
+        items.push(listed(&face, &caller, alarm).await?);
+    }
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
+}
+
+/// Is there a ticket for it at a backend? One that is to be made, was refused or was dropped is none.
+async fn has_ticket(reads: &dyn Reads, alarm: &Alarm) -> Result<bool, StoreError> {
+    Ok(match alarm.ticket {
+        None => false,
+        Some(key) => reads.ticket(key).await?.is_some_and(|ticket| ticket.is_made()),
+    })
+}
+
+/// An alarm of a list, with what people call its ticket, and how its request stands: two rows by their
+/// keys beside each of a page.
+async fn listed(face: &Face, caller: &Caller, alarm: &Alarm) -> Result<Value, StoreError> {
+    let reads = &face.cast.outside.reads;
+    let mut shape = shapes::alarm(alarm);
+    if let Some(key) = alarm.ticket
+        && let Some(ticket) = reads.ticket(key).await?.filter(|it| caller.sees(&it.backend))
+    {
+        shape["backend_id"] = json!(ticket.backend_id);
+        shape["ticket_status"] = json!(ticket.status);
+    }
+    if let Some(id) = alarm.request {
+        shape["request_state"] = json!(reads.request(id).await?.map(|it| it.state));
+    }
+    Ok(shape)
 }
 
 #[get("/alarms/{source}/{id}")]

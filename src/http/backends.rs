@@ -6,18 +6,15 @@
 use super::access::Caller;
 use super::actions::{ReasonBody, reason};
 use super::lanes::theirs;
+use super::looked::{TURN_WITHIN, stands};
 use super::problem::Problem;
 use super::{Face, shapes};
 use crate::backends::{Finding, found_by_search, nobodys_search};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, get, post, web};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
 use ticketgate_actors::actors::Ask;
 use ticketgate_actors::changes::Change;
-
-/// A check waits so long for its turn in the lane, beside the time that a call may take.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 #[get("/backends")]
 pub(super) async fn list(face: web::Data<Face>, caller: Caller) -> HttpResponse {
@@ -44,7 +41,11 @@ pub(super) async fn check(
     let seat = seat.ok_or_else(|| Problem::not_found("no such backend"))?;
     let about = seat.port.about();
     let mut findings = Vec::new();
-    if about.operations.contains(&"search") && about.searches_by_key {
+    let searches = about.operations.contains(&"search") && about.searches_by_key;
+    if let Some(why) = stands(&face, &backend).filter(|_| searches) {
+        let said = format!("not tried: {why}; beside the lane: ticketgate check --config FILE");
+        findings.push(Finding { what: "search", works: Some(false), said });
+    } else if searches {
         let work = nobodys_search();
         let deadline = outside.clock.now().mono.plus(seat.settings.timeout + TURN_WITHIN);
         let ask = Ask { backend: backend.clone(), work, deadline };

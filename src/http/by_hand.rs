@@ -1,14 +1,19 @@
 //! What a person decides about an alarm: link, unlink, no ticket. Each with a reason, audited.
+//!
+//! What always holds: a ticket that nobody here knows is asked for at its backend before an alarm is linked
+//! to it; what the backend does not have, or cannot be asked about, is linked only where the person insists.
 
 use super::access::Caller;
 use super::actions::{ReasonBody, reason};
 use super::problem::Problem;
-use super::{Face, shapes};
+use super::{Face, looked, shapes};
 use actix_web::{HttpResponse, post, web};
 use serde::Deserialize;
 use ticketgate_actors::changes::{ByHand, Named, Refusal, Wanted};
 use ticketgate_actors::logic::correlation::correlation_key;
-use ticketgate_actors::model::{AlarmRef, BackendId, Kind, Origin, TicketKey, TicketName};
+use ticketgate_actors::model::{
+    Alarm, AlarmRef, BackendId, Found, Kind, Origin, State, TicketKey, TicketName,
+};
 use ticketgate_actors::ports::StoreError;
 
 /// Characters of a backend's id.
@@ -22,6 +27,9 @@ struct LinkBody {
     backend_id: Option<String>,
     #[serde(default)]
     kind: Kind,
+    /// Also where the backend does not bear it out.
+    #[serde(default)]
+    force: bool,
     reason: String,
 }
 
@@ -55,7 +63,8 @@ pub(super) async fn link(
     body: web::Json<LinkBody>,
 ) -> Result<HttpResponse, Problem> {
     let name = body.name(&face)?;
-    decide(&face, &caller, path.into_inner(), Wanted::Link(name), &body.reason).await
+    let wanted = (Wanted::Link(name), body.force);
+    decide(&face, &caller, path.into_inner(), wanted, &body.reason).await
 }
 
 #[post("/alarms/{source}/{id}/unlink")]
@@ -65,7 +74,7 @@ pub(super) async fn unlink(
     path: web::Path<(String, String)>,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    decide(&face, &caller, path.into_inner(), Wanted::Unlink, &body.reason).await
+    decide(&face, &caller, path.into_inner(), (Wanted::Unlink, false), &body.reason).await
 }
 
 #[post("/alarms/{source}/{id}/no-ticket")]
@@ -75,14 +84,14 @@ pub(super) async fn no_ticket(
     path: web::Path<(String, String)>,
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
-    decide(&face, &caller, path.into_inner(), Wanted::NoTicket, &body.reason).await
+    decide(&face, &caller, path.into_inner(), (Wanted::NoTicket, false), &body.reason).await
 }
 
 async fn decide(
     face: &Face,
     caller: &Caller,
     (source, id): (String, String),
-    wanted: Wanted,
+    (wanted, force): (Wanted, bool),
     why: &str,
 ) -> Result<HttpResponse, Problem> {
     let reason = reason(why)?;
@@ -107,13 +116,26 @@ async fn decide(
     {
         caller.must_see(&ticket.backend)?;
     }
+    if newest.request.is_some() {
+        return Err(under_way(face, &newest).await?);
+    }
+    let (seen, unverified) = match &wanted {
+        Wanted::Link(TicketName::Theirs(backend, theirs, kind)) => {
+            match (there(face, backend, theirs, *kind).await?, force) {
+                (Ok(seen), _) => (seen, None),
+                (Err(why), false) => return Err(looked::may_be_forced(&why)),
+                (Err(why), true) => (None, Some(why)),
+            }
+        }
+        _ => (None, None),
+    };
     let origin = Origin::Alarm { at: newest.at.clone(), number: newest.tickets_made + 1 };
     let row = Named {
         ticket: TicketKey(outside.ids.uuid(outside.clock.now().wall)),
         correlation_key: correlation_key(&outside.instance, &backend, newest.kind, &origin),
         origin,
     };
-    let it = ByHand { alarm, wanted, row, who: caller.who(), reason };
+    let it = ByHand { alarm, wanted, row, seen, unverified, who: caller.who(), reason };
     match face.cast.intake.by_hand(it).await {
         Ok(alarm) => Ok(HttpResponse::Ok().json(shapes::alarm(&alarm))),
         Err(StoreError::Refused(Refusal::NotFound)) => {
@@ -121,4 +143,49 @@ async fn decide(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Is there a ticket of that number? The ticket, where its backend showed it; or why it is not sure. One that
+/// is known here is not asked for.
+async fn there(
+    face: &Face,
+    backend: &BackendId,
+    theirs: &str,
+    kind: Kind,
+) -> Result<Result<Option<Box<Found>>, String>, Problem> {
+    let reads = &face.cast.outside.reads;
+    if reads.ticket_by_backend_id(backend.clone(), theirs.to_owned()).await?.is_some() {
+        return Ok(Ok(None));
+    }
+    Ok(match looked::at(face, backend, theirs, kind).await {
+        looked::Looked::There(found) => match looked::foreign(&found, None) {
+            Some(key) => Err(format!(
+                "{backend}'s ticket {theirs} carries the key {key}: a Ticketgate has made it for something \
+                 else, which may still be waiting for it"
+            )),
+            None => Ok(Some(found)),
+        },
+        looked::Looked::NotThere => Err(format!("{backend} has no ticket {theirs}")),
+        looked::Looked::Unknown(why) => {
+            Err(format!("{backend} could not be asked whether it has a ticket {theirs}: {why}"))
+        }
+    })
+}
+
+/// What has to end before a person may decide about the alarm, and how.
+async fn under_way(face: &Face, alarm: &Alarm) -> Result<Problem, StoreError> {
+    let row = match alarm.request {
+        Some(id) => face.cast.outside.reads.request(id).await?,
+        None => None,
+    };
+    Ok(Problem::conflict(match row {
+        Some(row) if row.state == State::Undecided => {
+            let (op, id) = (row.op.as_str(), row.id);
+            format!("its {op} is undecided: settle it first: ticketgate request settle {id}")
+        }
+        Some(row) => {
+            format!("its {} {} is under way: wait for its end", row.op.as_str(), row.id)
+        }
+        None => Refusal::UnderWay.to_string(),
+    }))
 }

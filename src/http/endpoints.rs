@@ -261,9 +261,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint::post("/api/v1/alarms", Submitter, One, "Alarm events, all or none", Takes::Json)
         .gives(202, Gives::Json),
     Endpoint::get("/api/v1/alarms", Viewer, Rows, "Alarms", Gives::List)
-        .query(
-            paged![may("source", Kind::Text), may("state", Kind::Word(&["active", "cleared"])),],
-        ),
+        .query(paged![
+            may("source", Kind::Text),
+            may("state", Kind::Word(&["active", "cleared"])),
+            may("ticket", Kind::Word(&["none"])),
+        ]),
     Endpoint::get("/api/v1/alarms/{source}/{id}", Viewer, One, "One alarm", Gives::Json),
     Endpoint::get(
         "/api/v1/alarms/{source}/{id}/explain",
@@ -282,6 +284,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
             may("backend", Kind::Text),
             may("backend_id", Kind::Text),
             may("kind", KINDS),
+            may("force", Kind::Flag),
             must("reason", Kind::Text),
         ]),
     ),
@@ -337,8 +340,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
         One,
         "Say what became of an undecided one",
         Takes::Fields(&[
-            must("says", Kind::Word(&["found", "absent", "drop"])),
+            must("says", Kind::Word(&["found", "done", "absent", "drop"])),
             may("backend_id", Kind::Text),
+            may("force", Kind::Flag),
             must("reason", Kind::Text),
         ]),
     ),
@@ -585,6 +589,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         Takes::Fields(&[
             must("body", Kind::Text),
             may("content_type", Kind::Text),
+            may("force", Kind::Flag),
             must("reason", Kind::Text),
         ]),
     ),

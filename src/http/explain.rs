@@ -6,12 +6,13 @@ use super::access::Caller;
 use super::alarms::theirs;
 use super::problem::Problem;
 use super::shapes;
+use super::verdict::{Known, verdict};
 use crate::topology;
 use actix_web::{HttpResponse, get, web};
 use serde_json::{Value, json};
 use ticketgate_actors::actors::Outside;
-use ticketgate_actors::model::{Alarm, AlarmRef, Request, State, Ticket};
-use ticketgate_actors::ports::{Page, Pause, RequestFilter, StoreError};
+use ticketgate_actors::model::{Alarm, AlarmRef, Request, State, Ticket, TicketKey};
+use ticketgate_actors::ports::{Page, RequestFilter, StoreError};
 
 /// Requests of one ticket that are told of.
 const REQUESTS_MAX: u32 = 200;
@@ -50,115 +51,101 @@ async fn tell(outside: &Outside, caller: &Caller, alarm: &Alarm) -> Result<Value
     let reads = &outside.reads;
     let mut steps: Vec<Value> =
         alarm.story.steps().iter().map(|step| shapes::step(step, "alarm")).collect();
-    let (mut ticket, mut requests) = (None, Vec::new());
     // A person may have linked it to a ticket of another backend than policy's.
-    let linked = match alarm.ticket {
-        Some(key) => reads.ticket(key).await?,
-        None => None,
+    let ticket = seen(outside, caller, alarm.ticket).await?;
+    let requests = match &ticket {
+        Some(ticket) => story_of(outside, ticket, &mut steps).await?,
+        None => Vec::new(),
     };
-    if let Some(linked) = linked.filter(|ticket| caller.sees(&ticket.backend)) {
-        let key = linked.key;
-        ticket = Some(linked);
-        let of_ticket = ticket.iter().flat_map(|ticket| ticket.story.steps());
-        steps.extend(of_ticket.map(|step| shapes::step(step, "ticket")));
-        let filter = RequestFilter { ticket: Some(key), ..RequestFilter::default() };
-        requests =
-            reads.requests(filter, Page { before: None, after: None, limit: REQUESTS_MAX }).await?;
-        requests.reverse();
-        for request in &requests {
-            let of = format!("{} {}", request.op.as_str(), request.id);
-            steps.extend(request.story.steps().iter().map(|step| shapes::step(step, &of)));
-        }
-        for (event, sent) in reads.events_of(key).await? {
-            let why = match sent {
-                Some(at) => format!("confirmed by the bus at {at}"),
-                None => "not confirmed by the bus yet".to_owned(),
-            };
-            steps.push(json!({
-                "at": event.at.to_string(),
-                "of": "event",
-                "what": format!("event {} (sequence {})", event.event.as_str(), event.sequence),
-                "why": why,
-            }));
+    let mut earlier = Vec::new();
+    for key in alarm.left.iter().filter(|key| Some(**key) != alarm.ticket) {
+        // One that was only linked has gone; the alarm's own story tells of it.
+        if let Some(left) = seen(outside, caller, Some(*key)).await? {
+            story_of(outside, &left, &mut steps).await?;
+            earlier.push(left);
         }
     }
-    let waits = requests.last().filter(|it| matches!(it.state, State::Accepted | State::Wait));
+    let last = requests.last();
+    let waits = last.filter(|it| matches!(it.state, State::Accepted | State::Wait));
     let (mut pause, mut held) = (None, None);
     if let Some(request) = waits {
         pause = reads.lane(request.backend.clone()).await?.pause;
         let all = reads.held(request.backend.clone()).await?;
         held = all.into_iter().find(|(key, _)| *key == request.ticket).map(|(_, why)| why);
     }
+    let lane = last.and_then(|last| outside.views.lanes.get(&last.backend));
+    let lane = lane.map(|view| view.glance.clone()).unwrap_or_default();
+    if let Some(last) = last {
+        steps.extend(lane.looks.iter().filter(|looks| looks.request == last.id).map(|looks| {
+            json!({
+                "at": looks.last.to_string(),
+                "of": format!("{} {}", last.op.as_str(), last.id),
+                "what": format!("looked {} times, no answer", looks.times),
+                "why": looks.why,
+            })
+        }));
+    }
     // Times are text of one form, so their order is the order of time; equal times keep theirs.
     steps.sort_by(|one, other| one["at"].as_str().cmp(&other["at"].as_str()));
+    let known = Known {
+        alarm,
+        ticket: ticket.as_ref(),
+        earlier: &earlier,
+        last,
+        pause: pause.as_ref(),
+        held: held.as_ref(),
+        lane,
+        now: outside.clock.now(),
+    };
     Ok(json!({
         "alarm": shapes::alarm(alarm),
-        "verdict": verdict(alarm, ticket.as_ref(), requests.last(), (pause.as_ref(), held.as_ref())),
+        "verdict": verdict(&known),
         "ticket": ticket.as_ref().map(shapes::ticket),
+        "earlier": earlier.iter().map(shapes::ticket).collect::<Vec<_>>(),
         "topology": topology::shown(&outside.policy().topology, &alarm.details.object),
         "requests": requests.iter().map(shapes::request).collect::<Vec<_>>(),
         "steps": steps,
     }))
 }
 
-/// One sentence for a person at three in the morning.
-fn verdict(
-    alarm: &Alarm,
-    ticket: Option<&Ticket>,
-    last: Option<&Request>,
-    (pause, held): (Option<&Pause>, Option<&Pause>),
-) -> String {
-    let reason = alarm.reason.as_deref().unwrap_or("no reason is known");
-    if let Some(request) = last.filter(|request| !request.state.ended()) {
-        let why = request.error.as_ref().map(|error| format!(" ({})", error.in_words()));
-        let why = why.unwrap_or_default();
-        let what = request.op.as_str();
-        let backend = &request.backend;
-        if let Some(pause) = pause {
-            return format!(
-                "its {what} waits: the lane to {backend} is paused ({}); a person lets it go on: \
-                 ticketgate lane resume {backend}",
-                pause.reason
-            );
-        }
-        if let Some(held) = held {
-            return format!(
-                "its {what} waits: a person holds its ticket ({}, {}); it goes on with: ticketgate \
-                 lane release {backend} {}",
-                held.by, held.reason, request.ticket
-            );
-        }
-        return match request.state {
-            State::Accepted => format!("its {what} waits for its turn at {backend}"),
-            State::Intent => format!("its {what} is being sent to {backend}"),
-            State::Wait => {
-                format!("its {what} at {backend} is tried again at {}{why}", request.ready_at)
-            }
-            State::InDoubt => format!(
-                "it is not known whether {backend} did its {what}; it is being found out{why}"
-            ),
-            _ => format!(
-                "it cannot be known whether {backend} did its {what}: a person must settle \
-                 request {}{why}",
-                request.id
-            ),
+/// A ticket that the caller may see.
+async fn seen(
+    outside: &Outside,
+    caller: &Caller,
+    key: Option<TicketKey>,
+) -> Result<Option<Ticket>, StoreError> {
+    let Some(key) = key else { return Ok(None) };
+    let ticket = outside.reads.ticket(key).await?;
+    Ok(ticket.filter(|ticket| caller.sees(&ticket.backend)))
+}
+
+/// What happened to a ticket; gives its requests, oldest first.
+async fn story_of(
+    outside: &Outside,
+    ticket: &Ticket,
+    steps: &mut Vec<Value>,
+) -> Result<Vec<Request>, StoreError> {
+    let (reads, key) = (&outside.reads, ticket.key);
+    steps.extend(ticket.story.steps().iter().map(|step| shapes::step(step, "ticket")));
+    let filter = RequestFilter { ticket: Some(key), ..RequestFilter::default() };
+    let page = Page { before: None, after: None, limit: REQUESTS_MAX };
+    let mut requests = reads.requests(filter, page).await?;
+    requests.reverse();
+    for request in &requests {
+        let of = format!("{} {}", request.op.as_str(), request.id);
+        steps.extend(request.story.steps().iter().map(|step| shapes::step(step, &of)));
+    }
+    for (event, sent) in reads.events_of(key).await? {
+        let why = match sent {
+            Some(at) => format!("confirmed by the bus at {at}"),
+            None => "not confirmed by the bus yet".to_owned(),
         };
+        steps.push(json!({
+            "at": event.at.to_string(),
+            "of": "event",
+            "what": format!("event {} (sequence {})", event.event.as_str(), event.sequence),
+            "why": why,
+        }));
     }
-    match ticket.filter(|ticket| ticket.is_made()) {
-        Some(ticket) => {
-            let (backend, status) = (&ticket.backend, ticket.status.as_str());
-            match &ticket.backend_id {
-                Some(id) => format!("it has ticket {id} at {backend}, {status}"),
-                // A partner's, which its connector has yet to fetch.
-                None => {
-                    let key = ticket.key;
-                    format!(
-                        "it has ticket {key} for {backend}, which has given it no id yet, {status}"
-                    )
-                }
-            }
-        }
-        None if alarm.due_at.is_some() => format!("it has no ticket yet: {reason}"),
-        None => format!("it has no ticket: {reason}"),
-    }
+    Ok(requests)
 }

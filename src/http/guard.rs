@@ -158,7 +158,7 @@ fn admit(face: &Face, request: &ServiceRequest) -> Result<Option<Caller>, Box<Ht
         && caller.role < role
     {
         let detail = format!(
-            "{} is a {}: this needs the role {}",
+            "{} has the role {}: this needs the role {}",
             caller.name,
             caller.role.as_str(),
             role.as_str()

@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, get, post, web};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use ticketgate_actors::actors::{NotOffloaded, OffloadFailed, OffloadNow};
-use ticketgate_actors::model::{BackendId, HistoryList, HistoryRow};
+use ticketgate_actors::model::{BackendId, HistoryList, HistoryRow, Request};
 use ticketgate_actors::ports::StoreError;
 
 #[derive(Deserialize)]
@@ -43,7 +43,23 @@ pub(super) async fn history(
         let read = async |page| reads.history(list, page).await;
         sifted(page, |row| row.n, read, async |row| theirs(&face, &caller, row).await).await?
     };
-    Ok(HttpResponse::Ok().json(shapes::list(rows.iter().map(shape).collect(), next)))
+    let mut items = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let mut item = shape(row);
+        if list == HistoryList::Status {
+            item["state"] = json!(request_of(&face, row).await?.map(|request| request.state));
+        }
+        items.push(item);
+    }
+    Ok(HttpResponse::Ok().json(shapes::list(items, next)))
+}
+
+/// The request that a row tells of, as long as it is kept: the systems' own words do not tell what was made
+/// from what was found, nor what failed from what was dropped.
+async fn request_of(face: &Face, row: &HistoryRow) -> Result<Option<Request>, StoreError> {
+    let instance = row.named().find(|(column, _)| *column == "instance").map(|(_, cell)| cell);
+    let Some(id) = instance.and_then(|id| id.parse().ok()) else { return Ok(None) };
+    face.cast.outside.reads.request(id).await
 }
 
 /// Is a row of a backend that the caller sees? Of the systems' own tables one alone says the backend; in the
@@ -53,8 +69,7 @@ async fn theirs(face: &Face, caller: &Caller, row: &HistoryRow) -> Result<bool, 
     if let Some(backend) = cell("backend") {
         return Ok(caller.sees(&BackendId::new(backend)));
     }
-    let Some(request) = cell("instance").and_then(|id| id.parse().ok()) else { return Ok(false) };
-    let request = face.cast.outside.reads.request(request).await?;
+    let request = request_of(face, row).await?;
     Ok(request.is_some_and(|request| caller.sees(&request.backend)))
 }
 

@@ -65,9 +65,10 @@ pub(super) async fn resume(
     body: web::Json<ReasonBody>,
 ) -> Result<HttpResponse, Problem> {
     let backend = theirs(&face, &caller, &path)?;
+    let was = face.cast.outside.views.lanes.get(&backend).and_then(|it| it.glance.held.clone());
     let resume = Resume { backend, who: caller.who(), reason: reason(&body.reason)? };
     match face.cast.gateway.ask(resume).await {
-        Some(true) => Ok(HttpResponse::Ok().json(json!({ "resumed": true }))),
+        Some(true) => Ok(HttpResponse::Ok().json(json!({ "resumed": true, "was": was }))),
         _ => Err(Problem::busy("the store did not take it: try again")),
     }
 }

@@ -14,6 +14,7 @@ mod clients;
 mod commands;
 mod communication;
 mod dashboard;
+mod doubt;
 mod endpoints;
 mod events;
 mod explain;
@@ -24,6 +25,7 @@ mod history;
 mod import;
 mod lanes;
 mod lists;
+mod looked;
 mod openapi;
 mod overview;
 mod parked;
@@ -39,6 +41,7 @@ mod sign_in;
 mod sync;
 mod tls;
 mod tokens;
+mod verdict;
 mod webhooks;
 
 pub use access::{Caller, Role};
@@ -103,6 +106,8 @@ pub struct Face {
     pub sources: Sources,
     /// Applies a changed config file.
     pub reloader: Arc<Reloader>,
+    /// What keeps the bus from being connected, for people; none: nothing, or it is not known.
+    pub bus_trouble: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// This node's name.
     pub node: String,
     /// The last hours as figures.

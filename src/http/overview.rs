@@ -25,15 +25,17 @@ pub(super) async fn overview(
 ) -> Result<HttpResponse, Problem> {
     let outside = &face.cast.outside;
     // Of these nobody can tell of which backend they are, or it would take a look at each.
-    let (mut parked, mut unsent) = (None, None);
+    let (mut parked, mut unsent, mut trouble) = (None, None, None);
     if caller.sees_all() {
         parked = Some(outside.reads.parked_count(COUNTED_MAX).await?);
         unsent = Some(outside.reads.unsent_count(COUNTED_MAX).await?);
+        trouble = (face.bus_trouble)();
     }
     Ok(HttpResponse::Ok().json(json!({
         "node": face.node,
         "version": env!("CARGO_PKG_VERSION"),
         "bus_connected": outside.bus.connected(),
+        "bus_trouble": trouble,
         "parked": parked,
         "unsent_events": unsent,
         "waiting_for_clients": outside.views.waiting_for_clients.load(Ordering::Relaxed),

@@ -2,7 +2,9 @@
 //!
 //! What always holds: a message goes from here only when it was taken, in the same commit as what was
 //! made of it where that is an alarm; a command or a later answer is taken first and known by its own id
-//! should it come twice. What cannot be read, or is refused, stays, and the reason is told.
+//! should it come twice. What cannot be read, or is refused, stays, and the reason is told. A replayed alarm
+//! counts from the time at which its message was parked: what came since is newer. What came is kept when
+//! it is mended.
 
 use super::access::Caller;
 use super::actions::{ReasonBody, reason};
@@ -39,7 +41,15 @@ pub(super) async fn list(
     let limit = page.limit as usize;
     let rows = face.cast.outside.reads.parked(query.inlet.clone(), page).await?;
     let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.n);
-    let items = rows.iter().map(|row| shapes::parked(row, false)).collect();
+    let shape = |row: &Parked| {
+        let mut shape = shapes::parked(row, false);
+        // Of the others the reason that is kept tells it; to read a page of large bodies takes a while.
+        if row.mended > 0 {
+            shape["reads"] = reads(&face, row);
+        }
+        shape
+    };
+    let items = rows.iter().map(shape).collect();
     Ok(HttpResponse::Ok().json(shapes::list(items, next)))
 }
 
@@ -48,7 +58,18 @@ pub(super) async fn show(
     face: web::Data<Face>,
     n: web::Path<u64>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(shapes::parked(&one(&face, *n).await?, true)))
+    let row = one(&face, *n).await?;
+    let mut shape = shapes::parked(&row, true);
+    shape["reads"] = reads(&face, &row);
+    Ok(HttpResponse::Ok().json(shape))
+}
+
+/// Could it be read if it came now? The reason that is kept tells only why it could not be when it came.
+fn reads(face: &Face, message: &Parked) -> Value {
+    match read(face, message) {
+        Ok(_) => json!({ "works": true }),
+        Err(why) => json!({ "works": false, "field": why.field, "said": why.reason }),
+    }
 }
 
 async fn one(face: &Face, n: u64) -> Result<Parked, Problem> {
@@ -65,8 +86,10 @@ enum Read {
     Later(Box<Later>),
 }
 
-/// Reads it as it would be read if it came now.
-fn read(face: &Face, delivery: &Delivery) -> Result<Read, Malformed> {
+/// Reads it as it would be read if it came now: of a message with several alarms only the one that was
+/// parked, since the others were taken when it came.
+fn read(face: &Face, message: &Parked) -> Result<Read, Malformed> {
+    let delivery = &delivery(message);
     let inlet = delivery.inlet.as_ref();
     if inlet.ends_with(".commands.intake") {
         let command = face.cast.commands.read_again(delivery);
@@ -83,7 +106,24 @@ fn read(face: &Face, delivery: &Delivery) -> Result<Read, Malformed> {
         Some(name) => webhooks::read(face, name, delivery)?,
         None => face.cast.intake.read_again(delivery),
     };
-    read.into_iter().collect::<Result<_, _>>().map(Read::Alarms)
+    one_of(read, message.place).into_iter().collect::<Result<_, _>>().map(Read::Alarms)
+}
+
+/// The alarm at that place. A body that was mended into one alarm is that one.
+fn one_of(
+    mut read: Vec<Result<(Identity, Said), Malformed>>,
+    place: Option<u32>,
+) -> Vec<Result<(Identity, Said), Malformed>> {
+    let Some(place) = place.filter(|_| read.len() != 1) else { return read };
+    let (len, at) = (read.len(), place as usize);
+    if at < len {
+        return vec![read.swap_remove(at)];
+    }
+    let reason = format!(
+        "alarm {} of the message was parked, and there are {len} in the mended body",
+        at + 1
+    );
+    vec![Err(Malformed { field: None, reason })]
 }
 
 fn delivery(message: &Parked) -> Delivery {
@@ -105,9 +145,13 @@ fn delivery(message: &Parked) -> Delivery {
 struct MendBody {
     body: String,
     content_type: Option<String>,
+    /// Keep it also if it cannot be read.
+    #[serde(default)]
+    force: bool,
     reason: String,
 }
 
+/// A new body that cannot be read is refused unless it is forced: 409, and nothing has changed.
 #[post("/parked/{n}/mend")]
 pub(super) async fn mend(
     face: web::Data<Face>,
@@ -115,7 +159,7 @@ pub(super) async fn mend(
     n: web::Path<u64>,
     body: web::Json<MendBody>,
 ) -> Result<HttpResponse, Problem> {
-    let MendBody { body, content_type, reason: why } = body.into_inner();
+    let MendBody { body, content_type, force, reason: why } = body.into_inner();
     if body.len() > BODY_MAX {
         return Err(Problem::field(
             "body",
@@ -124,16 +168,26 @@ pub(super) async fn mend(
     }
     let reason = reason(&why)?;
     let body = body.into_bytes();
+    let before = one(&face, *n).await?;
+    let kind = content_type.clone().or_else(|| before.content_type.clone());
+    let after = Parked { body: body.clone(), content_type: kind, ..before };
+    if let Err(why) = read(&face, &after)
+        && !force
+    {
+        let mut problem = Problem::conflict(format!(
+            "the new body cannot be read either: {}. Nothing was changed; force keeps it all the same",
+            why.reason
+        ));
+        problem.at_field(why.field);
+        return Err(problem);
+    }
     let mend = Mend { n: *n, body, content_type, who: caller.who(), reason };
     let applied = face.cast.outside.store.apply(Change::Mend(Box::new(mend)).into()).await?;
     let Some(Applied::Mended(message)) = applied.into_iter().next() else {
         return Err(Problem::busy("the store answered oddly"));
     };
     let mut shape = shapes::parked(&message, true);
-    shape["reads"] = match read(&face, &delivery(&message)) {
-        Ok(_) => json!({ "works": true }),
-        Err(why) => json!({ "works": false, "field": why.field, "said": why.reason }),
-    };
+    shape["reads"] = reads(&face, &message);
     Ok(HttpResponse::Ok().json(shape))
 }
 
@@ -152,11 +206,11 @@ pub(super) async fn replay(
         problem.at_field(why.field);
         problem
     };
-    let told = match read(&face, &delivery(&message)).map_err(unreadable)? {
+    let told = match read(&face, &message).map_err(unreadable)? {
         Read::Alarms(events) => {
-            let Accepted { accepted, repeats, .. } =
-                face.cast.intake.take_parked(events, unpark).await?;
-            json!({ "taken": true, "accepted": accepted, "repeats": repeats })
+            let Accepted { accepted, repeats, older, .. } =
+                face.cast.intake.take_parked(events, unpark, message.at).await?;
+            json!({ "taken": true, "accepted": accepted, "repeats": repeats, "older": older })
         }
         Read::Command(command) => {
             let answer = face.cast.commands.run(*command).await?;

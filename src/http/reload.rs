@@ -32,9 +32,11 @@ pub(super) async fn reload(
 ) -> Result<HttpResponse, Problem> {
     let why = if body.dry_run { String::new() } else { reason(&body.reason)? };
     match face.reloader.reload(body.dry_run, &caller.name, &why).await {
-        Ok(changes) => {
-            Ok(HttpResponse::Ok().json(json!({ "applied": !body.dry_run, "changes": changes })))
-        }
+        Ok(changes) => Ok(HttpResponse::Ok().json(json!({
+            "applied": !body.dry_run,
+            "file": face.reloader.file().map(|file| file.display().to_string()),
+            "changes": changes,
+        }))),
         Err(NotReloaded::Store(error)) => Err(error.into()),
         Err(NotReloaded::Wrong(errors)) => Err(Problem::invalid(errors.to_string())),
         Err(error @ (NotReloaded::NoFile | NotReloaded::NeedsRestart(_))) => {

@@ -3,14 +3,15 @@
 
 use super::access::Caller;
 use super::actions::{ReasonBody, reason};
+use super::doubt::{Shown, borne_out, not_undecided};
 use super::lists::id;
 use super::problem::Problem;
-use super::{Face, shapes};
+use super::{Face, looked, shapes};
 use actix_web::{HttpResponse, post, web};
 use serde::Deserialize;
 use ticketgate_actors::actors::{BackendSeat, CancelRequest, RetryRequest, SettleRequest};
 use ticketgate_actors::changes::{Cancel, PersonSays, Refusal, Retry, Settle};
-use ticketgate_actors::model::{CommandId, EventId, Request, RequestId};
+use ticketgate_actors::model::{CommandId, EventId, Request, RequestId, State};
 use ticketgate_actors::ports::StoreError;
 use uuid::Uuid;
 
@@ -19,6 +20,9 @@ use uuid::Uuid;
 struct SettleBody {
     says: String,
     backend_id: Option<String>,
+    /// Also where the backend does not bear it out.
+    #[serde(default)]
+    force: bool,
     reason: String,
 }
 
@@ -31,12 +35,13 @@ impl SettleBody {
             ("found", _) => {
                 Err(Problem::field("backend_id", "found needs the ticket's backend_id"))
             }
+            ("done", None) => Ok(PersonSays::Done),
             ("absent", None) => Ok(PersonSays::Absent),
             ("drop", None) => Ok(PersonSays::Drop),
-            ("absent" | "drop", Some(_)) => {
+            ("done" | "absent" | "drop", Some(_)) => {
                 Err(Problem::field("backend_id", "backend_id belongs to found alone"))
             }
-            _ => Err(Problem::field("says", "says is found, absent or drop")),
+            _ => Err(Problem::field("says", "says is found, done, absent or drop")),
         }
     }
 }
@@ -85,9 +90,20 @@ pub(super) async fn settle(
     let says = body.says()?;
     let reason = reason(&body.reason)?;
     let (row, seat) = theirs(&face, &caller, &path).await?;
+    if row.state != State::Undecided {
+        return Err(not_undecided(&row));
+    }
+    let shown = borne_out(&face, &row, &says).await?;
+    let (seen, unverified) = match shown {
+        Shown::Yes(seen) => (seen, None),
+        Shown::No(why) if !body.force => return Err(looked::may_be_forced(&why)),
+        Shown::No(why) => (None, Some(why)),
+    };
     let settle = Settle {
         request: row.id,
         says,
+        seen,
+        unverified,
         who: caller.who(),
         reason,
         event_id: EventId(fresh(&face)),
@@ -97,7 +113,7 @@ pub(super) async fn settle(
         Some(Err(StoreError::Refused(Refusal::Conflict))) => {
             Err(Problem::conflict("another ticket has that backend_id already"))
         }
-        answer => answered(answer, "the request is not undecided"),
+        answer => answered(answer, "the request is not undecided any more"),
     }
 }
 

@@ -103,6 +103,7 @@ pub fn request(request: &Request) -> Value {
         "state": request.state,
         "made_by": made_by,
         "made_for": made_for,
+        "alarm": request.alarm().map(ToString::to_string),
         "fields": request.fields,
         "service": request.service,
         "attempts": request.attempts,
@@ -133,11 +134,23 @@ pub fn steps(story: &Story) -> Vec<Value> {
     story.steps().iter().map(|one| step(one, "request")).collect()
 }
 
+/// A lane's gait is looked at once a beat; that it is held, or goes on again, is known at once.
+fn gait_now(view: &LaneView, gait: Option<Gait>) -> Option<Gait> {
+    let glance = &view.glance;
+    match (gait, &glance.held) {
+        (Some(Gait::Hung(_)), _) => gait,
+        (_, Some(_)) if glance.in_flight.is_none() => Some(Gait::Held),
+        (Some(Gait::Held), None) if glance.heads == 0 && glance.reads == 0 => Some(Gait::Idle),
+        (Some(Gait::Held), None) => Some(Gait::Working),
+        _ => gait,
+    }
+}
+
 /// A lane: the snapshot beside the rows.
 pub fn lane(id: &str, view: &LaneView, counts: &LaneCounts, gait: Option<Gait>) -> Value {
     json!({
         "id": id,
-        "gait": gait.map(Gait::as_str),
+        "gait": gait_now(view, gait).map(Gait::as_str),
         "pending": counts.pending,
         "intent": counts.intent,
         "acknowledged": counts.acknowledged,
@@ -153,7 +166,8 @@ pub fn lane(id: &str, view: &LaneView, counts: &LaneCounts, gait: Option<Gait>) 
         "searches": view.glance.reads,
         "calls": view.calls,
         "last_success": time(view.last_success),
-        "last_error": view.last_error,
+        "last_error": view.last_error.as_ref().map(|(_, why)| why),
+        "last_error_at": time(view.last_error.as_ref().map(|(at, _)| *at)),
     })
 }
 
@@ -282,12 +296,13 @@ pub fn backend(
         "readable": settings.readable,
         "operations": about.operations,
         "lane": {
-            "gait": gait.map(Gait::as_str),
+            "gait": gait_now(view, gait).map(Gait::as_str),
             "held": view.glance.held,
             "pause": pause(view.glance.pause.as_ref()),
         },
         "last_success": time(view.last_success),
-        "last_error": view.last_error,
+        "last_error": view.last_error.as_ref().map(|(_, why)| why),
+        "last_error_at": time(view.last_error.as_ref().map(|(at, _)| *at)),
         "auth": {
             "type": about.auth,
             "has_token": token.is_some(),
@@ -331,16 +346,21 @@ pub fn parked(message: &Parked, with_body: bool) -> Value {
         "field": message.field,
         "bytes": message.body.len(),
         "mended": message.mended,
+        "place": message.place,
     });
     if with_body {
-        shape["body"] = match std::str::from_utf8(&message.body) {
-            Ok(text) => json!({ "text": text }),
-            Err(_) => json!({
-                "hex": message.body.iter().map(|b| format!("{b:02x}")).collect::<String>()
-            }),
-        };
+        shape["body"] = bytes(&message.body);
+        shape["original"] = message.original.as_ref().map_or(Value::Null, |it| bytes(&it.0));
     }
     shape
+}
+
+/// A body: as text where it is text.
+fn bytes(body: &[u8]) -> Value {
+    match std::str::from_utf8(body) {
+        Ok(text) => json!({ "text": text }),
+        Err(_) => json!({ "hex": body.iter().map(|b| format!("{b:02x}")).collect::<String>() }),
+    }
 }
 
 /// A row of a client's response table.

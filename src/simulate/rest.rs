@@ -27,6 +27,7 @@ use super::handlers::{Desk, error, ledger_error};
 use super::ledger::{Ledger, LedgerError, is_backend_name};
 use super::settings::RestSettings;
 use super::systems;
+use crate::say;
 
 /// Tickets are small; more than this is a mistake of the client.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -137,7 +138,10 @@ pub async fn run_forever(settings: RestSettings) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let running = start(settings)?;
-    println!("simulated ticketing on http://{0}  ledger: http://{0}/ledger", running.address);
+    let address = running.address;
+    say::line(format_args!(
+        "simulated ticketing on http://{address}  ledger: http://{address}/ledger"
+    ))?;
     tokio::select! {
         interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for SIGINT")?,
         _ = terminate.recv() => {}

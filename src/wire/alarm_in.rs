@@ -101,14 +101,16 @@ pub fn alarm(fields: Fields, body: &[u8], known: &[BackendId]) -> Result<AlarmEv
     let source = from.name("source", MAX_NAME)?;
     let state = from.word("state", STATES)?;
     let mut state = from.require("state", state)?;
-    let severity = match from.word("severity", SEVERITIES)? {
-        Some(Some(severity)) => Some(severity),
-        Some(None) => {
+    let severity = match (from.word("severity", SEVERITIES), state) {
+        // A clear needs none: a word that nobody knows must not keep the ticket open.
+        (Err(_) | Ok(None), AlarmState::Cleared) => None,
+        (Err(fault), _) => return Err(fault),
+        (Ok(Some(Some(severity))), _) => Some(severity),
+        (Ok(Some(None)), _) => {
             state = AlarmState::Cleared;
             None
         }
-        None if state == AlarmState::Cleared => None,
-        None => return Err(from.fault("severity", "is missing")),
+        (Ok(None), _) => return Err(from.fault("severity", "is missing")),
     };
     let raised_at = from.time("raised_at")?;
     let raised_at = from.require("raised_at", raised_at)?;
@@ -203,6 +205,7 @@ mod tests {
             ("cleared", json!("cleared"), None),
             ("raised", json!("cleared"), None),
             ("cleared", json!("minor"), Some(Severity::Minor)),
+            ("cleared", json!("page"), None),
         ] {
             let mut message = with("severity", severity);
             message["state"] = json!(state);

@@ -139,6 +139,7 @@ async fn a_wrong_password_is_never_shown(node: &Rabbit) {
     until("it says what is wrong", || bus.trouble().is_some()).await;
     let trouble = bus.trouble().unwrap();
     assert!(trouble.contains("ACCESS_REFUSED") && !trouble.contains("s3cret"), "{trouble}");
+    assert!(trouble.contains("refuses user guest: wrong password?"), "{trouble}");
     let bad = AmqpSettings { url: "http//u:s3cret@h".into(), ..AmqpSettings::default() };
     let error = start(bad).await.err().expect("it is no URL").to_string();
     assert!(error.contains("amqp.url") && !error.contains("s3cret"), "{error}");

@@ -53,11 +53,23 @@ async fn a_doubt_is_settled_in_each_of_the_three_ways() {
     let first = world.doubt("R1").await;
     browser.go("/#/undecided").await;
     browser.press("Enter its number…").await;
+    // A number that is mistyped settles nothing, and nobody insists on it by mistake.
     browser.write("Its number at oceane", "OCE-77").await;
+    browser.write("Reason", "I see it there").await;
+    browser.press("This is the ticket").await;
+    browser.until("it says why", "document.querySelector('dialog .trouble:not([hidden])')").await;
+    let said = browser.run("return document.querySelector('dialog .trouble').innerText;").await;
+    assert!(said.as_str().unwrap().contains("oceane has no ticket OCE-77"), "{said}");
+    browser.is_accessible("a dialog that may be insisted on").await;
     browser.shot("settle-found").await;
-    browser.confirm("I see it there", "This is the ticket").await;
+    assert_eq!(state(&world, &first).await, "undecided");
+    let made = world.oceane.ledger.report_with_tickets("one").unwrap().ticket_list.unwrap();
+    browser.write("Its number at oceane", &made[0].id).await;
+    browser.press("This is the ticket").await;
     browser.says("Nothing is undecided").await;
     assert_eq!(state(&world, &first).await, "adopted");
+    let number = world.get(&format!("/api/v1/tickets?backend_id={}", made[0].id)).await;
+    assert_eq!(number["items"].as_array().unwrap().len(), 1, "it is the ticket that was made");
 
     let second = world.doubt("R2").await;
     browser.says("Was this create done at oceane?").await;
@@ -84,7 +96,11 @@ async fn a_doubt_is_settled_in_each_of_the_three_ways() {
     browser.confirm("nobody needs it", "Drop it").await;
     browser.says("Nothing is undecided").await;
     assert_eq!(state(&world, &third).await, "cancelled");
-    browser.close(QUIET).await;
+    // The list says so in people's words.
+    browser.go("/#/alarms?source=radio").await;
+    browser.says("no ticket (dropped)").await;
+    browser.says(&made[0].id).await;
+    browser.close(&[QUIET, &["/settle"]].concat()).await;
     world.stop().await;
 }
 

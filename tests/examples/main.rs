@@ -162,3 +162,22 @@ async fn a_script_lives_through_a_lost_lock_a_lost_answer_a_lost_broker_and_a_re
     let report = world.ledger().report();
     assert_eq!(report.tickets, 6, "{report:#?}");
 }
+
+#[test]
+fn an_example_without_its_library_says_what_it_needs() {
+    let scripts = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/python");
+    for (name, needs) in [
+        ("follow_events", "python3-pika python3-msgpack"),
+        ("publish_alarm", "python3-pika"),
+        ("locked_ticket", "python3-pika"),
+    ] {
+        // Neither the system's packages nor this user's.
+        let mut python = std::process::Command::new("/usr/bin/python3");
+        python.args(["-I", "-S", "-B"]).arg(scripts.join(name).with_extension("py"));
+        let output = python.output().expect("python starts");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {complaint}");
+        assert!(complaint.starts_with("needs ") && complaint.contains(needs), "{complaint}");
+        assert!(!complaint.contains("Traceback"), "{complaint}");
+    }
+}

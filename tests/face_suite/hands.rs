@@ -155,11 +155,22 @@ async fn a_parked_alarm_is_mended_and_taken_as_if_it_had_just_come() {
     good["alerts"][0]["startsAt"] = json!("2026-11-21T10:00:00Z");
     let mend = |body: String| json!({ "body": body, "reason": WHY });
     let path = format!("/api/v1/parked/{n}/mend");
+    // The wrong file: nothing is changed, unless the person insists; what came is never lost.
     let (status, told) = act(&world, &path, mend("{".into())).await;
+    assert_eq!(status, 409, "{told}");
+    assert!(told["detail"].as_str().unwrap().contains("cannot be read either"), "{told}");
+    let shown = world.get(&format!("/api/v1/parked/{n}")).await;
+    assert_eq!((&shown["mended"], &shown["original"]), (&json!(0), &Value::Null), "{shown}");
+    let mut insists = mend("{".into());
+    insists["force"] = json!(true);
+    let (status, told) = act(&world, &path, insists).await;
     assert_eq!((status, &told["reads"]["works"]), (200, &json!(false)), "{told}");
+    assert_eq!(told["original"]["text"], alert("critical").to_string());
     let (status, told) = act(&world, &path, mend(good.to_string())).await;
     assert_eq!((status, &told["reads"]["works"]), (200, &json!(true)), "{told}");
     assert_eq!(told["mended"], 2);
+    let listed = world.get("/api/v1/parked").await["items"][0].clone();
+    assert_eq!(listed["reads"]["works"], true, "the list says that it can be read now: {listed}");
     let (status, told) = act(&world, &format!("/api/v1/parked/{n}/replay"), because()).await;
     assert_eq!((status, &told["accepted"]), (200, &json!(1)), "{told}");
     assert_eq!(world.get("/api/v1/parked").await["items"], json!([]));
@@ -174,6 +185,68 @@ async fn a_parked_alarm_is_mended_and_taken_as_if_it_had_just_come() {
     let (status, _) = act(&world, &path, because()).await;
     assert_eq!(status, 200);
     assert_eq!(world.get("/api/v1/parked").await["items"], json!([]));
+}
+
+#[actix::test]
+async fn a_replay_takes_only_what_was_parked_and_raises_nothing_that_is_over() {
+    let source = "[[source]]\nname = \"foreign\"\npreset = \"alertmanager\"\n";
+    let world = World::with(source).await;
+    let alert = |print: &str, severity: &str, status: &str| {
+        json!({
+            "status": status, "fingerprint": print, "startsAt": "2026-11-21T10:00:00Z",
+            "labels": { "alertname": "Down", "severity": severity, "instance": "tx/1" },
+            "annotations": { "summary": "it is down" },
+        })
+    };
+    let batch = |alerts: Vec<Value>| json!({ "version": "4", "groupKey": "g", "receiver": "r", "alerts": alerts });
+    let bad = "no such word";
+    let both = batch(vec![alert("good", "critical", "firing"), alert("bad", bad, "firing")]);
+    let (status, told) = act(&world, "/webhooks/foreign", both).await;
+    assert_eq!((status, &told["accepted"], &told["parked"]), (202, &json!(1), &json!(1)));
+    let over = batch(vec![alert("good", "critical", "resolved")]);
+    act(&world, "/webhooks/foreign", over).await;
+    let path = "/api/v1/alarms/foreign/good";
+    world.until(path, |it| it["state"] == "cleared").await;
+
+    let parked = world.get("/api/v1/parked").await["items"][0].clone();
+    assert_eq!(parked["place"], 1, "{parked}");
+    let n = parked["n"].as_u64().unwrap();
+    let mended = batch(vec![alert("good", "critical", "firing"), alert("bad", "major", "firing")]);
+    let body = json!({ "body": mended.to_string(), "reason": WHY });
+    let (status, told) = act(&world, &format!("/api/v1/parked/{n}/mend"), body).await;
+    assert_eq!(status, 200, "{told}");
+    let (status, told) = act(&world, &format!("/api/v1/parked/{n}/replay"), because()).await;
+    assert_eq!((status, &told["accepted"]), (200, &json!(1)), "{told}");
+    assert_eq!(world.get("/api/v1/alarms/foreign/bad").await["state"], "active");
+    let good = world.get(path).await;
+    assert_eq!((&good["state"], &good["occurrences"]), (&json!("cleared"), &json!(1)), "{good}");
+}
+
+#[actix::test]
+async fn an_update_that_is_replayed_after_its_clear_changes_nothing() {
+    let source = "[[source]]\nname = \"foreign\"\npreset = \"alertmanager\"\n";
+    let world = World::with(source).await;
+    let say = |severity: &str, status: &str| {
+        json!({ "version": "4", "groupKey": "g", "receiver": "r", "alerts": [{
+            "status": status, "fingerprint": "f1", "startsAt": "2026-11-21T10:00:00Z",
+            "labels": { "alertname": "Down", "severity": severity, "instance": "tx/1" },
+            "annotations": {},
+        }] })
+    };
+    act(&world, "/webhooks/foreign", say("critical", "firing")).await;
+    act(&world, "/webhooks/foreign", say("no such word", "firing")).await;
+    let n = world.get("/api/v1/parked").await["items"][0]["n"].as_u64().unwrap();
+    act(&world, "/webhooks/foreign", say("critical", "resolved")).await;
+    let path = "/api/v1/alarms/foreign/f1";
+    world.until(path, |it| it["state"] == "cleared").await;
+    let body = json!({ "body": say("major", "firing").to_string(), "reason": WHY });
+    act(&world, &format!("/api/v1/parked/{n}/mend"), body).await;
+    let (status, told) = act(&world, &format!("/api/v1/parked/{n}/replay"), because()).await;
+    assert_eq!((status, &told["older"]), (200, &json!(1)), "{told}");
+    let alarm = world.get(path).await;
+    assert_eq!((&alarm["state"], &alarm["occurrences"]), (&json!("cleared"), &json!(1)), "{alarm}");
+    let steps = world.get(&format!("{path}/explain")).await["occurrences"][0]["steps"].to_string();
+    assert!(steps.contains("updated ignored") && steps.contains("parked at"), "{steps}");
 }
 
 #[actix::test]

@@ -3,6 +3,7 @@
 mod access;
 mod beats;
 mod canary;
+mod doubts;
 mod events;
 mod hands;
 mod notices;

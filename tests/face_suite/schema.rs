@@ -25,7 +25,8 @@ async fn the_service_answers_as_it_describes_itself() {
         // Each value at its edges, and then at random, the same ones each time.
         .args(["--phases", "coverage,fuzzing", "--max-examples", "3", "--generation-deterministic"])
         .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"])
-        .args(["--workers", "2", "--request-timeout", "10", "--max-time", ASKS_FOR_S])
+        // One worker: the parser of Python 3.11 counts its depth for all threads together, and fails then.
+        .args(["--workers", "1", "--request-timeout", "10", "--max-time", ASKS_FOR_S])
         // A stream of events has no end; to be busy, and to stop, is no fault.
         .args(["--exclude-path", "/api/v1/events"])
         .current_dir(folder.path())

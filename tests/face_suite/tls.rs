@@ -46,6 +46,29 @@ async fn the_face_speaks_tls_with_its_own_certificate_and_nothing_else() {
     let cookie = signed_in.headers()["set-cookie"].to_str().unwrap();
     assert!(cookie.contains("Secure"), "{cookie}");
 
+    let ask = async |ca: Option<&str>, token: Option<&str>| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_ticketgate"));
+        command.args(["alarm", "list", "--url", &format!("https://{}", service.address)]);
+        command.args(ca.iter().flat_map(|ca| ["--ca-file", ca]));
+        command.env_remove("TICKETGATE_TOKEN").env_remove("TICKETGATE_TOKEN_FILE");
+        command.envs(token.map(|token| ("TICKETGATE_TOKEN", token)));
+        let output = command.output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let ca = file("cert.pem");
+    let (code, told) = ask(None, None).await;
+    assert!(told.contains(" is not trusted (") && told.contains("--ca-file FILE"), "{told}");
+    assert_eq!(code, Some(1), "{told}");
+    let (code, told) = ask(Some(&ca), None).await;
+    assert!(told.contains("asks for a token: set TICKETGATE_TOKEN_FILE"), "{told}");
+    assert_eq!(code, Some(1), "{told}");
+    let (_, told) = ask(Some(&ca), Some("fedcba9876543210")).await;
+    assert!(told.contains("does not know the token that was brought"), "{told}");
+    let (code, told) = ask(Some(&ca), Some("0123456789abcdef")).await;
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    let (_, told) = ask(Some(&file("key.pem")), None).await;
+    assert!(told.contains("key.pem holds no certificate (PEM)"), "{told}");
+
     let mut plain = TcpStream::connect(service.address).await.unwrap();
     plain.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut said = Vec::new();

@@ -68,6 +68,9 @@ impl Place {
             let sql = "INSERT INTO history (list, at, body) VALUES ('status', 0, ?1)";
             database.execute(sql, [cells]).unwrap();
         }
+        let count = "INSERT INTO history_counts (list, n) VALUES ('status', ?1)
+            ON CONFLICT (list) DO UPDATE SET n = n + ?1";
+        database.execute(count, [i64::try_from(rows).unwrap()]).unwrap();
         database.commit().unwrap();
     }
 

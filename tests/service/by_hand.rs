@@ -126,7 +126,10 @@ async fn an_unlinked_alarm_gets_a_ticket_of_its_own() {
     let shell = Shell(&world);
     world.post("/api/v1/alarms", raised("probe", "1").to_string()).await;
     let id = ["--backend", "crm", "--backend-id", "OLD-7", "--reason", "so says the night shift"];
-    shell.says(&[&["alarm", "link", "probe", "1"][..], &id].concat());
+    let link = [&["alarm", "link", "probe", "1"][..], &id].concat();
+    let said = shell.complains(&link);
+    assert!(said.contains("crm has no ticket OLD-7"), "{said}");
+    shell.says(&[&link[..], &["--force"]].concat());
     shell.says(&["alarm", "unlink", "probe", "1", "--reason", "it was another fault"]);
     tickets_there(&world, 1).await;
     let own = async || {
@@ -153,4 +156,49 @@ async fn an_unlinked_alarm_gets_a_ticket_of_its_own() {
         assert_eq!(code, status, "{path}: {said}");
         assert!(said.to_string().contains(says), "{path}: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn active_alarms_without_a_ticket_are_listed_with_the_reason() {
+    let picky = Faults { reject_summary_containing: Some("poison".into()), ..Faults::default() };
+    let backends = vec![("crm", picky, "")];
+    let config = "[[policy.rule]]\nname = \"probes\"\nsource = \"probe\"\nbackend = \"crm\"\n\
+                  [[policy.rule]]\nname = \"lab\"\nsource = \"lab\"\n\
+                  no_ticket = \"the lab looks after itself\"\n";
+    let config = config.to_owned();
+    let world = World::started(Setting { backends, config, ..Setting::default() }).await;
+    let shell = Shell(&world);
+    let send = async |source: &str, id: &str, text: &str, state: &str| {
+        let mut event = raised(source, id);
+        event["text"] = text.into();
+        event["state"] = state.into();
+        if state == "cleared" {
+            event["changed_at"] = "2026-11-21T11:00:00Z".into();
+        }
+        let (status, said) = world.post("/api/v1/alarms", event.to_string()).await;
+        assert_eq!(status, 202, "{said}");
+        world.settled(1).await;
+    };
+    send("probe", "good", "loss of signal", "raised").await;
+    send("probe", "refused", "poison", "raised").await;
+    send("lab", "quiet", "loss of signal", "raised").await;
+    send("nobody", "lost", "loss of signal", "raised").await;
+    send("probe", "over", "poison", "raised").await;
+    send("probe", "over", "poison", "cleared").await;
+
+    let table = shell.says(&["alarm", "list", "--without-ticket"]);
+    let of = |id: &str| {
+        let line = table.lines().find(|line| line.contains(id));
+        line.unwrap_or_else(|| panic!("{id} is not in\n{table}"))
+    };
+    assert!(of("refused").contains("422"), "{table}");
+    assert!(of("quiet").contains("the lab looks after itself"), "{table}");
+    assert!(of("lost").contains("no default backend"), "{table}");
+    assert!(!table.contains("good") && !table.contains("over"), "{table}");
+    let list = shell.json(&["alarm", "list", "--without-ticket", "--source", "probe"]);
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
+    let cleared = shell.says(&["alarm", "list", "--without-ticket", "--state", "cleared"]);
+    assert!(cleared.contains("over") && !cleared.contains("quiet"), "{cleared}");
+    let (status, said) = world.get("/api/v1/alarms?ticket=some").await;
+    assert!(status == 400 && said.contains("ticket is none, or left out"), "{said}");
 }

@@ -54,6 +54,18 @@ impl Shell<'_> {
         complaint
     }
 
+    /// It ends with that code and without a word, though nobody reads what it says.
+    fn unread(&self, line: &[&str], expected: i32) {
+        let url = self.0.url();
+        let (reader, out) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = process::ticketgate();
+        let output = command.args(line).args(["--url", &url]).stdout(out).output();
+        let output = output.expect("the binary starts");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*complaint), (Some(expected), ""), "{line:?}");
+    }
+
     /// It is wrong usage.
     fn wrong(&self, line: &[&str]) {
         let (code, _, complaint) = self.run(line);
@@ -103,6 +115,42 @@ async fn alarms_are_raised_updated_cleared_and_listed_by_hand() {
     shell.wrong(&["alarm", "raise", "probe", "A2"]);
     shell.wrong(&["alarm", "list", "--state", "odd"]);
     shell.wrong(&["alarm", "shout"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_goes_away_ends_a_command_without_a_word() {
+    let backends = vec![("crm", Faults::default(), "")];
+    let config = "[policy]\ndefault_backend = \"crm\"\n".to_owned();
+    let world = World::started(Setting { backends, config, ..Setting::default() }).await;
+    let shell = Shell(&world);
+    shell.says(&["alarm", "raise", "probe", "A1", "--object", "o"]);
+    world.settled(1).await;
+    for line in [
+        &["explain", "probe", "A1"][..],
+        &["lane", "list"],
+        &["client", "list"],
+        &["alarm", "list", "--all"],
+        &["alarm", "list", "--json"],
+        &["heartbeat", "list"],
+        &["health"],
+    ] {
+        shell.unread(line, 0);
+    }
+    // What was asked for is done all the same, and the exit code tells how that went.
+    shell.unread(&["alarm", "clear", "probe", "A1"], 0);
+    world.settled(1).await;
+    assert_eq!(world.look("/api/v1/alarms/probe/A1").await["state"], "cleared");
+    shell.unread(&["explain", "probe", "nobody", "--json"], 1);
+
+    let config = world.file("ticketgate.toml");
+    let config = config.to_str().expect("a plain name");
+    for line in [&["check", "--config", config][..], &["presets"], &["presets", "usms"]] {
+        let (reader, out) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = process::ticketgate().args(line).stdout(out).output().expect("it starts");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*complaint), (Some(0), ""), "{line:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,6 +258,10 @@ async fn lanes_requests_and_parked_messages_are_seen_and_settled_by_hand() {
     };
     let row = world.until("the create is undecided", undecided).await;
     let (id, ticket) = (text(&row, "/id"), text(&row, "/ticket"));
+    let shown = shell.says(&["request", "show", id]);
+    assert!(shown.contains("search text: tg") && shown.contains("--found NUMBER"), "{shown}");
+    let done = shell.refused(&["request", "settle", id, "--done", "--reason", "a test"]);
+    assert!(done.contains("say found"), "{done}");
     let table = shell.says(&["request", "list", "--backend", "blind", "--limit", "5"]);
     assert!(table.contains(id) && table.contains("undecided"), "{table}");
     assert_eq!(text(&shell.json(&["request", "list", "--ticket", ticket]), "/items/0/id"), id);
@@ -217,13 +269,24 @@ async fn lanes_requests_and_parked_messages_are_seen_and_settled_by_hand() {
     let lanes = lanes["items"].as_array().expect("a list");
     let blind = lanes.iter().find(|lane| lane["id"] == "blind").expect("it has a lane");
     assert_eq!(blind["undecided"], 1, "{blind}");
+    assert!(blind["last_error"].is_string() && blind["last_error_at"].is_string(), "{blind}");
+    let hold = ["lane", "hold", "blind", ticket, "--reason", "a test"];
+    shell.says(&hold);
+    let table = shell.says(&["lane", "list"]);
+    let mut lines = table.lines();
+    let head = lines.next().expect("a head");
+    let column = head.find("held tickets").expect("the column is there");
+    let blind = lines.find(|line| line.trim_start().starts_with("blind")).expect("its line");
+    assert!(blind[column..].starts_with('1'), "{table}");
+    shell.says(&["lane", "release", "blind", ticket, "--reason", "a test"]);
     assert!(shell.says(&["lane", "list"]).contains("crm"));
-    assert_eq!(shell.says(&["lane", "resume", "crm", "--reason", "a test"]), "it goes on\n");
+    let resumed = shell.says(&["lane", "resume", "crm", "--reason", "a test"]);
+    assert_eq!(resumed, "it was not held back; if it made only probes, it makes all calls again\n");
     let unknown = shell.refused(&["lane", "resume", "far", "--reason", "a test"]);
     assert!(unknown.contains("no backend is called far"), "{unknown}");
 
     let settle = ["request", "settle", id, "--drop", "--reason", "a test"];
-    assert_eq!(shell.says(&settle), "it is cancelled\n");
+    assert_eq!(shell.says(&settle), "dropped: nothing more is sent\n");
     assert!(shell.refused(&settle).contains("not undecided"));
     let nobody = Uuid::new_v4().to_string();
     shell.refused(&["request", "settle", &nobody, "--absent", "--reason", "a test"]);

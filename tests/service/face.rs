@@ -220,7 +220,8 @@ async fn with_a_token_nobody_else_gets_more_than_whether_the_service_is_well() {
     let refused = explain("TICKETGATE_TOKEN", "not-the-token");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("this is not the service's token"), "{said}");
+    assert!(said.contains("the service does not know the token that was brought"), "{said}");
+    assert!(said.contains("TICKETGATE_TOKEN_FILE"), "{said}");
     assert!(process::run(&["health", "--url", &world.url()]).status.success());
     assert!(!world.log().contains(TOKEN));
 }

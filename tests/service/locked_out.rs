@@ -84,6 +84,7 @@ async fn a_locked_account_sees_one_call_and_everything_is_done_after_a_resume() 
     };
     let seen = world.until("all that was accepted waits in the lane", seen).await;
     assert_eq!(seen["held"], format!("paused: {reason}"), "{seen}");
+    assert_eq!(seen["gait"], "held", "{seen}");
     assert!(shell.says(&["lane", "list"]).contains("credentials were refused"));
     let waits = world.look("/api/v1/requests?backend=locked&state=accepted").await;
     let alarm = waits["items"][0]["made_for"].clone();
@@ -98,11 +99,16 @@ async fn a_locked_account_sees_one_call_and_everything_is_done_after_a_resume() 
 
     world.ledger().set_faults("locked", Faults::default()).expect("the faults make sense");
     let resume = ["lane", "resume", "locked", "--reason", "the account is unlocked"];
-    assert_eq!(shell.says(&resume), "it goes on\n");
+    let resumed = shell.says(&resume);
+    assert!(resumed.starts_with("it goes on (it was held back: paused: "), "{resumed}");
     hears(&world, &operator, "lane.locked.resumed").await;
     world.settled(5 * ALARMS).await;
     let report = verdict::ledger_is_clean(&world);
     let locked = &report.backends["locked"];
     assert_eq!((locked.tickets, locked.calls.create), (2 * ALARMS as u64, 1 + 2 * ALARMS as u64));
-    assert_eq!(lane(&shell)["held"], Value::Null);
+    let seen = lane(&shell);
+    assert_eq!(seen["held"], Value::Null);
+    assert_ne!(seen["gait"], "held", "{seen}");
+    // What was wrong is over: it is not told as if it were so now.
+    assert_eq!((&seen["last_error"], &seen["last_error_at"]), (&Value::Null, &Value::Null));
 }

@@ -20,6 +20,7 @@ mod element;
 mod exactly_once;
 mod face;
 mod feed;
+mod first_day;
 mod forced;
 mod foreign;
 mod history;

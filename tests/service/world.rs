@@ -164,8 +164,6 @@ impl World {
         let log = append_to(&self.file("service.log"));
         let mut command = ticketgate();
         command.arg("serve").arg("--config").arg(self.config_file());
-        // What the files are kept for is read by people.
-        command.env("NO_COLOR", "1");
         command.stdout(log.try_clone().expect("one more handle")).stderr(log);
         self.service = Some(Process::start(&mut command));
         let deadline = Instant::now() + PATIENCE;

@@ -3,15 +3,19 @@
 use crate::cases::refused;
 use crate::world::{Answer, World, alarm_ref, later, noc, raise, take_in};
 use ticketgate_actors::changes::{
-    Applied, ByHand, Change, Decide, Decision, Import, Named, Refusal, Wanted,
+    Applied, ByHand, Change, Decide, Decision, End, Import, Named, Refusal, Wanted,
 };
 use ticketgate_actors::logic::import::Brought;
 use ticketgate_actors::model::{
-    Alarm, AlarmState, CorrelationKey, Kind, OccurrenceRef, Op, Origin, TicketKey, TicketName,
-    TicketStatus,
+    Alarm, AlarmState, CorrelationKey, Found, Kind, OccurrenceRef, Op, Origin, TicketKey,
+    TicketName, TicketStatus,
 };
 
 async fn try_decide(world: &World, id: &str, wanted: Wanted) -> Answer {
+    decide_on(world, id, wanted, None).await
+}
+
+async fn decide_on(world: &World, id: &str, wanted: Wanted, seen: Option<Found>) -> Answer {
     let key = world.ticket_key();
     let row = Named {
         ticket: key,
@@ -19,7 +23,8 @@ async fn try_decide(world: &World, id: &str, wanted: Wanted) -> Answer {
         origin: Origin::Command { id: key.to_string() },
     };
     let (who, reason) = ("ann".to_owned(), "I know better".to_owned());
-    let it = ByHand { alarm: alarm_ref(id), wanted, row, who, reason };
+    let alarm = alarm_ref(id);
+    let it = ByHand { alarm, wanted, row, seen: seen.map(Box::new), unverified: None, who, reason };
     world.try_apply(Change::ByHand(Box::new(it))).await
 }
 
@@ -55,6 +60,50 @@ pub async fn a_linked_alarm_is_taken_care_of_and_speaks_to_its_ticket_later(worl
     assert_eq!(update.ticket, ticket.key);
     // While that is under way, nobody moves the alarm.
     assert_eq!(try_decide(world, "a", Wanted::Unlink).await, refused(Refusal::UnderWay));
+}
+
+pub async fn a_link_tells_what_the_backend_showed_and_what_was_left(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    let shown = |status| Found {
+        backend_id: "INC7".into(),
+        status: Some(status),
+        url: Some("http://noc/INC7".into()),
+        ..Found::default()
+    };
+    let closed = decide_on(world, "a", theirs("INC7"), Some(shown(TicketStatus::Closed))).await;
+    assert_eq!(closed, refused(Refusal::Closed), "it would never be closed by us");
+    assert_eq!(world.alarm("a").await.ticket, Some(made.ticket), "nothing of it is left");
+    let open = decide_on(world, "a", theirs("INC7"), Some(shown(TicketStatus::InProgress))).await;
+    assert!(open.is_ok(), "{open:?}");
+    let linked = world.alarm("a").await;
+    assert_eq!(linked.left, [made.ticket]);
+    let why = linked.reason.as_deref().unwrap_or_default();
+    assert!(why.contains("; was INC1 at noc, left there acknowledged by ann"), "{why}");
+    let ticket = world.reads.ticket(linked.ticket.unwrap()).await.unwrap().unwrap();
+    assert_eq!((ticket.status, ticket.url.is_some()), (TicketStatus::InProgress, true));
+}
+
+pub async fn a_number_that_was_only_linked_is_free_again(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    world.apply(raise("b")).await;
+    let there = |id: &'static str| world.reads.ticket_by_backend_id(noc(), id.to_owned());
+    by_hand(world, "a", theirs("INC7")).await;
+    by_hand(world, "b", theirs("INC7")).await;
+    by_hand(world, "a", Wanted::Link(TicketName::Key(made.ticket))).await;
+    assert!(there("INC7").await.unwrap().is_some(), "another alarm has it");
+    by_hand(world, "b", Wanted::Unlink).await;
+    assert!(there("INC7").await.unwrap().is_none());
+    // What was made, or written to, stays.
+    by_hand(world, "a", Wanted::NoTicket).await;
+    assert!(there("INC1").await.unwrap().is_some());
+    // The create that made it there can say so.
+    let create = world.decided("b", world.create("tg-b")).await;
+    let intended = world.intended(epoch, create.id).await;
+    let found = Found { backend_id: "INC7".into(), ..Found::default() };
+    let done = world.concluded(epoch, &intended, End::Done(found)).await;
+    assert_eq!(done.ticket.backend_id.as_deref(), Some("INC7"));
 }
 
 pub async fn no_alarm_is_linked_to_a_ticket_that_is_being_closed(world: &mut World) {

@@ -98,6 +98,8 @@ impl Pair {
                 reason: "not a map".into(),
                 field: None,
                 mended: 0,
+                place: None,
+                original: None,
                 body: pick.to_vec(),
             })),
             29..=31 => self.later(pick).await,
@@ -280,14 +282,17 @@ impl Pair {
         let filter = RequestFilter { state: Some(State::Undecided), ..RequestFilter::default() };
         let undecided = self.memory.requests(filter, ALL).await.unwrap().pop();
         let request = undecided.map_or(RequestId(Uuid::from_u128(1)), |request| request.id);
-        let says = match pick[0] % 3 {
+        let says = match pick[0] % 4 {
             0 => PersonSays::Found(format!("INC{}", pick[1] % 8)),
             1 => PersonSays::Absent,
+            2 => PersonSays::Done,
             _ => PersonSays::Drop,
         };
         Change::Settle(Box::new(Settle {
             request,
             says,
+            seen: None,
+            unverified: (pick[2].is_multiple_of(2)).then(|| "it is away".into()),
             who: "ann".into(),
             reason: "I looked".into(),
             event_id: EventId(self.id(pick[2])),
@@ -349,7 +354,7 @@ fn take_in(pick: [u8; 5], now: Timestamp) -> Change {
         ..routing()
     };
     let identity = crate::world::identity(&format!("{} {now}", pick[4] % 16));
-    Change::TakeIn(Box::new(TakeIn { identity, event, routing }))
+    Change::TakeIn(Box::new(TakeIn { identity, event, routing, parked_at: None }))
 }
 
 async fn dump(reads: &dyn Reads, clock: &dyn Clock) -> Vec<String> {

@@ -1,15 +1,18 @@
 //! What people do by hand to lanes, requests and parked messages; and the audit of it.
 
-use crate::world::{Answer, World, alarm_ref, found, later, noc, raise};
+use crate::world::{
+    Answer, World, alarm_ref, found, identity, later, noc, raise, routing, take_in,
+};
 use std::slice::from_ref;
 use std::time::Duration;
 use ticketgate_actors::changes::{
     Admission, Applied, Cancel, Change, Concluded, Decision, End, Guard, HELD_MAX, HoldTicket,
-    Level, Mend, Refusal, Retry, TakeCommand, Unpark, Write,
+    Level, Mend, Refusal, Retry, TakeCommand, TakeIn, Unpark, Write,
 };
 use ticketgate_actors::model::{
-    AlarmState, CommandId, CorrelationKey, Epoch, Fields, Kind, MadeBy, Op, Parked, Reply, Request,
-    RequestId, State, TicketError, TicketKey, TicketName, TicketStatus,
+    AlarmEvent, AlarmState, AsItCame, CommandId, CorrelationKey, Epoch, Fields, Kind, MadeBy, Mark,
+    Op, Parked, Reply, Request, RequestId, State, TicketError, TicketKey, TicketName, TicketStatus,
+    Timestamp,
 };
 use ticketgate_actors::ports::{Page, StoreError};
 use uuid::Uuid;
@@ -346,6 +349,8 @@ async fn park(world: &World, body: &[u8]) -> Parked {
         reason: "not JSON".into(),
         field: None,
         mended: 0,
+        place: None,
+        original: None,
         body: body.to_vec(),
     };
     match world.apply(Change::Park(Box::new(parked.clone()))).await {
@@ -372,6 +377,7 @@ pub async fn a_parked_message_goes_only_with_what_is_made_of_it(world: &mut Worl
     let Applied::Mended(mended) = world.apply(mend).await else { panic!("not mended") };
     assert_eq!((&mended.body[..], mended.mended), (&b"{}"[..], 1));
     assert_eq!(mended.reason, parked.reason);
+    assert_eq!(mended.original, Some(AsItCame(b"{".to_vec())));
     // Read before it was mended: it stays, and nothing is made of it.
     let sets = vec![vec![raise("a"), unpark(parked.n, 0)], vec![raise("a"), unpark(parked.n, 1)]];
     let answers = world.apply_each(sets).await;
@@ -388,4 +394,77 @@ pub async fn a_parked_message_goes_only_with_what_is_made_of_it(world: &mut Worl
     // A number is never given again.
     world.apply(unpark(other.n, 0)).await;
     assert!(park(world, b"(").await.n > other.n);
+}
+
+fn mend(n: u64, body: &[u8]) -> Change {
+    let (who, reason) = ("ann".to_owned(), "the wrong file".to_owned());
+    Change::Mend(Box::new(Mend { n, body: body.to_vec(), content_type: None, who, reason }))
+}
+
+pub async fn what_came_is_kept_however_often_it_is_mended(world: &mut World) {
+    let parked = park(world, &[0xff, b'{']).await;
+    world.apply(mend(parked.n, b"a shell script")).await;
+    world.apply(mend(parked.n, b"{}")).await;
+    let page = Page { before: None, after: None, limit: 9 };
+    let row = world.reads.parked(None, page).await.unwrap().pop().unwrap();
+    assert_eq!((&row.body[..], row.mended), (&b"{}"[..], 2));
+    assert_eq!(row.original, Some(AsItCame(vec![0xff, b'{'])));
+}
+
+/// An event without a time of its own, parked at that time.
+fn replayed(name: &str, mut event: AlarmEvent, parked_at: Timestamp) -> Change {
+    event.changed_at = None;
+    let (identity, routing) = (identity(name), routing());
+    Change::TakeIn(Box::new(TakeIn { identity, event, routing, parked_at: Some(parked_at) }))
+}
+
+/// Nothing that has come since is undone; and what has not is done.
+pub async fn a_replayed_alarm_counts_from_when_it_was_parked(world: &mut World) {
+    world.apply(raise("over")).await;
+    world.apply(raise("goes on")).await;
+    world.clock.advance(Duration::from_secs(60));
+    let parked_at = world.now();
+    world.clock.advance(Duration::from_secs(60));
+    let mut clear = later("over", AlarmState::Cleared, 1);
+    clear.changed_at = None;
+    world.apply(take_in("the clear", clear)).await;
+    world.clock.advance(Duration::from_secs(3_600));
+    let mut update = later("over", AlarmState::Updated, 1);
+    update.details.text = Some("worse".into());
+    match world.apply(replayed("one", update.clone(), parked_at)).await {
+        Applied::TakenIn(taken) => assert_eq!((taken.repeat, taken.older), (false, true)),
+        other => panic!("{other:?}"),
+    }
+    let rows = world.reads.occurrences(alarm_ref("over")).await.unwrap();
+    assert_eq!(rows.len(), 1, "it is not raised again");
+    assert!(!rows[0].active);
+    let told: Vec<_> = rows[0].story.steps().iter().map(|step| step.what.as_str()).collect();
+    assert!(told.contains(&"updated ignored"), "{told:?}");
+    assert!(told.iter().any(|what| what.contains("replayed")), "{told:?}");
+    // Of this one nothing has come since.
+    let mut update = later("goes on", AlarmState::Updated, 1);
+    update.details.text = Some("worse".into());
+    match world.apply(replayed("two", update, parked_at)).await {
+        Applied::TakenIn(taken) => assert!(!taken.older),
+        other => panic!("{other:?}"),
+    }
+    let row = world.alarm("goes on").await;
+    assert_eq!((row.changed_at, row.details.text.as_deref()), (parked_at, Some("worse")));
+}
+
+pub async fn a_replay_raises_nothing_that_a_snapshot_has_found_over(world: &mut World) {
+    world.apply(raise("a")).await;
+    world.clock.advance(Duration::from_secs(60));
+    let parked_at = world.now();
+    for ends in [false, true] {
+        world.clock.advance(Duration::from_secs(60));
+        let pass = "p".to_owned();
+        let mark = Mark { source: "probe".to_owned(), pass, ends, at: None };
+        world.apply(Change::Mark(identity(&format!("mark {ends}")), mark)).await;
+    }
+    world.apply(Change::ClearUnnamed { source: "probe".to_owned(), limit: 9 }).await;
+    assert!(!world.alarm("a").await.active);
+    world.apply(replayed("late", later("a", AlarmState::Updated, 1), parked_at)).await;
+    let rows = world.reads.occurrences(alarm_ref("a")).await.unwrap();
+    assert_eq!((rows.len(), rows[0].active), (1, false));
 }

@@ -1,11 +1,13 @@
 //! Lanes, requests and the outbox: what every store does with them.
 
 use crate::cases::refused;
-use crate::world::{World, alarm_ref, found, later, noc, raise};
+use crate::world::{World, alarm_ref, found, later, noc, raise, take_in};
 use std::time::Duration;
 use ticketgate_actors::changes::{Applied, Change, End, PersonSays, Refusal, Settle};
-use ticketgate_actors::model::{AlarmState, Epoch, EventName, State, TicketError, TicketStatus};
-use ticketgate_actors::ports::{LaneCounts, Pause};
+use ticketgate_actors::model::{
+    AlarmState, Epoch, EventName, Op, State, TicketError, TicketStatus,
+};
+use ticketgate_actors::ports::{LaneCounts, Page, Pause};
 
 pub async fn a_whole_way_from_alarm_to_confirmed_event(world: &mut World) {
     let epoch = world.take_lane().await;
@@ -189,17 +191,62 @@ pub async fn a_person_settles_a_doubt(world: &mut World) {
         Change::Settle(Box::new(Settle {
             request: request.id,
             says,
+            seen: None,
+            unverified: None,
             who: "ann".into(),
             reason: "asked the desk".into(),
             event_id: world.event_id(),
             watch_looks: 0,
         }))
     };
+    assert_eq!(world.try_apply(settle(PersonSays::Done)).await, refused(Refusal::NoBackendId));
     world.apply(settle(PersonSays::Found("INC9".into()))).await;
     let ticket = world.reads.ticket(request.ticket).await.unwrap().unwrap();
     assert_eq!(ticket.backend_id.as_deref(), Some("INC9"));
     assert_eq!(world.try_apply(settle(PersonSays::Drop)).await, refused(Refusal::WrongState));
     assert_ne!(epoch, Epoch::default());
+}
+
+/// A close is settled: done, on its own ticket; another number never becomes its ticket's.
+pub async fn a_write_that_a_person_settles_keeps_its_ticket(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    world.apply(take_in("over", later("a", AlarmState::Cleared, 1))).await;
+    let close = world.decided("a", world.write(Op::Close, made.ticket)).await;
+    let intended = world.intended(epoch, close.id).await;
+    let lost = End::Undecided(TicketError::because("the answer was lost"));
+    world.concluded(epoch, &intended, lost).await;
+    let settle = |says, unverified: Option<&str>| {
+        Change::Settle(Box::new(Settle {
+            request: close.id,
+            says,
+            seen: None,
+            unverified: unverified.map(str::to_owned),
+            who: "ann".into(),
+            reason: "asked the desk".into(),
+            event_id: world.event_id(),
+            watch_looks: 0,
+        }))
+    };
+    let other = settle(PersonSays::Found("INC9".into()), None);
+    assert_eq!(world.try_apply(other).await, refused(Refusal::AnotherTicket));
+    let before = world.reads.ticket(made.ticket).await.unwrap().unwrap();
+    assert_eq!(before.backend_id.as_deref(), Some("INC1"));
+    assert!(!before.status.ended());
+    world.apply(settle(PersonSays::Done, Some("noc is away"))).await;
+    let row = world.reads.request(close.id).await.unwrap().unwrap();
+    assert_eq!(row.state, State::Done);
+    let told = row.story.steps().iter().map(|step| step.what.as_str()).collect::<Vec<_>>();
+    let said = "settled by ann: the close was done, not verified: noc is away";
+    assert!(told.contains(&said), "{told:?}");
+    let ticket = world.reads.ticket(made.ticket).await.unwrap().unwrap();
+    assert_eq!(ticket.backend_id.as_deref(), Some("INC1"));
+    assert!(ticket.status.ended());
+    let (event, _) = world.reads.events_of(made.ticket).await.unwrap().pop().unwrap();
+    assert_eq!(event.event, EventName::Closed);
+    let page = Page { before: None, after: None, limit: 1 };
+    let audit = world.reads.audited(None, page).await.unwrap().pop().unwrap();
+    assert!(audit.what.contains("not verified: noc is away"), "{audit:?}");
 }
 
 /// O1, O2.

@@ -21,7 +21,9 @@ pub async fn an_alarm_is_due_in_its_time_with_its_ticket(world: &mut World) {
             Routing { create_delay: Duration::from_secs(delay), ..crate::world::routing() };
         let event = alarm_event("probe", id);
         let identity = crate::world::identity(id);
-        world.apply(Change::TakeIn(Box::new(TakeIn { identity, event, routing }))).await;
+        world
+            .apply(Change::TakeIn(Box::new(TakeIn { identity, event, routing, parked_at: None })))
+            .await;
     }
     let due = async |seconds: u64, limit: u32| -> Vec<String> {
         let now = start.plus(Duration::from_secs(seconds));
@@ -142,6 +144,8 @@ pub async fn a_parked_message_comes_back_to_the_byte(world: &mut World) {
         reason: "not JSON".into(),
         field: None,
         mended: 0,
+        place: None,
+        original: None,
         body: (0..=255).collect(),
     };
     let mut numbers = Vec::new();

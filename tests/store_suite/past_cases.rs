@@ -383,7 +383,8 @@ pub async fn a_ticket_goes_with_the_last_of_its_alarms(world: &mut World) {
     };
     let wanted = Wanted::Link(TicketName::Theirs(noc(), "OLD9".into(), Kind::Incident));
     let (who, reason) = ("ann".to_owned(), "the same fault".to_owned());
-    let it = ByHand { alarm: alarm_ref("b"), wanted, row, who, reason };
+    let alarm = alarm_ref("b");
+    let it = ByHand { alarm, wanted, row, seen: None, unverified: None, who, reason };
     world.apply(Change::ByHand(Box::new(it))).await;
     assert_eq!(retire(world, 50).await, [2, 1, 0]);
     assert!(world.reads.ticket(ended.ticket).await.unwrap().is_none());

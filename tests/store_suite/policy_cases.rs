@@ -32,7 +32,7 @@ fn grouped(ways: Ways) -> Policy {
 async fn send(world: &World, policy: &Policy, event: AlarmEvent) {
     let name = format!("{} {:?} {:?}", event.alarm, event.state, event.changed_at);
     let routing = policy.route(&event, world.now());
-    let take = TakeIn { identity: identity(&name), event, routing };
+    let take = TakeIn { identity: identity(&name), event, routing, parked_at: None };
     world.apply(Change::TakeIn(Box::new(take))).await;
 }
 

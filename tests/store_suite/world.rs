@@ -45,7 +45,8 @@ pub fn identity(name: &str) -> Identity {
 }
 
 pub fn take_in(name: &str, event: AlarmEvent) -> Change {
-    Change::TakeIn(Box::new(TakeIn { identity: identity(name), event, routing: routing() }))
+    let (identity, routing) = (identity(name), routing());
+    Change::TakeIn(Box::new(TakeIn { identity, event, routing, parked_at: None }))
 }
 
 /// The raise of an alarm, delivered under its own id.

@@ -85,6 +85,8 @@ impl Answers {
             reason,
             field,
             mended: 0,
+            place: None,
+            original: None,
             body: delivery.body.to_vec(),
         };
         match self.outside.store.apply(Change::Park(Box::new(parked)).into()).await {

@@ -4,12 +4,13 @@
 //! so nothing depends on a wake-up arriving. A backend's permits bound its flows to its share of
 //! the clients (rule L12); its due alarms wait as rows.
 
+use super::aside::{Aside, Then};
 use super::keeper::{Alive, Post};
 use super::{Carry, Outside, Pool, TicketClient, acquire};
 use crate::logic::locks::{Grant, Holder, Locks, Wish};
 use crate::model::{BackendId, OccurrenceRef, Op};
 use crate::ports::{DueAlarm, StoreError};
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,7 @@ pub struct Dispatcher {
     me: Post<Dispatcher>,
     flow_timeout: Duration,
     desks: HashMap<BackendId, Desk>,
+    aside: Aside,
     _alive: Alive,
 }
 
@@ -70,7 +72,8 @@ impl Dispatcher {
     ) -> Self {
         let desk = || Desk { more: true, ..Desk::default() };
         let desks = outside.backends.names().into_iter().map(|name| (name, desk())).collect();
-        Self { outside, pool, clients, me, flow_timeout, desks, _alive: alive }
+        let aside = Aside::default();
+        Self { outside, pool, clients, me, flow_timeout, desks, aside, _alive: alive }
     }
 
     fn share(&self) -> usize {
@@ -96,12 +99,12 @@ impl Dispatcher {
         }
     }
 
-    fn load(&self, backend: BackendId, ctx: &mut Context<Self>) {
+    fn load(&mut self, backend: BackendId, ctx: &mut Context<Self>) {
         let rows = load(self.outside.clone(), backend.clone());
-        ctx.spawn(rows.into_actor(self).map(move |rows, dispatcher, ctx| {
+        self.aside.run(ctx, rows, move |rows, dispatcher: &mut Self, ctx| {
             dispatcher.loaded(&backend, rows);
             dispatcher.go_on(&backend, ctx);
-        }));
+        });
     }
 
     fn loaded(&mut self, backend: &BackendId, rows: Result<Vec<DueAlarm>, StoreError>) {
@@ -130,7 +133,7 @@ impl Dispatcher {
             wait_until: now.mono.plus(self.flow_timeout),
         };
         let granted = acquire(&self.pool, wish);
-        ctx.spawn(granted.into_actor(self).map(move |granted, dispatcher, ctx| {
+        self.aside.run(ctx, granted, move |granted, dispatcher: &mut Self, ctx| {
             match granted.and_then(Result::ok) {
                 Some(grant) => dispatcher.carry(backend, due, grant),
                 None => {
@@ -138,7 +141,7 @@ impl Dispatcher {
                     ctx.notify_later(finished, LOOK_EVERY);
                 }
             }
-        }));
+        });
     }
 
     fn carry(&self, backend: BackendId, due: DueAlarm, grant: Grant) {
@@ -178,6 +181,14 @@ impl Actor for Dispatcher {
                 dispatcher.go_on(&backend, ctx);
             }
         });
+    }
+}
+
+impl Handler<Then<Self>> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, then: Then<Self>, ctx: &mut Self::Context) {
+        then.now(self, ctx);
     }
 }
 

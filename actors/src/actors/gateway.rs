@@ -4,6 +4,7 @@
 //! A new gateway (after a start, or after a panic) takes every lane anew: the epoch grows, what
 //! the old one had in flight is in doubt, and whatever it still stores is refused.
 
+use super::aside::{Aside, Then};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
 use super::{Dispatcher, Outbox, Outside, Wake, calling, ops};
@@ -15,13 +16,13 @@ use crate::model::{
 };
 use crate::ports::{Answer, Call, Heard, Ids, LeaseLost, Reads, Soon, StoreError, Work};
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
-    WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture,
 };
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use tracing::Instrument;
 
 /// The pause before a lane that could not be taken is tried again.
@@ -73,7 +74,7 @@ pub struct Reseat;
 
 struct Seat {
     lane: Lane,
-    timer: Option<(Mono, SpawnHandle)>,
+    timer: Option<(Mono, AbortHandle)>,
 }
 
 /// The gateway actor.
@@ -85,6 +86,7 @@ pub struct Gateway {
     reads: HashMap<u64, oneshot::Sender<Heard>>,
     next_read: u64,
     drained: Vec<oneshot::Sender<()>>,
+    aside: Aside,
     _alive: Alive,
 }
 
@@ -123,6 +125,7 @@ impl Gateway {
             reads: HashMap::new(),
             next_read: 0,
             drained: Vec::new(),
+            aside: Aside::default(),
             _alive: alive,
         }
     }
@@ -176,46 +179,47 @@ impl Gateway {
         None
     }
 
-    fn take(&self, backend: BackendId, ctx: &mut Context<Self>) {
+    fn take(&mut self, backend: BackendId, ctx: &mut Context<Self>) {
         let Some(seat) = self.outside.backends.get(&backend) else { return };
         let taken = take(self.outside.clone(), backend.clone(), seat.settings.settle());
-        ctx.spawn(taken.into_actor(self).map(move |taken, gateway, ctx| match taken {
+        self.aside.run(ctx, taken, move |taken, gateway: &mut Self, ctx| match taken {
             Ok(input) => {
                 gateway.feed(&backend, input, ctx);
                 gateway.outbox.tell(Woken);
             }
             Err(error) => {
                 tracing::error!(%error, "tried again");
-                ctx.run_later(LEASE_RETRY, move |gateway, ctx| gateway.take(backend, ctx));
+                let again = move |gateway: &mut Self, ctx: &mut _| gateway.take(backend, ctx);
+                gateway.aside.later(ctx, LEASE_RETRY, again);
             }
-        }));
+        });
     }
 
-    fn load(&self, backend: BackendId, class: u8, now: Moment, ctx: &mut Context<Self>) {
+    fn load(&mut self, backend: BackendId, class: u8, now: Moment, ctx: &mut Context<Self>) {
         let reads = self.outside.reads.clone();
         let rows = load(reads, backend.clone(), class, now.wall);
-        ctx.spawn(rows.into_actor(self).map(move |input, gateway, ctx| {
+        self.aside.run(ctx, rows, move |input, gateway: &mut Self, ctx| {
             gateway.feed(&backend, input, ctx);
-        }));
+        });
     }
 
-    fn load_watched(&self, backend: BackendId, after: u64, ctx: &mut Context<Self>) {
+    fn load_watched(&mut self, backend: BackendId, after: u64, ctx: &mut Context<Self>) {
         let rows = self.outside.reads.watched(backend.clone(), after, SWEEP_PAGE);
-        ctx.spawn(rows.into_actor(self).map(move |rows, gateway, ctx| {
+        self.aside.run(ctx, rows, move |rows, gateway: &mut Self, ctx| {
             gateway.feed(&backend, Input::Watched(rows.ok()), ctx);
-        }));
+        });
     }
 
-    fn store(&self, backend: BackendId, turn: Turn, set: ChangeSet, ctx: &mut Context<Self>) {
+    fn store(&mut self, backend: BackendId, turn: Turn, set: ChangeSet, ctx: &mut Context<Self>) {
         let stored = self.outside.store.apply(set);
-        ctx.spawn(stored.into_actor(self).map(move |result, gateway, ctx| {
+        self.aside.run(ctx, stored, move |result, gateway: &mut Self, ctx| {
             gateway.log_ends(&backend, &result);
             gateway.tell_undecided(&result);
             gateway.feed(&backend, Input::Stored(turn, result), ctx);
-        }));
+        });
     }
 
-    fn call(&self, backend: BackendId, turn: Turn, call: Call, ctx: &mut Context<Self>) {
+    fn call(&mut self, backend: BackendId, turn: Turn, call: Call, ctx: &mut Context<Self>) {
         let Some(seat) = self.outside.backends.get(&backend) else { return };
         if let Some(mut view) = self.outside.views.lanes.get_mut(&backend) {
             view.calls += 1;
@@ -229,14 +233,15 @@ impl Gateway {
         );
         let made = calling::make(self.outside.clone(), backend.clone(), seat.clone(), call);
         let answer = made.instrument(span);
-        ctx.spawn(answer.into_actor(self).map(move |heard, gateway, ctx| {
+        self.aside.run(ctx, answer, move |heard, gateway: &mut Self, ctx| {
             if matches!(heard.answer, Answer::Done(_) | Answer::Read(_))
                 && let Some(mut view) = gateway.outside.views.lanes.get_mut(&backend)
             {
                 view.last_success = Some(gateway.outside.clock.now().wall);
+                view.last_error = None;
             }
             gateway.feed(&backend, Input::Answered(turn, heard), ctx);
-        }));
+        });
     }
 
     /// A newer level for a request that was journaled for an older one; none: superseded.
@@ -276,7 +281,7 @@ impl Gateway {
             "an attempt did not succeed"
         );
         if let Some(mut view) = self.outside.views.lanes.get_mut(backend) {
-            view.last_error = Some(note.reason.clone());
+            view.last_error = Some((self.outside.clock.now().wall, note.reason.clone()));
         }
     }
 
@@ -316,18 +321,22 @@ impl Gateway {
         if seat.timer.as_ref().is_some_and(|(set_for, _)| *set_for <= at) {
             return;
         }
-        if let Some((_, handle)) = seat.timer.take() {
-            ctx.cancel_future(handle);
+        if let Some((_, timer)) = seat.timer.take() {
+            timer.abort();
         }
         let name = backend.clone();
         let wait = at.since(now.mono) + Duration::from_millis(1);
-        let handle = ctx.run_later(wait, move |gateway, ctx| {
-            if let Some(seat) = gateway.seats.get_mut(&name) {
-                seat.timer = None;
+        let timer = self.aside.later(ctx, wait, move |gateway: &mut Self, ctx| {
+            // One that was taken back may have rung at that moment.
+            match gateway.seats.get_mut(&name) {
+                Some(seat) if seat.timer.as_ref().is_some_and(|(set_for, _)| *set_for == at) => {
+                    seat.timer = None;
+                }
+                _ => return,
             }
             gateway.feed(&name, Input::Tick, ctx);
         });
-        seat.timer = Some((at, handle));
+        seat.timer = Some((at, timer));
     }
 
     fn show(&mut self, backend: &BackendId) {
@@ -392,6 +401,14 @@ impl Actor for Gateway {
             self.outside.views.lanes.entry(backend.clone()).or_default();
             self.take(backend, ctx);
         }
+    }
+}
+
+impl Handler<Then<Self>> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, then: Then<Self>, ctx: &mut Self::Context) {
+        then.now(self, ctx);
     }
 }
 

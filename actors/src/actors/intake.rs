@@ -47,6 +47,8 @@ pub struct Accepted {
     pub accepted: u64,
     /// Here before.
     pub repeats: u64,
+    /// Of those committed: older than what is known of their alarm, which stays as it was.
+    pub older: u64,
     /// Could not be read, and are parked.
     pub parked: u64,
 }
@@ -117,7 +119,7 @@ impl Intake {
         let set = ChangeSet(
             events
                 .into_iter()
-                .filter_map(|(identity, said)| self.take_in(identity, said))
+                .filter_map(|(identity, said)| self.take_in(identity, said, None))
                 .collect(),
         );
         let applied = self.outside.store.apply(set);
@@ -137,8 +139,8 @@ impl Intake {
         self.decode.decode(delivery)
     }
 
-    /// Takes the events of a parked message, which goes with the same commit. Gives for each whether it
-    /// was here before.
+    /// Takes the events of a message that was parked at that time, and goes with the same commit. Each
+    /// counts as if it had been taken then.
     ///
     /// # Errors
     /// The service is stopping, or the store did not take them: the message stays.
@@ -146,11 +148,13 @@ impl Intake {
         self: &Arc<Self>,
         events: Vec<(Identity, Said)>,
         parked: Unpark,
+        parked_at: Timestamp,
     ) -> Result<Accepted, IntakeError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(IntakeError::Closed);
         }
-        let events = events.into_iter().filter_map(|(identity, said)| self.take_in(identity, said));
+        let taken = |(identity, said)| self.take_in(identity, said, Some(parked_at));
+        let events = events.into_iter().filter_map(taken);
         let changes = events.chain([Change::Unpark(Box::new(parked))]).collect();
         let applied = self.outside.store.apply(ChangeSet(changes)).await?;
         let mut due = HashSet::new();
@@ -158,7 +162,11 @@ impl Intake {
         for one in &applied {
             match one {
                 _ if self.note(one, &mut due) => count.repeats += 1,
-                Applied::TakenIn(_) | Applied::Marked { .. } => count.accepted += 1,
+                Applied::TakenIn(taken) => {
+                    count.accepted += 1;
+                    count.older += u64::from(taken.older);
+                }
+                Applied::Marked { .. } => count.accepted += 1,
                 _ => {}
             }
         }
@@ -181,7 +189,12 @@ impl Intake {
     }
 
     /// None: a test alarm of a round that is over, of which nothing is kept.
-    fn take_in(&self, identity: Identity, said: Said) -> Option<Change> {
+    fn take_in(
+        &self,
+        identity: Identity,
+        said: Said,
+        parked_at: Option<Timestamp>,
+    ) -> Option<Change> {
         let event = match said {
             Said::Alarm(event) => *event,
             Said::Mark(mark) => return Some(Change::Mark(identity, mark)),
@@ -196,7 +209,7 @@ impl Intake {
             self.figures.clock_ahead.fetch_add(1, Ordering::Relaxed);
         }
         let routing = self.outside.policy().route(&event, now);
-        Some(Change::TakeIn(Box::new(TakeIn { identity, event, routing })))
+        Some(Change::TakeIn(Box::new(TakeIn { identity, event, routing, parked_at })))
     }
 
     /// Counts what was applied; true: it was here before.
@@ -287,13 +300,15 @@ impl Intake {
         now: Timestamp,
     ) -> Vec<ChangeSet> {
         let (mut events, mut sets) = (Vec::new(), Vec::new());
-        for one in read {
+        let several = read.len() > 1;
+        for (place, one) in read.into_iter().enumerate() {
             match one {
-                Ok((identity, said)) => events.extend(self.take_in(identity, said)),
+                Ok((identity, said)) => events.extend(self.take_in(identity, said, None)),
                 Err(malformed) => {
+                    let place = u32::try_from(place).ok().filter(|_| several);
                     // Before it is parked: a snapshot that is not whole must not end as one.
                     sets.push(Change::Unread(self.decode.source_of(delivery)).into());
-                    sets.push(self.park(delivery, malformed, now).into());
+                    sets.push(self.park(delivery, malformed, place, now).into());
                 }
             }
         }
@@ -303,7 +318,14 @@ impl Intake {
         sets
     }
 
-    fn park(&self, delivery: &Delivery, why: Malformed, now: Timestamp) -> Change {
+    /// `place`: which of the alarms in it could not be read, where there are several.
+    fn park(
+        &self,
+        delivery: &Delivery,
+        why: Malformed,
+        place: Option<u32>,
+        now: Timestamp,
+    ) -> Change {
         self.figures.parked.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             inlet = %delivery.inlet,
@@ -312,7 +334,7 @@ impl Intake {
             reason = %why.reason,
             "a message is parked"
         );
-        Change::Park(Box::new(parked(delivery, why, now)))
+        Change::Park(Box::new(parked(delivery, why, place, now)))
     }
 
     async fn take_batch(self: Arc<Self>, batch: Vec<Delivery>) -> Vec<Verdict> {
@@ -382,7 +404,7 @@ impl Intake {
     async fn park_mark(&self, delivery: &Delivery, now: Timestamp) -> Verdict {
         let reason = NoSnapshot.to_string();
         let why = Malformed { field: Some("id".to_owned()), reason };
-        let parked = self.apply_each(vec![self.park(delivery, why, now).into()]).await;
+        let parked = self.apply_each(vec![self.park(delivery, why, None, now).into()]).await;
         if parked.iter().all(Result::is_ok) { Verdict::Settled } else { Verdict::GiveBack }
     }
 
@@ -426,7 +448,7 @@ impl Intake {
     }
 }
 
-fn parked(delivery: &Delivery, why: Malformed, now: Timestamp) -> Parked {
+fn parked(delivery: &Delivery, why: Malformed, place: Option<u32>, now: Timestamp) -> Parked {
     Parked {
         n: 0,
         at: now,
@@ -436,6 +458,8 @@ fn parked(delivery: &Delivery, why: Malformed, now: Timestamp) -> Parked {
         reason: why.reason,
         field: why.field,
         mended: 0,
+        place,
+        original: None,
         body: delivery.body.to_vec(),
     }
 }
@@ -470,7 +494,7 @@ impl Inlet for ParkedInlet {
                     field: None,
                     reason: format!("dead-lettered by the broker: {why}"),
                 };
-                ChangeSet::from(intake.park(delivery, why, now))
+                ChangeSet::from(intake.park(delivery, why, None, now))
             }));
             let mut applied = intake.apply_each(sets).await.split_off(1).into_iter();
             let verdict = |delivery: &Delivery| {

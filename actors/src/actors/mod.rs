@@ -15,6 +15,7 @@
 //! ```
 
 mod answers;
+mod aside;
 mod calling;
 mod canary;
 mod client;
@@ -57,7 +58,8 @@ pub use outbox::{CloseOutbox, Outbox, Woken};
 pub use pool::{Acquire, GiveBack, NoClient, Pool, Prove, Release, Renew, Unlock, acquire};
 pub use sync::{
     ConnectorInlet, Connectors, DryRun, DrySaid, InForce, Launch, NoConnector, NotNoticed, NotRun,
-    Notice, Replay, RunFailed, RunNow, Sync, SyncSeat, SyncSettings, Syncs, told_of_feed,
+    Notice, OneAtATime, Replay, RunFailed, RunNow, Sync, SyncSeat, SyncSettings, Syncs, UnderWay,
+    told_of_feed,
 };
 pub use tally::{Counted, Tally};
 pub use views::{BusyWith, ClientView, Desk, DeskPath, LaneView, RESPONSES_MAX, Response, Views};

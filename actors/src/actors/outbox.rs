@@ -2,6 +2,7 @@
 //! business of the machine in [`crate::logic::outbox`].
 
 use super::Outside;
+use super::aside::{Aside, Then};
 use super::canary::{Canary, Confirmed};
 use super::keeper::{Alive, Post};
 use crate::changes::{CanaryStep, Change, ChangeSet};
@@ -9,15 +10,13 @@ use crate::logic::answers;
 use crate::logic::outbox::{Effect, Input, Outbox as Machine};
 use crate::model::{EventId, Mono, TestAlarm, TicketEvent};
 use crate::ports::{Outgoing, PublishFailed};
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
-    WrapFuture,
-};
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 /// Makes an answer's id from its event's: another one, and the same at every publication.
@@ -37,11 +36,12 @@ pub struct CloseOutbox;
 pub struct Outbox {
     outside: Arc<Outside>,
     machine: Machine,
-    timer: Option<(Mono, SpawnHandle)>,
+    timer: Option<(Mono, AbortHandle)>,
     closed: Vec<oneshot::Sender<()>>,
     canary: Post<Canary>,
     /// Test alarms whose events were published, by the event's number.
     tests: HashMap<u64, TestAlarm>,
+    aside: Aside,
     _alive: Alive,
 }
 
@@ -55,6 +55,7 @@ impl Outbox {
             closed: Vec::new(),
             canary,
             tests: HashMap::new(),
+            aside: Aside::default(),
             _alive: alive,
         }
     }
@@ -77,12 +78,12 @@ impl Outbox {
         }
     }
 
-    fn load(&self, after: u64, limit: u32, ctx: &mut Context<Self>) {
+    fn load(&mut self, after: u64, limit: u32, ctx: &mut Context<Self>) {
         let rows = self.outside.reads.unsent_events(after, limit);
-        ctx.spawn(rows.into_actor(self).map(move |rows, outbox, ctx| {
+        self.aside.run(ctx, rows, move |rows, outbox: &mut Self, ctx| {
             let all = rows.as_ref().is_ok_and(|rows| rows.len() < limit as usize);
             outbox.feed(Input::Loaded(rows.ok(), all), ctx);
-        }));
+        });
     }
 
     fn publish(&mut self, event: Arc<TicketEvent>, ctx: &mut Context<Self>) {
@@ -91,7 +92,7 @@ impl Outbox {
             self.tests.insert(n, test);
         }
         let sent = publish(self.outside.clone(), event);
-        ctx.spawn(sent.into_actor(self).map(move |sent, outbox, ctx| {
+        self.aside.run(ctx, sent, move |sent, outbox: &mut Self, ctx| {
             let views = &outbox.outside.views;
             let input = match sent {
                 Ok(()) => {
@@ -105,7 +106,7 @@ impl Outbox {
                 }
             };
             outbox.feed(input, ctx);
-        }));
+        });
     }
 
     fn mark(&mut self, numbers: Vec<u64>, ctx: &mut Context<Self>) {
@@ -115,28 +116,31 @@ impl Outbox {
         let told = tests.iter().map(|(_, test)| Change::Canary(test.clone(), CanaryStep::Told));
         let set = std::iter::once(Change::Sent(numbers.clone())).chain(told);
         let marked = self.outside.store.apply(ChangeSet(set.collect()));
-        ctx.spawn(marked.into_actor(self).map(move |marked, outbox, ctx| {
+        self.aside.run(ctx, marked, move |marked, outbox: &mut Self, ctx| {
             match marked.is_ok() {
                 true => tests.into_iter().for_each(|(_, test)| outbox.canary.tell(Confirmed(test))),
                 false => outbox.tests.extend(tests),
             }
             outbox.feed(Input::Marked(numbers, marked.is_ok()), ctx);
-        }));
+        });
     }
 
     fn wake_at(&mut self, at: Mono, now: Mono, ctx: &mut Context<Self>) {
         if self.timer.as_ref().is_some_and(|(set_for, _)| *set_for <= at) {
             return;
         }
-        if let Some((_, handle)) = self.timer.take() {
-            ctx.cancel_future(handle);
+        if let Some((_, timer)) = self.timer.take() {
+            timer.abort();
         }
         let wait = at.since(now) + Duration::from_millis(1);
-        let handle = ctx.run_later(wait, |outbox, ctx| {
-            outbox.timer = None;
-            outbox.feed(Input::Tick, ctx);
+        let timer = self.aside.later(ctx, wait, move |outbox: &mut Self, ctx| {
+            // One that was taken back may have rung at that moment.
+            if outbox.timer.as_ref().is_some_and(|(set_for, _)| *set_for == at) {
+                outbox.timer = None;
+                outbox.feed(Input::Tick, ctx);
+            }
         });
-        self.timer = Some((at, handle));
+        self.timer = Some((at, timer));
     }
 }
 
@@ -183,6 +187,14 @@ impl Actor for Outbox {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.feed(Input::Woken, ctx);
+    }
+}
+
+impl Handler<Then<Self>> for Outbox {
+    type Result = ();
+
+    fn handle(&mut self, then: Then<Self>, ctx: &mut Self::Context) {
+        then.now(self, ctx);
     }
 }
 

@@ -25,8 +25,8 @@ pub struct LaneView {
     pub calls: u64,
     /// The last call that was answered as done.
     pub last_success: Option<Timestamp>,
-    /// The last failure, for people.
-    pub last_error: Option<String>,
+    /// The last failure since the last success, for people.
+    pub last_error: Option<(Timestamp, String)>,
 }
 
 /// What a client is busy with.

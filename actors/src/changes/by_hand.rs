@@ -1,12 +1,14 @@
 //! A person decides about an alarm: it belongs to that ticket, to none, or none shall be made for it.
 //!
 //! What always holds: a request of the alarm that is under way is left alone, and so is the person's
-//! wish then; a flow that has read the alarm before decides again, since its version has moved.
+//! wish then; a flow that has read the alarm before decides again, since its version has moved. The ticket
+//! that it leaves stays as it is and is told of; a row that was made by a link alone goes with the last
+//! alarm, so that its number is free for the request that made it there.
 
 use super::command::Named;
 use super::decide::is_being_closed;
 use super::{Applied, Context, Halt, Refusal};
-use crate::model::{Alarm, AlarmRef, TicketKey, TicketName, Timestamp};
+use crate::model::{Alarm, AlarmRef, Found, Ticket, TicketKey, TicketName, Timestamp};
 use crate::ports::Tx;
 
 /// What a person wants of an alarm's newest occurrence.
@@ -29,6 +31,10 @@ pub struct ByHand {
     pub wanted: Wanted,
     /// Should it need a new ticket row.
     pub row: Named,
+    /// The ticket as its backend has just shown it, where it was asked and has it.
+    pub seen: Option<Box<Found>>,
+    /// Why the backend does not bear it out that there is such a ticket, where it does not: it was forced.
+    pub unverified: Option<String>,
     /// Who.
     pub who: String,
     /// Why.
@@ -41,10 +47,13 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
     if row.request.is_some() {
         return Err(Refusal::UnderWay.into());
     }
-    let left = row.ticket;
-    let what = match &it.wanted {
+    let left = match row.ticket {
+        Some(key) => tx.ticket(key)?,
+        None => None,
+    };
+    let mut what = match &it.wanted {
         Wanted::Link(name) => {
-            let ticket = it.row.ticket(tx, name, context)?;
+            let ticket = named(tx, it, name, context)?;
             if ticket.status.ended() {
                 return Err(Refusal::Closed.into());
             }
@@ -53,10 +62,13 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
                 return Err(Refusal::BeingClosed.into());
             }
             row.take_care_of(Some(ticket.key));
+            row.left.retain(|before| *before != ticket.key);
             row.backend = Some(ticket.backend.clone());
             row.kind = ticket.kind;
             let theirs = ticket.backend_id.as_deref().unwrap_or("not made yet");
-            format!("linked to ticket {} ({} {theirs})", ticket.key, ticket.backend)
+            let unverified = it.unverified.as_ref().map(|why| format!(", not verified: {why}"));
+            let unverified = unverified.unwrap_or_default();
+            format!("linked to ticket {} ({} {theirs}){unverified}", ticket.key, ticket.backend)
         }
         Wanted::Unlink => {
             let key = row.ticket.ok_or(Refusal::NotLinked)?;
@@ -74,13 +86,57 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
             "no ticket for this occurrence".to_owned()
         }
     };
+    let left = left.filter(|left| row.ticket != Some(left.key));
+    if let Some(left) = &left {
+        row.leave(left.key);
+        what.push_str(&was(left));
+    }
     write_down(&mut row, &what, it, now);
     tx.audit(now, &it.who, &format!("alarm {}: {what}", it.alarm), &it.reason)?;
     tx.put_alarm(&row)?;
-    if let Some(left) = left.filter(|left| row.ticket != Some(*left)) {
-        close_behind(tx, left, now)?;
+    if let Some(left) = left {
+        close_behind(tx, left.key, now)?;
+        free(tx, &left)?;
     }
     Ok(Applied::ByHand(Box::new(row)))
+}
+
+/// The ticket of that name. A row that is new says what its backend has just shown.
+fn named(
+    tx: &mut dyn Tx,
+    it: &ByHand,
+    name: &TicketName,
+    context: Context<'_>,
+) -> Result<Ticket, Halt> {
+    let mut ticket = it.row.ticket(tx, name, context)?;
+    if let Some(seen) = it.seen.as_deref().filter(|_| ticket.key == it.row.ticket) {
+        ticket.status = seen.status.unwrap_or(ticket.status);
+        ticket.url.clone_from(&seen.url);
+        ticket.backend_status.clone_from(&seen.backend_status);
+        tx.put_ticket(&ticket)?;
+    }
+    Ok(ticket)
+}
+
+/// What becomes of the ticket that it had.
+fn was(left: &Ticket) -> String {
+    let theirs = left.backend_id.as_deref().unwrap_or("not made yet");
+    format!("; was {theirs} at {}, left there {}", left.backend, left.status.as_str())
+}
+
+/// A ticket that is here only because somebody linked an alarm to it goes, once no alarm is left: nothing
+/// was ever sent or told of it.
+fn free(tx: &mut dyn Tx, left: &Ticket) -> Result<(), Halt> {
+    let only_linked = left.adopted
+        && left.sequence == 0
+        && !left.synced
+        && !tx.has_requests(left.key)?
+        && tx.held(left.key)?.is_none()
+        && tx.alarms_of(left.key)?.is_empty();
+    if only_linked {
+        tx.drop_ticket(left.key)?;
+    }
+    Ok(())
 }
 
 /// The close of a ticket may have waited for the alarm that has left it: one of those that are

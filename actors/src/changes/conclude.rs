@@ -124,6 +124,8 @@ pub(super) fn conclude_request(
     now: Timestamp,
 ) -> Result<Concluded, Halt> {
     let mut ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
+    // A later answer, or a person, says that it was done, and not when.
+    let unseen = it.by_later_answer || request.state == State::Undecided;
     let event = move_request(&mut request, &it.end, now);
     // Only where another side keeps it in step: the others pay nothing for it.
     let before = ticket.synced.then(|| view(&ticket));
@@ -138,7 +140,7 @@ pub(super) fn conclude_request(
     let told = before.is_some() && request.state.ended() && sync::is_told_of(tx, ticket.key)?;
     let there = move_ticket(&mut ticket, &request, &it.end, (&newer, told), now);
     if let Some(before) = before.filter(|_| request.state.ended()) {
-        sync::concluded(tx, &mut ticket, &before, &request, there, now)?;
+        sync::concluded(tx, &mut ticket, &before, &request, (there, unseen), now)?;
     }
 
     let mut due = None;
@@ -227,7 +229,11 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
             (State::Acknowledged, None)
         }
         End::Wait { ready_at, counted, error } => {
-            story.add_because(now, format!("not done; again at {ready_at}"), error.in_words());
+            let again = match *ready_at > now {
+                true => format!("not done; again at {ready_at}"),
+                false => "not done; again with the next call of its lane".to_owned(),
+            };
+            story.add_because(now, again, error.in_words());
             request.ready_at = *ready_at;
             request.refusals += u32::from(*counted);
             (State::Wait, None)

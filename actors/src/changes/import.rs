@@ -64,6 +64,7 @@ fn unheard(it: &Import, now: Timestamp) -> Alarm {
         at: OccurrenceRef { alarm: it.alarm.clone(), occurrence: 0 },
         active: true,
         changed_at: beginning,
+        heard_at: beginning,
         state: AlarmState::Raised,
         body_hash: 0,
         details: Details {
@@ -78,12 +79,14 @@ fn unheard(it: &Import, now: Timestamp) -> Alarm {
             value: None,
             properties: Fields::new(),
             wishes: Wishes::default(),
-        },
+        }
+        .into(),
         wanted_version: 0,
         settled_version: 0,
         backend: Some(it.backend.clone()),
         kind: it.kind,
         ticket: None,
+        left: Vec::new(),
         request: None,
         no_ticket: false,
         quiet_until: None,

@@ -355,6 +355,9 @@ pub enum Refusal {
     /// The backend has too many un-ended requests (G14).
     #[error("the backend has too many open requests")]
     Full,
+    /// A person settles a write with a number that is not its ticket's.
+    #[error("it is about a ticket with another number")]
+    AnotherTicket,
     /// A unique rule (T1, T4) says no.
     #[error("another row holds that place")]
     Conflict,

@@ -2,10 +2,10 @@
 //! all or because nobody needs it.
 
 use super::{Applied, Halt, Refusal};
-use crate::model::Timestamp;
+use crate::model::{AsItCame, Timestamp};
 use crate::ports::Tx;
 
-/// A person replaces the body of a parked message.
+/// A person replaces the body of a parked message. What came is kept beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mend {
     /// Its number.
@@ -37,18 +37,16 @@ pub struct Unpark {
 
 pub(super) fn mend(tx: &mut dyn Tx, it: &Mend, now: Timestamp) -> Result<Applied, Halt> {
     let mut message = tx.parked(it.n)?.ok_or(Refusal::NotFound)?;
-    let before = message.body.len();
-    message.body.clone_from(&it.body);
+    let before = std::mem::replace(&mut message.body, it.body.clone());
+    let len = before.len();
+    message.original.get_or_insert(AsItCame(before));
     message.mended += 1;
     if it.content_type.is_some() {
         message.content_type.clone_from(&it.content_type);
     }
     tx.put_parked(&message)?;
-    let what = format!(
-        "parked message {} mended: {before} bytes replaced by {}",
-        it.n,
-        message.body.len()
-    );
+    let what =
+        format!("parked message {} mended: {len} bytes replaced by {}", it.n, message.body.len());
     tx.audit(now, &it.who, &what, &it.reason)?;
     Ok(Applied::Mended(Box::new(message)))
 }

@@ -8,7 +8,7 @@ use super::{Applied, Halt, Refusal};
 use crate::logic::occurrence::{Absorbed, absorb};
 use crate::logic::policy::Routing;
 use crate::model::{
-    Alarm, AlarmEvent, AlarmState, BackendId, Identity, Mark, Pass, Snapshot, Timestamp,
+    Alarm, AlarmEvent, AlarmState, BackendId, Details, Identity, Mark, Pass, Snapshot, Timestamp,
 };
 use crate::ports::Tx;
 use std::time::Duration;
@@ -119,7 +119,7 @@ fn cleared(alarm: Alarm, snapshot: &Snapshot, now: Timestamp) -> Alarm {
         state: AlarmState::Cleared,
         // Not our clock: its source's may be behind, and would then raise in vain.
         changed_at: Some(snapshot.at.map_or(next, |at| at.max(next))),
-        details: alarm.details.clone(),
+        details: Details::clone(&alarm.details),
         body_hash: 0,
     };
     let reason = format!("snapshot {} of {} did not name it", snapshot.pass, snapshot.source);

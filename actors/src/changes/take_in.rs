@@ -1,7 +1,7 @@
 //! An alarm event comes in: identity, then the alarm's new level (rules I1, I2; CONTRACT 1.3).
 
 use super::{Halt, snapshot};
-use crate::logic::occurrence::{Absorbed, absorb};
+use crate::logic::occurrence::{Absorbed, absorb, counts_from};
 use crate::logic::policy::Routing;
 use crate::model::{AlarmEvent, AlarmState, BackendId, Identity, Pass, Timestamp};
 use crate::ports::Tx;
@@ -16,6 +16,8 @@ pub struct TakeIn {
     pub event: AlarmEvent,
     /// Where its ticket goes.
     pub routing: Routing,
+    /// It was parked then, and is replayed: it counts from that time on, and what came since is newer.
+    pub parked_at: Option<Timestamp>,
 }
 
 /// What became of it.
@@ -23,16 +25,20 @@ pub struct TakeIn {
 pub struct TakenIn {
     /// The same delivery was here before; nothing changed.
     pub repeat: bool,
+    /// It is older than what is known of its alarm, which stays as it was.
+    pub older: bool,
     /// Whose flows have work from now on, and from when.
     pub due: Option<(BackendId, Timestamp)>,
 }
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<TakenIn, Halt> {
     let repeat = !tx.remember(&it.identity, now)? && !mutant!(RepeatsCount);
+    // What was parked before a snapshot began is none of what that names.
     let snapshot = tx.snapshot(&it.event.alarm.source)?;
+    let snapshot = snapshot.filter(|it_is| it.parked_at.is_none_or(|at| at >= it_is.begun_at));
     let open = snapshot.as_ref().is_some_and(|it| it.state == Pass::Open);
     if repeat && !open {
-        return Ok(TakenIn { repeat: true, due: None });
+        return Ok(TakenIn { repeat: true, older: false, due: None });
     }
     let newest = tx.newest_alarm(&it.event.alarm)?;
     // That it had ended was our own conclusion, from a snapshot that did not name it. One that does is
@@ -44,20 +50,23 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<Ta
         if let Some(alarm) = newest {
             snapshot::name(tx, &alarm, snapshot.as_ref(), false)?;
         }
-        return Ok(TakenIn { repeat: true, due: None });
+        return Ok(TakenIn { repeat: true, older: false, due: None });
     }
-    let event = match again {
-        Some(alarm) => {
-            let changed_at = Some(alarm.changed_at.plus(Duration::from_millis(1)));
-            &AlarmEvent { changed_at, ..it.event.clone() }
-        }
-        None => &it.event,
+    let changed_at = match (again, it.parked_at) {
+        (Some(alarm), _) => Some(alarm.changed_at.plus(Duration::from_millis(1))),
+        (None, Some(at)) => counts_from(newest.as_ref(), &it.event, at),
+        (None, None) => None,
     };
-    let (alarm, news) = match absorb(newest, event, &it.routing, now) {
+    let dated = changed_at.map(|_| AlarmEvent { changed_at, ..it.event.clone() });
+    let event = dated.as_ref().unwrap_or(&it.event);
+    let (mut alarm, news) = match absorb(newest, event, &it.routing, now) {
         Absorbed::TooOld(alarm) => (alarm, false),
         Absorbed::Changed(alarm) | Absorbed::Opened(alarm) => (alarm, true),
     };
+    if let Some(at) = it.parked_at {
+        alarm.story.add(now, format!("that was a message replayed which was parked at {at}"));
+    }
     tx.put_alarm(&alarm)?;
     snapshot::name(tx, &alarm, snapshot.as_ref(), news)?;
-    Ok(TakenIn { repeat: false, due: alarm.backend.zip(alarm.due_at) })
+    Ok(TakenIn { repeat: false, older: !news, due: alarm.backend.zip(alarm.due_at) })
 }

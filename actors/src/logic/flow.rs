@@ -193,7 +193,8 @@ impl Flow<'_> {
             }
             (false, false) => match ways.on_clear {
                 OnClear::Close if ticket.adopted && !ways.close_adopted => self.nothing(
-                    "cleared, but its ticket was found and not made by us (close_adopted)",
+                    "cleared, but its ticket was not made by us: found there, or linked by a person \
+                     (close_adopted)",
                 ),
                 OnClear::Close => write(Op::Close, "the alarm is cleared"),
                 OnClear::Resolve => write(Op::Update, "the alarm is cleared: resolved"),

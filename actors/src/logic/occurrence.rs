@@ -53,6 +53,31 @@ pub fn absorb(
     Absorbed::Changed(alarm)
 }
 
+/// When an event counts that was kept since `arrived` and is taken only now: as if it had been taken
+/// then, so that what came since is the newer. None: it says itself, or by its raise.
+pub fn counts_from(
+    newest: Option<&Alarm>,
+    event: &AlarmEvent,
+    arrived: Timestamp,
+) -> Option<Timestamp> {
+    // That it is over was found by a snapshot after it had arrived, and was given no time of its own.
+    let over = newest.filter(|alarm| alarm.taken_as_cleared && alarm.heard_at >= arrived);
+    if let Some(alarm) = over {
+        return Some(event.changed_at.unwrap_or(arrived).min(alarm.changed_at));
+    }
+    if event.changed_at.is_some() || event.state == AlarmState::Raised {
+        return None;
+    }
+    // What is known came before it, by a clock of its source's that is ahead of ours.
+    let ahead = |alarm: &&Alarm| {
+        alarm.heard_at != Timestamp::default()
+            && alarm.heard_at < arrived
+            && alarm.changed_at >= arrived
+    };
+    let next = newest.filter(ahead).map(|alarm| alarm.changed_at.plus(Duration::from_millis(1)));
+    Some(next.unwrap_or(arrived))
+}
+
 fn open(
     event: &AlarmEvent,
     routing: &Routing,
@@ -80,14 +105,16 @@ fn open(
         at: OccurrenceRef { alarm: event.alarm.clone(), occurrence },
         active,
         changed_at,
+        heard_at: now,
         state: event.state,
         body_hash: event.body_hash,
-        details: event.details.clone(),
+        details: event.details.clone().into(),
         wanted_version: 1,
         settled_version: u64::from(due_at.is_none()),
         backend: routing.backend.clone(),
         kind: routing.kind,
         ticket: None,
+        left: Vec::new(),
         request: None,
         no_ticket: false,
         quiet_until: routing.quiet_until,
@@ -128,8 +155,9 @@ fn change(
     let details = level_after(&alarm.details, event);
     let differs = alarm.active != was_active
         || says_otherwise(&alarm.details, &details, routing.update_on.as_deref());
-    alarm.details = details;
+    alarm.details = details.into();
     alarm.changed_at = changed_at;
+    alarm.heard_at = now;
     alarm.state = event.state;
     alarm.body_hash = event.body_hash;
     alarm.arrivals += 1;
@@ -373,6 +401,28 @@ mod tests {
         assert_eq!(alarm.changed_at, at(10_001));
     }
 
+    #[test]
+    fn what_was_kept_counts_from_its_arrival_and_not_from_its_taking() {
+        use AlarmState::*;
+        let mut update = event(Updated, 10);
+        update.changed_at = None;
+        let from = |newest: Option<&Alarm>, arrived| counts_from(newest, &update, at(arrived));
+        assert_eq!(from(None, 5_000), Some(at(5_000)));
+        // `after` hears everything at 10,000.
+        let over = after(&[event(Raised, 10), event(Cleared, 9_000)]);
+        assert_eq!(from(Some(&over), 8_000), Some(at(8_000)), "the clear came after it");
+        assert_eq!(from(Some(&over), 11_000), Some(at(11_000)), "the clear came before it");
+        let ahead = after(&[event(Raised, 20_000)]);
+        assert_eq!(from(Some(&ahead), 11_000), Some(at(20_001)), "its source's clock is ahead");
+        assert_eq!(from(Some(&ahead), 10_000), Some(at(10_000)), "it came at the same time");
+        assert_eq!(counts_from(None, &event(Updated, 10), at(5_000)), None, "it says when");
+        let mut unnamed = after(&[event(Raised, 10), event(Cleared, 11)]);
+        unnamed.taken_as_cleared = true;
+        assert_eq!(from(Some(&unnamed), 9_000), Some(at(11)), "a snapshot found that it is over");
+        assert_eq!(counts_from(Some(&unnamed), &event(Raised, 50), at(9_000)), Some(at(11)));
+        assert_eq!(from(Some(&unnamed), 11_000), Some(at(11_000)), "it came after that");
+    }
+
     proptest! {
         /// Inside one occurrence, any order of arrival ends in the same level.
         #[test]
@@ -384,7 +434,7 @@ mod tests {
             let sorted: Vec<_> = order.iter().map(|n| event(
                 if *n == 0 { AlarmState::Raised } else { AlarmState::Updated }, 10 + n / 2)).collect();
             let expected = after(&sorted);
-            prop_assert_eq!(shuffled.details.text, expected.details.text);
+            prop_assert_eq!(&shuffled.details.text, &expected.details.text);
             prop_assert_eq!(shuffled.changed_at, expected.changed_at);
             prop_assert_eq!(shuffled.body_hash, expected.body_hash);
         }

@@ -3,6 +3,7 @@
 use super::{BackendId, Fields, Kind, Origin, RequestId, Story, TicketKey, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An alarm's name: its source, and its root id there.
@@ -166,12 +167,15 @@ pub struct Alarm {
     pub active: bool,
     /// The newest event's age and tie-breaks.
     pub changed_at: Timestamp,
+    /// When the newest event arrived here; the default where it was not written down yet.
+    #[serde(default)]
+    pub heard_at: Timestamp,
     /// State of the newest event (tie-break).
     pub state: AlarmState,
     /// Body hash of the newest event (tie-break).
     pub body_hash: u64,
-    /// The level.
-    pub details: Details,
+    /// The level. Shared, because an alarm is copied much more often than it changes.
+    pub details: Arc<Details>,
     /// Grows with each event that changes what the ticket should say.
     pub wanted_version: u64,
     /// The version that the last ended decision or request took care of.
@@ -182,6 +186,9 @@ pub struct Alarm {
     pub kind: Kind,
     /// Its ticket, once a create or an adoption was accepted.
     pub ticket: Option<TicketKey>,
+    /// Tickets that a person took it off, oldest first: they stay as they are at their backends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<TicketKey>,
     /// The un-ended request made for this level.
     pub request: Option<RequestId>,
     /// A person wants no ticket for it.
@@ -231,7 +238,19 @@ fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
+/// Tickets that an alarm was taken off and that are still told of: the newest. Nobody does that often.
+const LEFT_MAX: usize = 8;
+
 impl Alarm {
+    /// A person took it off this ticket.
+    pub fn leave(&mut self, ticket: TicketKey) {
+        self.left.retain(|before| *before != ticket);
+        if self.left.len() >= LEFT_MAX {
+            self.left.remove(0);
+        }
+        self.left.push(ticket);
+    }
+
     /// From its clear to the close of its ticket.
     pub fn close_delay(&self) -> Duration {
         Duration::from_millis(self.close_delay_ms)

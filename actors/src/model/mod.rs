@@ -39,7 +39,7 @@ pub use history::{HistoryList, HistoryRow};
 pub use id::{
     BackendId, ClientNumber, CommandId, CorrelationKey, Epoch, EventId, Fence, RequestId, TicketKey,
 };
-pub use parked::Parked;
+pub use parked::{AsItCame, Parked};
 pub use request::{Doubt, MadeBy, Op, Request, State};
 pub use service::{Service, ServiceTable};
 pub use snapshot::{Mark, Pass, Said, Snapshot};

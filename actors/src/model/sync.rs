@@ -7,6 +7,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// Under this name a ticket's status stands among its fields while two sides are merged.
 pub const STATUS: &str = "status";
@@ -62,6 +63,17 @@ impl Told {
     pub fn id(&self) -> String {
         let ours = || self.key.map(|key| key.to_string());
         self.backend_id.clone().or_else(ours).unwrap_or_default()
+    }
+
+    /// Said before that was said which stands at `at` by their clock. A time that lies in their own future
+    /// orders nothing: what they say after they have put it right would be old until then (rule S7).
+    pub fn is_old_beside(&self, at: Timestamp, now: Timestamp) -> bool {
+        let (said, by_ours) = (self.said_at, self.changed_at);
+        let their_now = match said > by_ours {
+            true => now.plus(said.since(by_ours)),
+            false => now.minus(by_ours.since(said)),
+        };
+        said < at && at <= their_now
     }
 }
 
@@ -129,13 +141,34 @@ pub struct Twin {
     /// With the answer to a message that it had sent then, by its clock.
     #[serde(default)]
     pub sent_for: Option<Timestamp>,
+    /// What it was sent before that, under which place, with the answer to which message, while nobody knows
+    /// whether it has taken even that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<(Fields, (u64, Option<Timestamp>))>,
     /// What it has taken last: under which place of the line, with the answer to which message.
     #[serde(default)]
     pub taken: (u64, Option<Timestamp>),
     /// What it had before that, and since when.
     #[serde(default)]
     pub before: (Fields, (u64, Option<Timestamp>)),
+    /// Fields that were written there lately: a page that was asked for before may come after that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overwritten: BTreeMap<String, Overwritten>,
 }
+
+/// A field that was written at the other side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overwritten {
+    /// What it had before; null: nothing.
+    pub had: Value,
+    /// When its write ended, by our clock.
+    pub at: Timestamp,
+    /// Nobody had looked at it since it was on its way.
+    pub unseen: bool,
+}
+
+/// A page is under way no longer than this: it is waited for 180 s, and so is what is asked for after it.
+const PAGE_UNDER_WAY_MAX: Duration = Duration::from_secs(600);
 
 impl Twin {
     /// One of which the other side has said nothing yet.
@@ -159,9 +192,46 @@ impl Twin {
             sent: Fields::new(),
             sent_as: None,
             sent_for: None,
+            earlier: None,
             taken: (0, None),
             before: (Fields::new(), (0, None)),
+            overwritten: BTreeMap::new(),
         }
+    }
+
+    /// A field has this value there now, null: none, since its write ended at that time.
+    pub fn was_written(&mut self, name: &str, value: Value, unseen: bool, at: Timestamp) {
+        self.overwritten.retain(|_, it| it.at.plus(PAGE_UNDER_WAY_MAX) > at);
+        self.agreed.remove(name);
+        let was = self.theirs.remove(name).unwrap_or_default();
+        // A status is written, and said by the answer: it had one value before that.
+        let had = self.overwritten.get(name).filter(|it| it.at == at);
+        let had = had.map_or(was, |it| it.had.clone());
+        // What was emptied there is not there.
+        if !value.is_null() {
+            self.agreed.insert(name.to_owned(), value.clone());
+            self.theirs.insert(name.to_owned(), value);
+        }
+        self.overwritten.insert(name.to_owned(), Overwritten { had, at, unseen });
+    }
+
+    /// How that side stood when it was asked at that time, where something was written there since.
+    pub fn stood(&self, asked_at: Timestamp) -> Option<AsOf> {
+        let mut as_of = AsOf::default();
+        let since = self.overwritten.iter().filter(|(_, it)| it.at >= asked_at);
+        let since: Vec<_> = since.collect();
+        if since.is_empty() {
+            return None;
+        }
+        as_of.theirs.clone_from(&self.theirs);
+        for (name, it) in since {
+            as_of.unsure |= it.unseen;
+            match &it.had {
+                Value::Null => drop(as_of.theirs.remove(name)),
+                had => drop(as_of.theirs.insert(name.clone(), had.clone())),
+            }
+        }
+        Some(as_of)
     }
 
     /// Was a message composed before its sender took what it has taken of this ticket since? `cursor`: up to
@@ -170,13 +240,39 @@ impl Twin {
         is_before((cursor, polled_at), self.taken)
     }
 
+    /// Was a message composed before its sender got what it was sent of this ticket last, which nobody has
+    /// confirmed yet?
+    pub fn was_sent_since(&self, cursor: Option<u64>, polled_at: Option<Timestamp>) -> bool {
+        self.sent_as.is_some_and(|n| is_before((cursor, polled_at), (n, self.sent_for)))
+    }
+
     /// Has its sender even taken something else in between? What it had then nobody knows any more.
     pub fn was_overtaken_twice(&self, cursor: Option<u64>, polled_at: Option<Timestamp>) -> bool {
         is_before((cursor, polled_at), self.before.1)
     }
 
+    /// Has the store a row of it?
+    pub fn is_stored(&self) -> bool {
+        self.n > 0
+    }
+
+    /// Its connector is sent this, under that place, with the answer to what it had sent then.
+    pub fn is_sent(&mut self, fields: Fields, n: Option<u64>, with: Option<Timestamp>) {
+        if let Some(before) = self.sent_as.filter(|before| Some(*before) < n && self.sent != fields)
+        {
+            self.earlier = Some((std::mem::take(&mut self.sent), (before, self.sent_for)));
+        }
+        (self.sent, self.sent_as) = (fields, n);
+        self.sent_for = with.max(self.sent_for);
+    }
+
     /// What its connector has taken, up to this place of the line, is what both have in common.
     pub fn has_taken(&mut self, upto: u64) {
+        let first = self.earlier.take_if(|(_, (n, _))| *n <= upto);
+        if let Some((fields, at)) = first.filter(|(fields, _)| self.agreed != *fields) {
+            self.before = (std::mem::replace(&mut self.agreed, fields), self.taken);
+            self.taken = at;
+        }
         if let Some(n) = self.sent_as.filter(|n| *n <= upto) {
             self.sent_as = None;
             if self.agreed != self.sent {
@@ -290,6 +386,9 @@ pub struct SyncRow {
     pub pass_name: Option<String>,
     /// Absence counts for the pass that has ended: twins up to this row are done.
     pub sweeping: Option<u64>,
+    /// The number of that pass; another one may have begun meanwhile.
+    #[serde(default)]
+    pub swept: u64,
     /// Tickets of its backend up to this row have their twin.
     pub walked: u64,
     /// The last place given in the line to its connector.
@@ -413,8 +512,15 @@ pub struct AsOf {
     pub theirs: Fields,
     /// The request that was on its way there: it may have been done before it was said.
     pub under: Option<RequestId>,
+    /// Which of its calls; what is sent again since overwrites what was said before.
+    #[serde(default)]
+    pub attempt: u32,
     /// What was written there since, by requests that were sent after it was said; null: emptied.
     pub written: Fields,
+    /// That request has ended, and nobody looked at the ticket after it: a field that they say as before
+    /// was said before it was written, or has been changed back since. The ticket is read once more.
+    #[serde(default)]
+    pub unsure: bool,
 }
 
 /// What became of a field.
@@ -492,5 +598,79 @@ mod tests {
         row.keep_conflicts(Timestamp::from_millis(9), ticket, &[again]);
         let found = row.conflicts.iter().filter(|it| it.ours == json!(CONFLICTS_KEPT));
         assert_eq!(found.map(|it| it.at).collect::<Vec<_>>(), [Timestamp::from_millis(9)]);
+    }
+
+    #[test]
+    fn a_message_was_overtaken_by_what_its_sender_has_taken_since() {
+        let at = |seconds: i64| Some(Timestamp::from_millis(seconds * 1_000));
+        let mut twin = Twin::new("line", TicketKey(uuid::Uuid::nil()));
+        let mut take = |n: u64, with: i64| {
+            twin.sent = Fields::from_iter([("c".to_owned(), json!(n))]);
+            (twin.sent_as, twin.sent_for) = (Some(n), at(with));
+            twin.has_taken(n - 1);
+            assert_eq!(twin.sent_as, Some(n), "not yet");
+            twin.has_taken(n);
+        };
+        take(3, 30);
+        take(5, 50);
+        let table = [
+            // Its cursor, when it was sent: overtaken, and by two.
+            (Some(5), None, (false, false)),
+            (Some(4), None, (true, false)),
+            (Some(3), at(99), (true, false)),
+            (Some(2), at(99), (true, true)),
+            (None, at(50), (false, false)),
+            (None, at(49), (true, false)),
+            (None, at(29), (true, true)),
+            // Nobody can know.
+            (None, None, (false, false)),
+        ];
+        for (cursor, polled_at, expected) in table {
+            let once = twin.was_overtaken(cursor, polled_at);
+            let found = (once, twin.was_overtaken_twice(cursor, polled_at));
+            assert_eq!(found, expected, "{cursor:?} {polled_at:?}");
+        }
+        assert_eq!(twin.before.0, Fields::from_iter([("c".to_owned(), json!(3))]));
+    }
+
+    /// It was sent two, and had said nothing of the first: each is known until it has taken it.
+    #[test]
+    fn what_was_sent_twice_is_known_both_times() {
+        let had = |c: u64| Fields::from_iter([("c".to_owned(), json!(c))]);
+        let mut first = Twin::new("line", TicketKey(uuid::Uuid::nil()));
+        first.is_sent(had(3), Some(3), None);
+        first.is_sent(had(5), Some(5), None);
+        let mut both = first.clone();
+        first.has_taken(4);
+        assert_eq!((&first.agreed, first.taken.0, first.sent_as), (&had(3), 3, Some(5)));
+        both.has_taken(5);
+        assert_eq!((&both.agreed, &both.before.0, both.sent_as), (&had(5), &had(3), None));
+        assert!(both.was_overtaken(Some(4), None) && !both.was_overtaken_twice(Some(4), None));
+    }
+
+    #[test]
+    fn what_a_field_had_before_it_was_written_is_kept_while_a_page_may_be_under_way() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let mut twin = Twin::new("feed", TicketKey(uuid::Uuid::nil()));
+        twin.theirs = Fields::from_iter([("c".to_owned(), json!("old"))]);
+        twin.agreed.clone_from(&twin.theirs);
+        for _ in 0..2 {
+            twin.was_written("c", json!("new"), false, at(100));
+        }
+        twin.was_written("d", json!("first"), true, at(101));
+        assert_eq!(
+            twin.theirs,
+            Fields::from_iter([("c".into(), "new".into()), ("d".into(), "first".into())])
+        );
+        assert_eq!(twin.agreed, twin.theirs);
+        let stood = twin.stood(at(100)).expect("it was asked before");
+        assert_eq!(stood.theirs, Fields::from_iter([("c".to_owned(), json!("old"))]));
+        assert!(stood.unsure, "one of them nobody has seen");
+        let stood = twin.stood(at(101)).expect("one was written since");
+        assert_eq!(stood.theirs, Fields::from_iter([("c".to_owned(), json!("new"))]));
+        assert_eq!(twin.stood(at(102)), None);
+        twin.was_written("c", Value::Null, false, at(701));
+        assert_eq!(twin.overwritten.keys().collect::<Vec<_>>(), ["c"]);
+        assert_eq!((twin.theirs.get("c"), twin.agreed.get("c")), (None, None));
     }
 }

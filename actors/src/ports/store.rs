@@ -327,7 +327,7 @@ pub trait Reads: PastReads + SyncReads + Send + Sync {
     /// How many un-ended requests a backend has; cheap.
     fn open_requests(&self, backend: BackendId) -> Answered<u64>;
     /// Requests of a lane that may go now: first in line of their ticket, which is not held, in state
-    /// `accepted` or `wait`, ready at `now`, of one priority class, in order of acceptance.
+    /// `accepted`, or in `wait` and ready at `now`, of one priority class, in order of acceptance.
     fn ready_requests(
         &self,
         backend: BackendId,
@@ -335,7 +335,7 @@ pub trait Reads: PastReads + SyncReads + Send + Sync {
         now: Timestamp,
         limit: u32,
     ) -> Answered<Vec<Request>>;
-    /// When the next request of a lane, first in line of its ticket, becomes ready: after `now`.
+    /// When the next request of a lane in `wait`, first in line of its ticket, becomes ready: after `now`.
     /// Those that are ready at `now` are not counted, or a lane with a backlog would wake at once
     /// for ever.
     fn next_ready(&self, backend: BackendId, now: Timestamp) -> Answered<Option<Timestamp>>;

@@ -9,13 +9,16 @@ pub mod world;
 pub use clock::{CountedIds, ManualClock};
 pub use memory::{MemoryStore, Rows};
 
-use crate::changes::Admission;
+use crate::changes::{Admission, Guard, TakeCommand, Write};
 use crate::logic::sync::{From, Pair, Plan, Rules};
 use crate::model::{
-    AlarmEvent, AlarmRef, AlarmState, BackendId, Details, Fields, STATUS, Severity, Side,
-    Timestamp, Wishes,
+    AlarmEvent, AlarmRef, AlarmState, BackendId, CommandId, CorrelationKey, Details, EventId,
+    Fields, Kind, Op, Reply, RequestId, STATUS, Severity, Side, TicketKey, TicketName, Timestamp,
+    Told, Wishes,
 };
+use crate::ports::FreshIds;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A moment in milliseconds.
 pub fn at(millis: i64) -> Timestamp {
@@ -73,6 +76,48 @@ pub fn alarm_event(source: &str, id: &str) -> AlarmEvent {
             wishes: Wishes::default(),
         },
         body_hash: 1,
+    }
+}
+
+/// What the other side of a sync says of the incident that it calls so: said, and changed, at that moment.
+pub fn told(id: &str, said_at: Timestamp, fields: Fields) -> Told {
+    Told {
+        backend_id: Some(id.into()),
+        key: None,
+        correlation_key: Some(String::new()),
+        kind: Kind::Incident,
+        fields,
+        backend_status: None,
+        url: None,
+        said_at,
+        changed_at: said_at,
+        deleted: false,
+    }
+}
+
+/// Ids for what a told ticket may need.
+pub fn fresh_ids(mut next: impl FnMut() -> Uuid) -> FreshIds {
+    FreshIds {
+        ticket: TicketKey(next()),
+        request: RequestId(next()),
+        second: RequestId(next()),
+        events: [EventId(next()), EventId(next())],
+    }
+}
+
+/// A command that changes these fields of a ticket.
+pub fn an_update(ticket: TicketKey, fields: Fields, mut next: impl FnMut() -> Uuid) -> TakeCommand {
+    TakeCommand {
+        id: CommandId(next()),
+        body_hash: [0; 16],
+        write: Write::Change(Op::Update, TicketName::Key(ticket)),
+        fields,
+        guard: Guard::None,
+        reply: Reply::default(),
+        request: RequestId(next()),
+        ticket: TicketKey(next()),
+        correlation_key: CorrelationKey(String::new()),
+        admission: Admission::default(),
     }
 }
 

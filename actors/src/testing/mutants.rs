@@ -184,6 +184,10 @@ mutants! {
     EqualTimesSkipped by "S2",
     /// The other side's clock is taken for ours.
     SkewTrusted by "S2",
+    /// A page knows what was written after it was asked for.
+    PagesAreNew by "S2",
+    /// What was told while a write was in doubt is always older than that.
+    NeverReadAgain by "S2",
     /// A cursor that its source does not know is asked for again.
     LostIsKept by "S3",
     /// What is equal is told at every pass.
@@ -194,8 +198,12 @@ mutants! {
     NoBase by "S4",
     /// The more recent ticket wins, whoever is master.
     NobodyIsMaster by "S4",
+    /// What we sent and that comes back is news.
+    EchoIsNews by "S5",
     /// What the other side does not take is written for ever.
     WrittenForEver by "S5",
+    /// A run begins while another one is active.
+    SecondRun by "S6",
     /// A record that cannot be read stops its page.
     BadRecordStops by "S6",
     /// A record that cannot be read is passed over in silence.
@@ -204,6 +212,12 @@ mutants! {
     FutureTrusted by "S7",
     /// A pass that was torn has looked at all tickets.
     TornPassCounts by "S8",
+    /// What was told and is held was not named.
+    HeldIsAbsent by "S8",
+    /// What a pass that has only begun did not name yet is gone.
+    NextPassCounts by "S8",
+    /// What a part of a connector's set did not name it does not have.
+    PartIsWhole by "S8",
     /// What a part of a pass did not name is gone.
     AnyPassIsWhole by "S8",
 }

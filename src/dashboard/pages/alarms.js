@@ -9,18 +9,25 @@ import { backendNames } from "./names.js";
 
 export const whatIs = (alarm) => alarm.specific_problem || alarm.probable_cause || alarm.alarm_type || DASH;
 
-// Where an alarm stands, in a word.
+// Where an alarm stands, in a word; its ticket's number, where it has one.
 function standing(alarm) {
+  const number = alarm.backend_id;
   if (alarm.no_ticket) return badge("no ticket wanted");
+  if (alarm.request_state === "undecided") return [badge("undecided", "ask"), number && [" ", ticketLink(alarm.ticket, number)]];
+  if (alarm.ticket && !number && ["cancelled", "rejected"].includes(alarm.ticket_status)) {
+    return badge(alarm.ticket_status === "cancelled" ? "no ticket (dropped)" : "no ticket (create failed)", "warn");
+  }
   if (alarm.ticket && alarm.wanted_version === alarm.settled_version) return badge("settled", "ok");
   if (alarm.wanted_version > alarm.settled_version) return badge(alarm.request ? "request under way" : alarm.due_at ? "waits" : "to do", "busy");
   return badge("no ticket", "warn");
 }
 
+const numberOf = (alarm) => (alarm.backend_id && alarm.request_state !== "undecided" ? [ticketLink(alarm.ticket, alarm.backend_id), " "] : null);
+
 const columns = [
   { name: "changed", label: "Changed", cell: (it) => time(it.changed_at), sort: (it) => it.changed_at },
   { name: "alarm", label: "Alarm", cell: (it) => alarmLink(it.source, it.id), sort: (it) => `${it.source}/${it.id}` },
-  { name: "stands", label: "Ticket", cell: (it) => [standing(it), it.ticket && [" ", ticketLink(it.ticket)]] },
+  { name: "stands", label: "Ticket", cell: (it) => [numberOf(it), standing(it)] },
   { name: "severity", label: "Severity", cell: (it) => state(it.severity), sort: (it) => it.severity },
   { name: "state", label: "State", cell: (it) => state(it.state), sort: (it) => it.state },
   { name: "object", label: "Object", cell: (it) => it.object_name || it.object, sort: (it) => it.object },
@@ -34,7 +41,7 @@ export const alarms = {
     root.append(head("Alarms", "Every occurrence of every alarm. Open one to see why it has a ticket, or none."));
     list(root, ctx, {
       url: "/api/v1/alarms", label: "Alarms", columns, key: (it) => `${it.source} ${it.id} ${it.occurrence}`,
-      filters: { source: { label: "Source", placeholder: "its exact name" }, state: { label: "State", options: [["", "all"], "active", "cleared"] } },
+      filters: { source: { label: "Source", placeholder: "its exact name" }, state: { label: "State", options: [["", "all"], "active", "cleared"] }, ticket: { label: "Ticket", options: [["", "all"], ["none", "without one"]] } },
       empty: "No alarm matches. If an alarm is missing that should be here, look at the parked messages: what cannot be read is put there.",
     });
   },
@@ -68,7 +75,7 @@ export function timeline(steps, label = "What happened, in order") {
 
 export function verdictTone(alarm, text) {
   if (/must settle|cannot be known/.test(text)) return "ask";
-  if (/paused|not known|tried again/.test(text)) return "warn";
+  if (/^its .*(paused|makes only probes|makes no calls|tried again)|^it is not known/.test(text)) return "warn";
   if (/^it has ticket/.test(text)) return "ok";
   if (/rejected|failed|refused/.test(text)) return "bad";
   return alarm.state === "active" && /^it has no ticket:/.test(text) ? "warn" : "";
@@ -98,7 +105,7 @@ function occurrence(one, newest) {
       ["Backend", ticket.backend], ["Status", [state(ticket.status), ticket.backend_status ? h("span.muted", ` theirs: ${ticket.backend_status}`) : ""]],
       ["Made or found", ticket.adopted ? "found at the backend" : "made by us"], ["Changed", time(ticket.changed_at)],
       ["Search text", h("code", ticket.correlation_key)],
-    ]) : h("p.muted", "None."), one.topology && [h("h3", "Where the object lies"), pathOf(one.topology)]));
+    ]) : h("p.muted", "None."), one.earlier?.length ? [h("h3", "It was"), facts(one.earlier.map((left) => [left.backend, [ticketLink(left.key, left.backend_id || "none"), " ", state(left.status), h("span.muted", " left as it is")]]))] : null, one.topology && [h("h3", "Where the object lies"), pathOf(one.topology)]));
   const story = h("section", h("h2", "What happened"), timeline(one.steps));
   if (newest) return [about, story];
   return h("details.card", h("summary", `The occurrence that was raised ${day(alarm.raised_at)} ${clock(alarm.raised_at)}: ${one.verdict}`), about, story);
@@ -111,7 +118,7 @@ async function linkTicket(source, id, after) {
   const kind = select(["incident", "change", "problem"], "incident");
   await dialog({
     title: `Link ${source}/${id} to a ticket that exists`, verb: "Link", inputs: { backend, backend_id: theirs, kind },
-    body: [h("p", "From now on this alarm's changes go to that ticket. Nothing is sent now, and the ticket that it had until now stays as it is."),
+    body: [h("p", "From now on this alarm's changes go to that ticket. Nothing is sent now, and the ticket that it had until now stays as it is. A ticket that nobody here knows is asked for there first: if it is not there, this is refused."),
       h("div.pair", field("Backend", backend), field("Ticket number there", theirs), field("Kind", kind))],
     act: (values) => post(at("alarms", source, id, "link"), values), done: "The alarm is linked.",
   });

@@ -38,7 +38,7 @@ export const laneColumns = () => [
   { name: "calls", label: "Calls", num: true, cell: (lane) => number(lane.calls), sort: (lane) => lane.calls },
   { name: "canary", label: "Canary", num: true, cell: (lane) => canaryCell(lane.canary), sort: (lane) => lane.canary?.age_ms },
   { name: "success", label: "Last success", cell: (lane) => ago(lane.last_success), sort: (lane) => lane.last_success },
-  { name: "why", label: "Why it stands, or its last error", wide: true, cell: (lane) => (lane.pause ? `${lane.pause.reason} (by ${lane.pause.by})` : lane.held || (lane.last_error ? h("span.muted", lane.last_error) : h("span.none", "–"))) },
+  { name: "why", label: "Why it stands, or its last error", wide: true, cell: (lane) => (lane.pause ? `${lane.pause.reason} (by ${lane.pause.by})` : lane.held || (lane.last_error ? [ago(lane.last_error_at), h("span.muted", ` ${lane.last_error}`)] : h("span.none", "–"))) },
 ];
 
 function acts(lane, again) {

@@ -155,13 +155,13 @@ async function form(root, asked) {
         alarm && may("operator", theirs) ? h("button.small", { type: "button", onclick: () => take(it) }, "Take this one") : null))));
   }
 
-  async function take(it) {
+  async function take(it, force = false) {
     try {
-      const linked = await post(at("alarms", asked.source, asked.id, "link"), { backend: backend.value, backend_id: it.backend_id, kind: kind.value, reason: "found when a ticket was to be created by hand" });
+      const linked = await post(at("alarms", asked.source, asked.id, "link"), { backend: backend.value, backend_id: it.backend_id, kind: kind.value, force, reason: "found when a ticket was to be created by hand" });
       const ticket_ = await maybe(at("tickets", linked.ticket));
       finish(root, ticket_ || { ...it, key: linked.ticket, backend: backend.value }, "The alarm is linked to the existing ticket", asked);
     } catch (error) {
-      fill(trouble, error.message);
+      fill(trouble, error.message, error.body?.may_be_forced && [" ", h("button.small", { type: "button", onclick: () => take(it, true) }, "Take it all the same")]);
       trouble.hidden = false;
     }
   }

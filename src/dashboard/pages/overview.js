@@ -40,7 +40,7 @@ function needs(lanes, beats, about) {
     if (beat.verdict === "expired") rows.push(["bad", `${beat.origin} has gone silent${beat.last_heard_at ? "" : ": it was never heard"}.`, "heartbeats", "Heartbeats"]);
   }
   if (about?.parked) rows.push(["warn", `${number(about.parked)} messages could not be read, and are parked.`, "parked", "Look"]);
-  if (about && about.bus_connected === false) rows.push(["bad", "The broker is not connected: events wait here until it is.", "heartbeats", "Heartbeats"]);
+  if (about && about.bus_connected === false) rows.push(["bad", `The broker is not connected${about.bus_trouble ? ` (${about.bus_trouble})` : ""}: no alarms come in over it, and events wait here until it is.`, "heartbeats", "Heartbeats"]);
   const weight = { bad: 0, ask: 1, warn: 2 };
   return rows.sort((one, other) => weight[one[0]] - weight[other[0]]);
 }
@@ -56,7 +56,8 @@ const OPS = { create: "created", update: "updated", close: "closed", reopen: "re
 function ended(row) {
   const [source, ...id] = String(row.alarm || "").split("/");
   const alarm = row.alarm ? { source, id: id.join("/") } : {};
-  return { at: row.ended_at, event: row.status === "Failed" ? "failed" : OPS[row.operation] || row.operation, alarm, ticket: { backend: row.backend, key: row.ticket, backend_id: row.backend_id } };
+  const unmade = { adopted: "adopted", cancelled: "cancelled", rejected: "rejected" };
+  return { at: row.ended_at, event: unmade[row.state] || (row.status === "Failed" ? "failed" : OPS[row.operation] || row.operation), alarm, ticket: { backend: row.backend, key: row.ticket, backend_id: row.backend_id } };
 }
 
 export const overview = {
@@ -130,7 +131,7 @@ export const overview = {
       tiles.parked.show(number(about.parked), about.parked ? "could not be read" : "all could be read", about.parked ? "warn" : "");
       tiles.events.show(number(about.unsent_events), about.bus_connected ? "broker connected" : "the broker is away", about.bus_connected ? "" : "bad");
       const old = about.oldest ? age(about.oldest.since) : null;
-      tiles.oldest.show(old === null ? "none" : span(old), about.oldest ? about.oldest.what : "all is settled", old > VERY_OLD_MS ? "bad" : old > OLD_MS ? "warn" : "");
+      tiles.oldest.show(old === null ? "none" : span(old), about.oldest ? about.oldest.what : sum("undecided") ? "but for what a person must say" : "all is settled", old > VERY_OLD_MS ? "bad" : old > OLD_MS ? "warn" : "");
     }, 4000);
 
     ctx.keep(async (signal) => {

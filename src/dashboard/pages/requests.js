@@ -2,7 +2,7 @@
 // request with its story.
 
 import { h, fill } from "../dom.js";
-import { get, at } from "../api.js";
+import { get, maybe, at } from "../api.js";
 import { ago, plain, state, time, DASH } from "../format.js";
 import { act, alarmLink, facts, forced, head, link, list, requestLink, ticketLink } from "../parts.js";
 import { timeline } from "./alarms.js";
@@ -67,6 +67,7 @@ export const request = {
       const it = await get(at("requests", id), {}, { signal });
       const now = JSON.stringify(it);
       if (now === signature) return;
+      const ticket = it.state === "undecided" ? await maybe(at("tickets", it.ticket), {}, { signal }) : null;
       signature = now;
       const again = () => kept.now();
       fill(top, head([`${it.op} at ${it.backend} `, state(it.state)], null, [
@@ -81,7 +82,7 @@ export const request = {
           done: (answer) => `A fresh request was accepted${answer?.id ? `: …${answer.id.slice(-8)}` : ""}.`,
         }), { small: false, backend: it.backend, why: it.state === "failed" && !it.retried_by ? null : "only a failed one can be tried again" }),
       ], [link("requests", "External requests"), " /"]));
-      fill(doubt, it.state === "undecided" && h("div.card.doubt", h("h2", "A person must say what became of it"), choices(it, null, again)));
+      fill(doubt, it.state === "undecided" && h("div.card.doubt", h("h2", "A person must say what became of it"), choices(it, ticket, again)));
       fill(cards,
         h("section.card", h("h2", "Request"), facts([
           ["For", madeFor(it)], ["Ticket", ticketLink(it.ticket)], ["Accepted", time(it.accepted_at)], ["Ended", time(it.ended_at)], ["Calls", it.attempts],

@@ -22,6 +22,7 @@ pub use faults::ElementFaults;
 pub use message::Encoding;
 
 use super::ledger::wall_clock;
+use crate::say;
 use actix_web::{App, HttpServer, web};
 use anyhow::{Context, ensure};
 use element::{Element, Machine};
@@ -132,10 +133,10 @@ pub async fn run_forever(settings: ElementSettings) -> anyhow::Result<()> {
     .run();
     let handle = server.handle();
     let served = tokio::spawn(server);
-    println!(
+    say::line(format_args!(
         "simulated element on http://{address}/{0}/tickets  ledger: http://{address}/{0}/ledger",
         settings.backend
-    );
+    ))?;
     tokio::select! {
         interrupt = tokio::signal::ctrl_c() => interrupt.context("cannot listen for SIGINT")?,
         _ = terminate.recv() => {}

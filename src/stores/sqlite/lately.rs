@@ -5,10 +5,13 @@
 //! Always: what is here is what the transaction at work would read. Whatever is undone, written beside the
 //! `put_*` of [`super::tx`], or written by somebody else's connection, empties all of it.
 
+use super::tally::Tally;
+use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use ticketgate_actors::model::{
-    Alarm, BackendId, OccurrenceRef, Request, RequestId, Ticket, TicketKey,
+    Alarm, BackendId, ClientNumber, Fence, OccurrenceRef, Request, RequestId, ServiceTable,
+    Snapshot, Ticket, TicketKey,
 };
 use ticketgate_actors::ports::LaneRow;
 
@@ -22,8 +25,18 @@ pub(super) struct Lately {
     pub(super) alarms: Rows<OccurrenceRef, Alarm>,
     pub(super) tickets: Rows<TicketKey, Ticket>,
     pub(super) requests: Rows<RequestId, Request>,
-    /// There are as many as backends.
+    /// Of each source, its newest snapshot, if there was one.
+    pub(super) snapshots: Rows<String, Option<Snapshot>>,
+    /// There are as many as backends, as of the next two.
     pub(super) lanes: HashMap<BackendId, LaneRow>,
+    /// Tables of services, where there is one.
+    pub(super) services: HashMap<BackendId, Option<ServiceTable>>,
+    /// Un-ended requests, as far as they are written.
+    pub(super) open_requests: HashMap<BackendId, i64>,
+    /// There are as many as ticket clients.
+    pub(super) barriers: HashMap<ClientNumber, Fence>,
+    /// What was counted, and is not a row yet: nothing but its own rules forgets it.
+    pub(super) tally: Tally,
     /// The database's own number for what others have written.
     others_writes: Option<i64>,
 }
@@ -31,6 +44,7 @@ pub(super) struct Lately {
 impl Lately {
     /// A transaction begins, with that number for what others have written.
     pub(super) fn begin(&mut self, others_writes: Option<i64>) {
+        self.tally.begin();
         if others_writes.is_none() || others_writes != self.others_writes {
             self.forget();
             self.others_writes = others_writes;
@@ -39,7 +53,8 @@ impl Lately {
 
     /// Remembers no row any more.
     pub(super) fn forget(&mut self) {
-        *self = Self { others_writes: self.others_writes, ..Self::default() };
+        let tally = std::mem::take(&mut self.tally);
+        *self = Self { others_writes: self.others_writes, tally, ..Self::default() };
     }
 }
 
@@ -56,7 +71,10 @@ impl<K, V> Default for Rows<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Rows<K, V> {
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
         self.rows.get(key)
     }
 

@@ -16,6 +16,7 @@ mod schema;
 #[cfg(test)]
 mod schema_tests;
 mod sync;
+mod tally;
 mod tx;
 mod writer;
 

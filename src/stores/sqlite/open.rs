@@ -29,10 +29,11 @@ const CHECKPOINT_PAGES: u32 = 4_000;
 /// To this size the log's file is cut after a burst has made it grow.
 const LOG_KEPT_BYTES: u32 = 64 << 20;
 /// Page cache of the writer in KiB: the hot ends of all tables and indexes. What is not in it is in the
-/// system's own cache.
-const WRITER_CACHE_KIB: i32 = 16 << 10;
-/// Page cache of each reader in KiB.
-const READER_CACHE_KIB: i32 = 4 << 10;
+/// system's own cache. Not larger: at most commits SQLite looks through the whole of it, because a page
+/// that it renumbers while it balances a tree makes it look for pages beyond the database's end.
+const WRITER_CACHE_KIB: i32 = 4 << 10;
+/// Page cache of each reader in KiB. It is emptied by nearly every commit.
+const READER_CACHE_KIB: i32 = 1 << 10;
 
 /// Called when the disk fails in a way that only a restart can put right; gets the reason.
 pub type OnFatal = Arc<dyn Fn(String) + Send + Sync>;

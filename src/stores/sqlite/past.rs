@@ -30,9 +30,11 @@ pub(super) const TICKETS_AFTER: &str =
     "SELECT n, body FROM tickets WHERE n > ?1 ORDER BY n LIMIT ?2";
 pub(super) const ALARMS_AFTER: &str = "SELECT n, body FROM alarms WHERE n > ?1 ORDER BY n LIMIT ?2";
 pub(super) const HAS_REQUESTS: &str = "SELECT n FROM requests WHERE ticket = ?1 LIMIT 1";
-// Named, or SQLite walks all that is unsent, which may be a million during an outage of the broker.
-pub(super) const HAS_UNSENT: &str = "SELECT n FROM events INDEXED BY events_ticket
-    WHERE ticket = ?1 AND sent_at IS NULL LIMIT 1";
+// Named, or SQLite might walk all that is unsent, which may be a million during an outage of the broker.
+pub(super) const HAS_UNSENT: &str = "SELECT n FROM events e INDEXED BY events_ticket
+    WHERE ticket = ?1 AND EXISTS (SELECT 1 FROM unsent u WHERE u.n = e.n) LIMIT 1";
+pub(super) const DROP_SENT: &str = "DELETE FROM sent WHERE n IN
+    (SELECT n FROM events WHERE ticket = ?1 ORDER BY sequence LIMIT ?2)";
 pub(super) const DROP_EVENTS: &str = "DELETE FROM events WHERE n IN
     (SELECT n FROM events WHERE ticket = ?1 ORDER BY sequence LIMIT ?2)";
 
@@ -48,11 +50,13 @@ impl PastTx for SqliteTx<'_> {
     fn add_history(&mut self, row: &HistoryRow) -> Result<u64, TxError> {
         let body = rows::to_body(&row.cells);
         self.run(ADD, params![row.list.as_str(), row.at.as_nanos(), body])?;
+        self.tally().history(row.list, 1);
         Ok(self.added())
     }
 
     fn history_count(&mut self, list: HistoryList) -> Result<u64, TxError> {
-        Ok(self.one(COUNT, params![list.as_str()], |row| rows::number(row, 0))?.unwrap_or(0))
+        let written: i64 = self.one(COUNT, params![list.as_str()], |row| row.get(0))?.unwrap_or(0);
+        Ok(u64::try_from(written + self.tally().history_rows(list)).unwrap_or(0))
     }
 
     fn oldest_history(
@@ -66,7 +70,9 @@ impl PastTx for SqliteTx<'_> {
     }
 
     fn drop_history(&mut self, list: HistoryList, upto: u64, limit: u32) -> Result<u64, TxError> {
-        Ok(self.run(DROP, params![list.as_str(), int(upto), limit])? as u64)
+        let gone = self.run(DROP, params![list.as_str(), int(upto), limit])? as u64;
+        self.tally().history(list, -int(gone));
+        Ok(gone)
     }
 
     fn leaving(&mut self, list: HistoryList) -> Result<Option<Leaving>, TxError> {
@@ -109,7 +115,7 @@ impl PastTx for SqliteTx<'_> {
 
     fn drop_request(&mut self, id: RequestId) -> Result<(), TxError> {
         if let Some(request) = self.request(id)? {
-            self.count(&request.backend, Some(request.state), None)?;
+            self.tally().request(&request.backend, Some(request.state), None);
         }
         self.remove("DELETE FROM requests WHERE id = ?1", params![rows::id(&id.0)])
     }
@@ -119,6 +125,7 @@ impl PastTx for SqliteTx<'_> {
     }
 
     fn drop_events(&mut self, ticket: TicketKey, limit: u32) -> Result<u64, TxError> {
+        self.run(DROP_SENT, params![rows::id(&ticket.0), limit])?;
         Ok(self.run(DROP_EVENTS, params![rows::id(&ticket.0), limit])? as u64)
     }
 

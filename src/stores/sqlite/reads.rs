@@ -6,9 +6,10 @@
 
 use super::SqliteStore;
 use super::rows::{self, int};
+use super::schema::ENDED_OTHERWISE;
 use super::tx::{
-    ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, REQUESTS_IN, ROUTE, SERVICES,
-    SNAPSHOTS, TICKET, TICKET_BY_BACKEND_ID,
+    ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, ROUTE, SERVICES, SNAPSHOTS,
+    TICKET, TICKET_BY_BACKEND_ID, requests_in,
 };
 use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
@@ -22,18 +23,20 @@ use ticketgate_actors::ports::{
     RequestFilter, StoreFigures, TicketFilter,
 };
 
-pub(super) const DUE_ALARMS: &str = "SELECT body FROM alarms
-    WHERE backend = ?1 AND due_at <= ?2 ORDER BY due_at, n LIMIT ?3";
-pub(super) const DUE_NEW: &str = "SELECT body FROM alarms INDEXED BY alarms_due_new
-    WHERE backend = ?1 AND due_at <= ?2 AND ticket IS NULL ORDER BY due_at, n LIMIT ?3";
+/// Those that have a ticket (0), or those that have none (1). Apart, because where only creates are
+/// admitted, a million updates that wait must not stand before them.
+pub(super) const DUE_ALARMS: &str = "SELECT due_at, n, body FROM alarms
+    WHERE backend = ?1 AND (ticket IS NULL) = ?4 AND due_at <= ?2 ORDER BY due_at, n LIMIT ?3";
 /// The ticket of the newest earlier occurrence that has one.
 pub(super) const TICKET_BEFORE: &str = "SELECT body FROM tickets WHERE key =
     (SELECT ticket FROM alarms WHERE source = ?1 AND id = ?2 AND occurrence < ?3
      AND ticket IS NOT NULL ORDER BY occurrence DESC LIMIT 1)";
+// What was accepted is ready, also where the clock was set back since.
 // The indexes are named where SQLite, which knows nothing of how many rows there are, would take
 // another one and sort.
 pub(super) const READY_REQUESTS: &str = "SELECT n, body FROM requests r INDEXED BY requests_ready
-    WHERE backend = ?1 AND class = ?2 AND state IN ('accepted', 'wait') AND ready_at <= ?3
+    WHERE backend = ?1 AND class = ?2 AND state IN ('accepted', 'wait')
+    AND (ready_at <= ?3 OR state = 'accepted')
     AND NOT EXISTS
         (SELECT 1 FROM requests e INDEXED BY requests_open
          WHERE e.ticket = r.ticket AND e.ended = 0 AND e.n < r.n)
@@ -41,23 +44,24 @@ pub(super) const READY_REQUESTS: &str = "SELECT n, body FROM requests r INDEXED 
     ORDER BY n LIMIT ?4";
 /// Of those that are first in line of their ticket: another's time means nothing yet.
 pub(super) const NEXT_READY: &str = "SELECT ready_at FROM requests r
-    WHERE backend = ?1 AND state IN ('accepted', 'wait') AND ready_at > ?2
+    WHERE backend = ?1 AND state = 'wait' AND ready_at > ?2
     AND NOT EXISTS
         (SELECT 1 FROM requests e INDEXED BY requests_open
          WHERE e.ticket = r.ticket AND e.ended = 0 AND e.n < r.n)
     AND NOT EXISTS (SELECT 1 FROM held h WHERE h.ticket = r.ticket)
     ORDER BY ready_at LIMIT 1";
 pub(super) const UNSENT_EVENTS: &str =
-    "SELECT n, body FROM events WHERE sent_at IS NULL AND n > ?1 ORDER BY n LIMIT ?2";
-pub(super) const UNSENT_COUNT: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM events WHERE sent_at IS NULL LIMIT ?1)";
+    "SELECT e.n, e.body FROM unsent u CROSS JOIN events e ON e.n = u.n
+    WHERE u.n > ?1 ORDER BY u.n LIMIT ?2";
+const UNSENT_COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM unsent LIMIT ?1)";
 pub(super) const EVENTS_AFTER: &str = "SELECT n, body FROM events WHERE n > ?1 ORDER BY n LIMIT ?2";
 pub(super) const EVENT: &str = "SELECT n, body FROM events WHERE event_id = ?1";
 const NEWEST_EVENT: &str = "SELECT n, body FROM events ORDER BY n DESC LIMIT 1";
 pub(super) const OCCURRENCES: &str =
     "SELECT body FROM alarms WHERE source = ?1 AND id = ?2 ORDER BY occurrence";
 pub(super) const EVENTS_OF: &str =
-    "SELECT n, body, sent_at FROM events WHERE ticket = ?1 ORDER BY sequence";
+    "SELECT n, body, (SELECT at FROM sent s WHERE s.n = e.n) FROM events e
+    WHERE ticket = ?1 ORDER BY sequence";
 pub(super) const WATCHED: &str = "SELECT w.n, w.body, t.body FROM watched w
     JOIN tickets t ON t.key = w.ticket
     WHERE w.backend = ?1 AND w.n > ?2 ORDER BY w.n LIMIT ?3";
@@ -184,7 +188,15 @@ pub(super) fn alarm_list(filter: AlarmFilter) -> List {
 
 pub(super) fn ticket_list(filter: TicketFilter) -> List {
     let backend = filter.backend.map(|backend| backend.as_str().to_owned());
-    List::of("tickets").only("backend", backend).only("status", filter.status)
+    // Pending ones are in an index of their own, whatever is asked besides: there are as many as creates
+    // that have not ended.
+    let (table, lead, apart) = match filter.status.as_deref() {
+        Some("pending") => ("tickets INDEXED BY tickets_pending", "+", Some("status = 'pending'")),
+        Some(_) => ("tickets", "", Some("status <> 'pending'")),
+        None => ("tickets", "", None),
+    };
+    let status = filter.status.filter(|status| status != "pending");
+    List::of(table).that(apart).only(&format!("{lead}backend"), backend).only("status", status)
 }
 
 pub(super) fn request_list(filter: RequestFilter) -> List {
@@ -193,17 +205,24 @@ pub(super) fn request_list(filter: RequestFilter) -> List {
     let lead = if ticket.is_some() { "+" } else { "" };
     // Un-ended ones are few: their own index, whatever is asked besides. The constant is what its
     // partial index asks for.
+    let un_ended = filter.state.is_some_and(|state| !state.ended());
     let (table, lead, open) = match (filter.open, ticket.is_some()) {
-        (Some(true), false) => ("requests INDEXED BY requests_open", "+", Some("ended = 0")),
         (Some(true), true) => ("requests", lead, Some("+ended = 0")),
         (Some(false), _) => ("requests", lead, Some("+ended = 1")),
+        (Some(true), false) => ("requests INDEXED BY requests_open", "+", Some("ended = 0")),
+        (None, false) if un_ended => ("requests INDEXED BY requests_open", "+", Some("ended = 0")),
         (None, _) => ("requests", lead, None),
     };
+    // Most end as done: those are met by walking all. The others have indexes.
+    let otherwise = filter.state.is_some_and(|state| state.ended() && state != State::Done);
+    let done = filter.state == Some(State::Done);
+    let state_lead = if done { "+" } else { lead };
     List::of(table)
         .that(open)
+        .that(Some(ENDED_OTHERWISE).filter(|_| otherwise && lead.is_empty()))
         .only("ticket", ticket)
         .only(&format!("{lead}backend"), filter.backend.map(|it| it.as_str().to_owned()))
-        .only(&format!("{lead}state"), filter.state.map(|it| it.as_str().to_owned()))
+        .only(&format!("{state_lead}state"), filter.state.map(|it| it.as_str().to_owned()))
 }
 
 pub(super) fn parked_list(inlet: Option<String>) -> List {
@@ -223,9 +242,16 @@ impl Reads for SqliteStore {
         limit: u32,
     ) -> Answered<Vec<DueAlarm>> {
         self.readers.read(move |it| {
-            let params = params![backend.as_str(), now.as_nanos(), limit];
-            let due = all(it, if only_new { DUE_NEW } else { DUE_ALARMS }, params, rows::value)?;
-            due.into_iter().map(|alarm| due_alarm(it, alarm)).collect()
+            let mut due: Vec<(i64, i64, Alarm)> = Vec::new();
+            for new in if only_new { &[true][..] } else { &[true, false] } {
+                let params = params![backend.as_str(), now.as_nanos(), limit, new];
+                due.extend(all(it, DUE_ALARMS, params, |row| {
+                    Ok((row.get(0)?, row.get(1)?, rows::body(row, 2)?))
+                })?);
+            }
+            due.sort_by_key(|(due_at, n, _)| (*due_at, *n));
+            due.truncate(limit as usize);
+            due.into_iter().map(|(_, _, alarm)| due_alarm(it, alarm)).collect()
         })
     }
 
@@ -269,7 +295,7 @@ impl Reads for SqliteStore {
     fn requests_in(&self, backend: BackendId, state: State) -> Answered<Vec<Request>> {
         self.readers.read(move |it| {
             let params = params![backend.as_str(), state.as_str()];
-            all(it, REQUESTS_IN, params, rows::request)
+            all(it, requests_in(state), params, rows::request)
         })
     }
 
@@ -438,7 +464,7 @@ impl Reads for SqliteStore {
                 alarms: total("alarms")?,
                 unsettled_alarms: total("alarms WHERE wanted > settled")?,
                 tickets: total("tickets")?,
-                unsent_events: total("events WHERE sent_at IS NULL")?,
+                unsent_events: total("unsent")?,
                 parked: total("parked")?,
             })
         })

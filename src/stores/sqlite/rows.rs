@@ -19,8 +19,12 @@ pub(super) fn int(n: u64) -> i64 {
 
 /// A row's number or a count.
 pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    let n: i64 = row.get(column)?;
-    Ok(u64::try_from(n).unwrap_or(0))
+    row.get(column).map(number_of)
+}
+
+/// A number from a column; a count is never negative.
+pub(super) fn number_of(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
 }
 
 /// An id for a column.
@@ -45,6 +49,15 @@ where
 {
     debug_assert_eq!(serde_json::from_str::<T>(body).ok().as_ref(), Some(value));
     value.clone()
+}
+
+/// A copy of a request to remember. Its number is a column of its own.
+pub(super) fn numbered_copy(request: &Request, n: u64, body: &str) -> Request {
+    debug_assert_eq!(
+        serde_json::from_str::<Request>(body).ok(),
+        Some(Request { n: 0, ..request.clone() })
+    );
+    Request { n, ..request.clone() }
 }
 
 /// The value of a body.

@@ -282,8 +282,53 @@ DROP TRIGGER requests_moved;
 DROP TRIGGER requests_gone;
 ";
 
+const STEP_10: &str = "
+-- What each ticket costs is the trees that it touches. Lists keep theirs, but a row that goes its usual way
+-- enters one once, and not at each of its states.
+DROP TRIGGER history_added;
+DROP TRIGGER history_gone;
+
+-- The outbox in rows of a few bytes: a confirm rewrites no event. `events.sent_at` is not used any more.
+CREATE TABLE unsent (n INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE sent (n INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+INSERT INTO unsent SELECT n FROM events WHERE sent_at IS NULL ORDER BY n;
+INSERT INTO sent SELECT n, sent_at FROM events WHERE sent_at IS NOT NULL ORDER BY n;
+DROP INDEX events_unsent;
+
+-- One tree for what is due: first what has a ticket, then what has none.
+DROP INDEX alarms_due;
+DROP INDEX alarms_due_new;
+CREATE INDEX alarms_due ON alarms (backend, (ticket IS NULL), due_at) WHERE due_at IS NOT NULL;
+
+-- Pending tickets apart: all others have been there.
+DROP INDEX tickets_status;
+DROP INDEX tickets_backend_status;
+CREATE INDEX tickets_pending ON tickets (n) WHERE status = 'pending';
+CREATE INDEX tickets_status ON tickets (status) WHERE status <> 'pending';
+CREATE INDEX tickets_backend_status ON tickets (backend, status) WHERE status <> 'pending';
+
+-- Not `state IN (...)`: for more than two words SQLite makes a table of them at every statement that
+-- touches the index.
+-- Requests by state: what a lane or a person has at hand, and what ended in another way than most.
+DROP INDEX requests_state;
+DROP INDEX requests_backend_state;
+DROP INDEX requests_ready_at;
+CREATE INDEX requests_ready_at ON requests (backend, ready_at) WHERE state = 'wait';
+CREATE INDEX requests_at_hand ON requests (backend, state)
+    WHERE (state = 'intent' OR state = 'acknowledged' OR state = 'in_doubt' OR state = 'undecided');
+CREATE INDEX requests_ended ON requests (state)
+    WHERE (state = 'adopted' OR state = 'rejected' OR state = 'failed' OR state = 'cancelled' OR state = 'superseded');
+CREATE INDEX requests_backend_ended ON requests (backend, state)
+    WHERE (state = 'adopted' OR state = 'rejected' OR state = 'failed' OR state = 'cancelled' OR state = 'superseded');
+";
+
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 9] = [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7, STEP_8, STEP_9];
+const STEPS: [&str; 10] =
+    [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7, STEP_8, STEP_9, STEP_10];
+
+/// The condition of the indexes of requests that ended otherwise than done. SQLite takes a partial index only
+/// where a query repeats its condition.
+pub(super) const ENDED_OTHERWISE: &str = "(state = 'adopted' OR state = 'rejected' OR state = 'failed' OR state = 'cancelled' OR state = 'superseded')";
 
 /// The newest schema that this version knows.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
@@ -337,16 +382,28 @@ pub(super) fn steps_taken(connection: &Connection) -> Result<u32, Unusable> {
     }
 }
 
-/// Takes the steps that are missing, each in its own transaction.
+/// Takes the steps that are missing: all of them, or none. In one transaction, because each sync to disk
+/// delays a first start.
 pub(super) fn migrate(connection: &mut Connection, taken: u32) -> rusqlite::Result<()> {
-    for (step, sql) in (1..=KNOWN).zip(STEPS).skip(taken as usize) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(sql)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", step)?;
-        transaction.commit()?;
+    migrate_to(connection, taken, KNOWN)
+}
+
+/// Takes the steps after `taken` up to that one.
+pub(super) fn migrate_to(
+    connection: &mut Connection,
+    taken: u32,
+    upto: u32,
+) -> rusqlite::Result<()> {
+    if taken >= upto {
+        return Ok(());
     }
-    Ok(())
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for sql in &STEPS[taken as usize..upto as usize] {
+        transaction.execute_batch(sql)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", upto)?;
+    transaction.commit()
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {

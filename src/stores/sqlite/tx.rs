@@ -11,6 +11,7 @@
 use super::lately::Lately;
 use super::rows::{self, int};
 use super::schema;
+use super::tally::Tally;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
 use ticketgate_actors::logic::lane::class_of;
@@ -35,12 +36,27 @@ pub(super) const REQUEST: &str = "SELECT n, body FROM requests WHERE id = ?1";
 // Named, because SQLite would rather walk all requests of the ticket, and they may be thousands.
 pub(super) const FIRST_OPEN: &str = "SELECT n, body FROM requests INDEXED BY requests_open
     WHERE ticket = ?1 AND ended = 0 ORDER BY n LIMIT 1";
-pub(super) const REQUESTS_IN: &str =
-    "SELECT n, body FROM requests WHERE backend = ?1 AND state = ?2 ORDER BY n";
-/// Sums what [`SqliteTx::count`] keeps; a state that is not named here has ended.
+/// In a state that a lane or a person has at hand. SQLite takes a partial index only where a query repeats
+/// its condition.
+pub(super) const REQUESTS_IN: &str = "SELECT n, body FROM requests
+    WHERE backend = ?1 AND state = ?2
+    AND (state = 'intent' OR state = 'acknowledged' OR state = 'in_doubt' OR state = 'undecided')
+    ORDER BY n";
+/// In a state in which a request waits for its turn.
+pub(super) const REQUESTS_WAITING: &str = "SELECT n, body FROM requests INDEXED BY requests_ready
+    WHERE backend = ?1 AND state = ?2 AND state IN ('accepted', 'wait') ORDER BY n";
+
+/// How requests in that state are read.
+pub(super) fn requests_in(state: State) -> &'static str {
+    match state {
+        State::Accepted | State::Wait => REQUESTS_WAITING,
+        _ => REQUESTS_IN,
+    }
+}
+/// Sums what the tally keeps; a state that is named here has ended.
 pub(super) const OPEN_REQUESTS: &str = "SELECT coalesce(sum(n), 0) FROM request_counts
-    WHERE backend = ?1
-    AND state IN ('accepted', 'intent', 'acknowledged', 'wait', 'in_doubt', 'undecided')";
+    WHERE backend = ?1 AND state <> 'done' AND state <> 'adopted' AND state <> 'rejected'
+    AND state <> 'failed' AND state <> 'cancelled' AND state <> 'superseded'";
 pub(super) const BY_REFERENCE: &str = "SELECT n, body FROM requests
     INDEXED BY requests_backend_ref
     WHERE backend = ?1 AND backend_ref = ?2 ORDER BY n DESC LIMIT 1";
@@ -83,11 +99,6 @@ const INSERT_TICKET: &str = "INSERT INTO tickets
 const ADD_REQUEST: &str = "INSERT INTO requests
     (id, backend, ticket, op, class, level_made, state, ended, ready_at, body)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-/// Admission and metrics ask for these often, and there may be a million requests.
-const COUNT_REQUEST: &str = "INSERT INTO request_counts (backend, state, n) VALUES (?1, ?2, 1)
-    ON CONFLICT (backend, state) DO UPDATE SET n = n + 1";
-const UNCOUNT_REQUEST: &str =
-    "UPDATE request_counts SET n = n - 1 WHERE backend = ?1 AND state = ?2";
 // Apart, since almost no request has one, and an index would be rewritten for it each time.
 const PUT_REFERENCE: &str =
     "UPDATE requests SET backend_ref = ?2 WHERE id = ?1 AND backend_ref IS NOT ?2";
@@ -146,23 +157,9 @@ impl<'a> SqliteTx<'a> {
         found.map_err(|error| self.judge(error))
     }
 
-    /// Counts a request that has come, gone or moved, by its states before and now.
-    pub(super) fn count(
-        &mut self,
-        backend: &BackendId,
-        before: Option<State>,
-        now: Option<State>,
-    ) -> Result<(), TxError> {
-        if before == now {
-            return Ok(());
-        }
-        if let Some(state) = before {
-            self.run(UNCOUNT_REQUEST, params![backend.as_str(), state.as_str()])?;
-        }
-        if let Some(state) = now {
-            self.run(COUNT_REQUEST, params![backend.as_str(), state.as_str()])?;
-        }
-        Ok(())
+    /// What is counted in this set.
+    pub(super) fn tally(&mut self) -> &mut Tally {
+        &mut self.lately.tally
     }
 
     /// A row of alarms, tickets or requests goes.
@@ -365,7 +362,12 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn snapshot(&mut self, source: &str) -> Result<Option<Snapshot>, TxError> {
-        self.one(SNAPSHOT, params![source], rows::value)
+        if let Some(known) = self.lately.snapshots.get(source) {
+            return Ok(known.clone());
+        }
+        let found: Option<Snapshot> = self.one(SNAPSHOT, params![source], rows::value)?;
+        self.lately.snapshots.keep(&source.to_owned(), found.clone());
+        Ok(found)
     }
 
     fn snapshots(&mut self) -> Result<Vec<Snapshot>, TxError> {
@@ -375,7 +377,9 @@ impl Tx for SqliteTx<'_> {
     fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), TxError> {
         let sql = "INSERT INTO snapshots (source, body) VALUES (?1, ?2)
             ON CONFLICT (source) DO UPDATE SET body = ?2";
-        self.run(sql, params![snapshot.source, rows::to_body(snapshot)]).map(drop)
+        self.run(sql, params![snapshot.source, rows::to_body(snapshot)])?;
+        self.lately.snapshots.keep(&snapshot.source, Some(snapshot.clone()));
+        Ok(())
     }
 
     fn mark_seen(&mut self, at: &OccurrenceRef, number: u64) -> Result<(), TxError> {
@@ -431,6 +435,7 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn add_request(&mut self, request: &Request) -> Result<u64, TxError> {
+        let body = rows::to_body(request);
         let params = params![
             rows::id(&request.id.0),
             request.backend.as_str(),
@@ -441,44 +446,40 @@ impl Tx for SqliteTx<'_> {
             request.state.as_str(),
             request.state.ended(),
             request.ready_at.as_nanos(),
-            rows::to_body(request),
+            body,
         ];
         self.run(ADD_REQUEST, params)?;
         // Before the next statement that adds a row.
         let n = self.added();
-        self.count(&request.backend, None, Some(request.state))?;
+        self.lately.requests.keep(&request.id, rows::numbered_copy(request, n, &body));
+        self.tally().request(&request.backend, None, Some(request.state));
         Ok(n)
     }
 
     fn put_request(&mut self, request: &Request) -> Result<(), TxError> {
-        let id = rows::id(&request.id.0);
         let (state, ended) = (request.state.as_str(), request.state.ended());
         let ready_at = request.ready_at.as_nanos();
         let body = rows::to_body(request);
         // A change has read what it changes; where it has not, this does.
         let never = || TxError::Broken(format!("request {} was never added", request.id));
+        let moving = |before: &Request| (before.state, before.ready_at, int(before.n));
         let before = match self.lately.requests.get(&request.id) {
-            Some(before) => (before.state, before.ready_at),
-            None => {
-                let before = Tx::request(self, request.id)?.ok_or_else(never)?;
-                (before.state, before.ready_at)
-            }
+            Some(before) => moving(before),
+            None => moving(&Tx::request(self, request.id)?.ok_or_else(never)?),
         };
         let update = Update::of("requests", &body)
             .set(before.0 != request.state, "state", &state)
             .set(before.0.ended() != ended, "ended", &ended)
             .set(before.1 != request.ready_at, "ready_at", &ready_at);
-        if update.of_row(self, " WHERE id = ?", &[&id])? == 0 {
+        if update.of_row(self, " WHERE n = ?", &[&before.2])? == 0 {
             return Err(never());
         }
-        self.count(&request.backend, Some(before.0), Some(request.state))?;
+        self.tally().request(&request.backend, Some(before.0), Some(request.state));
         if let Some(reference) = &request.backend_ref {
             self.run(PUT_REFERENCE, params![rows::id(&request.id.0), reference])?;
         }
-        // The number is a column of its own.
-        let unnumbered = Request { n: 0, ..request.clone() };
-        let kept = Request { n: request.n, ..rows::copy(&unnumbered, &body) };
-        self.lately.requests.keep(&request.id, kept);
+        let n = rows::number_of(before.2);
+        self.lately.requests.keep(&request.id, rows::numbered_copy(request, n, &body));
         Ok(())
     }
 
@@ -487,9 +488,18 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn open_requests(&mut self, backend: &BackendId) -> Result<u64, TxError> {
-        let open =
-            self.one(OPEN_REQUESTS, params![backend.as_str()], |row| rows::number(row, 0))?;
-        Ok(open.unwrap_or(0))
+        let written = match self.lately.open_requests.get(backend) {
+            Some(written) => *written,
+            None => {
+                let written =
+                    self.one(OPEN_REQUESTS, params![backend.as_str()], |row| row.get(0))?;
+                let written = written.unwrap_or(0);
+                self.lately.open_requests.insert(backend.clone(), written);
+                written
+            }
+        };
+        let counted = self.lately.tally.open_requests(backend);
+        Ok(u64::try_from(written + counted).unwrap_or(0))
     }
 
     fn request_by_reference(
@@ -524,7 +534,8 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn requests_in(&mut self, backend: &BackendId, state: State) -> Result<Vec<Request>, TxError> {
-        self.all(REQUESTS_IN, params![backend.as_str(), state.as_str()], rows::request)
+        let params = params![backend.as_str(), state.as_str()];
+        self.all(requests_in(state), params, rows::request)
     }
 
     fn add_event(&mut self, event: &TicketEvent) -> Result<u64, TxError> {
@@ -536,13 +547,18 @@ impl Tx for SqliteTx<'_> {
             rows::to_body(event),
         ];
         self.run(sql, params)?;
-        Ok(self.added())
+        let n = self.added();
+        self.run("INSERT INTO unsent (n) VALUES (?1)", params![int(n)])?;
+        Ok(n)
     }
 
     fn mark_sent(&mut self, n: u64, at: Timestamp) -> Result<(), TxError> {
         // A second confirm, after a repeated publish, does not move the first one's time.
-        let sql = "UPDATE events SET sent_at = ?2 WHERE n = ?1 AND sent_at IS NULL";
-        self.run(sql, params![int(n), at.as_nanos()]).map(drop)
+        if self.run("DELETE FROM unsent WHERE n = ?1", params![int(n)])? > 0 {
+            let sql = "INSERT INTO sent (n, at) VALUES (?1, ?2)";
+            self.run(sql, params![int(n), at.as_nanos()])?;
+        }
+        Ok(())
     }
 
     fn lane(&mut self, backend: &BackendId) -> Result<LaneRow, TxError> {
@@ -571,12 +587,18 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn barrier(&mut self, client: ClientNumber) -> Result<Fence, TxError> {
+        if let Some(fence) = self.lately.barriers.get(&client) {
+            return Ok(*fence);
+        }
         let sql = "SELECT fence FROM barriers WHERE client = ?1";
         let fence = self.one(sql, params![int(client.0)], |row| rows::number(row, 0))?;
-        Ok(fence.map_or_else(Fence::default, Fence))
+        let fence = fence.map_or_else(Fence::default, Fence);
+        self.lately.barriers.insert(client, fence);
+        Ok(fence)
     }
 
     fn raise_barrier(&mut self, client: ClientNumber, to: Fence) -> Result<(), TxError> {
+        self.lately.barriers.remove(&client);
         self.run(RAISE_BARRIER, params![int(client.0), int(to.0)]).map(drop)
     }
 
@@ -651,7 +673,13 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn services(&mut self, backend: &BackendId) -> Result<Option<ServiceTable>, TxError> {
-        self.one(SERVICES, params![backend.as_str()], rows::value)
+        if let Some(known) = self.lately.services.get(backend) {
+            return Ok(known.clone());
+        }
+        let found: Option<ServiceTable> =
+            self.one(SERVICES, params![backend.as_str()], rows::value)?;
+        self.lately.services.insert(backend.clone(), found.clone());
+        Ok(found)
     }
 
     fn put_services(
@@ -659,6 +687,7 @@ impl Tx for SqliteTx<'_> {
         backend: &BackendId,
         table: Option<&ServiceTable>,
     ) -> Result<(), TxError> {
+        self.lately.services.remove(backend);
         match table {
             Some(table) => self.run(PUT_SERVICES, params![backend.as_str(), rows::to_body(table)]),
             None => self.run("DELETE FROM services WHERE backend = ?1", params![backend.as_str()]),

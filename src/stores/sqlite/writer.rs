@@ -212,6 +212,7 @@ impl Work {
                 }
             }
         }
+        self.write_tally()?;
         self.execute("COMMIT")?;
         Ok(Some(answers))
     }
@@ -226,8 +227,13 @@ impl Work {
         let context = Context { now: self.clock.now(), node: &self.node };
         let outcome = catch_unwind(AssertUnwindSafe(|| perform(&mut tx, set, context)));
         let (fault, wrote) = (tx.fault, tx.wrote);
-        if wrote && !matches!(outcome, Ok(Ok(_))) {
-            lately.forget();
+        if matches!(outcome, Ok(Ok(_))) {
+            lately.tally.stands();
+        } else {
+            lately.tally.undone();
+            if wrote {
+                lately.forget();
+            }
         }
         let error = match outcome {
             Ok(Ok(applied)) => {
@@ -260,6 +266,15 @@ impl Work {
         Ok(Done::Stands(Err(error)))
     }
 
+    /// What the group's sets have counted goes into its transaction.
+    fn write_tally(&self) -> Result<(), Lost> {
+        let mut lately = self.lately.borrow_mut();
+        // What is remembered of these numbers is from before.
+        lately.open_requests.clear();
+        let written = lately.tally.write(&self.connection);
+        written.map_err(|error| self.lost("the counts", &error))
+    }
+
     /// A number that moves when somebody else has written: a person with a shell. None: nobody knows.
     fn others_writes(&self) -> Option<i64> {
         let asked = self.connection.prepare_cached("PRAGMA data_version");
@@ -269,14 +284,17 @@ impl Work {
     /// Runs a statement that begins or ends something; if it fails, all of it is rolled back.
     fn execute(&self, sql: &str) -> Result<(), Lost> {
         let done = self.connection.prepare_cached(sql).and_then(|mut it| it.execute([]));
-        done.map(drop).map_err(|error| {
-            if !self.connection.is_autocommit()
-                && let Err(error) = self.connection.execute_batch("ROLLBACK")
-            {
-                tracing::error!(%error, "a failed group could not be rolled back");
-            }
-            Lost { reason: format!("{sql}: {error}"), fatal: is_fatal(error.sqlite_error_code()) }
-        })
+        done.map(drop).map_err(|error| self.lost(sql, &error))
+    }
+
+    /// Rolls all of it back, because this failed.
+    fn lost(&self, what: &str, error: &rusqlite::Error) -> Lost {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a failed group could not be rolled back");
+        }
+        Lost { reason: format!("{what}: {error}"), fatal: is_fatal(error.sqlite_error_code()) }
     }
 }
 

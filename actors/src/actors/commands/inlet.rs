@@ -112,6 +112,8 @@ impl Commands {
             reason: error.message,
             field: error.field,
             mended: 0,
+            place: None,
+            original: None,
             body: delivery.body.to_vec(),
         };
         match self.outside.store.apply(Change::Park(Box::new(parked)).into()).await {

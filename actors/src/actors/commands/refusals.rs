@@ -25,6 +25,7 @@ pub(super) fn refused(refusal: Refusal) -> CommandError {
         | Refusal::StaleEpoch
         | Refusal::WrongState
         | Refusal::NoBackendId
+        | Refusal::AnotherTicket
         | Refusal::NotLinked
         | Refusal::UnderWay
         | Refusal::Closed

@@ -103,7 +103,7 @@ mod tests {
                 event.changed_at = Some(at(1_000 + i64::from(state == AlarmState::Cleared)));
                 let identity = identity_by_id("test", &format!("{n} {}", state.as_str()));
                 let routing = Routing::default();
-                let take = TakeIn { identity, event, routing };
+                let take = TakeIn { identity, event, routing, parked_at: None };
                 store.apply(Change::TakeIn(Box::new(take)).into()).await.unwrap();
             }
         }

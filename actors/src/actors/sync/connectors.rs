@@ -158,6 +158,8 @@ impl Connectors {
             field,
             body: delivery.body.to_vec(),
             mended: 0,
+            place: None,
+            original: None,
         };
         match self.outside.store.apply(Change::Park(Box::new(parked)).into()).await {
             Ok(_) => Verdict::Settled,

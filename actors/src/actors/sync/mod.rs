@@ -9,10 +9,12 @@ mod connectors;
 mod line;
 mod run;
 mod seats;
+mod turn;
 
 pub use connectors::{ConnectorInlet, Connectors, NoConnector};
 pub use run::{DrySaid, RunFailed, told_of_feed};
 pub use seats::{InForce, SyncSeat, Syncs};
+pub use turn::{OneAtATime, UnderWay};
 
 use super::keeper::{Alive, Post};
 use super::{Gateway, Outbox, Outside};
@@ -26,7 +28,6 @@ use line::Line;
 use run::Runner;
 pub(super) use run::{fresh, hand_on};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How often it is asked whether a run is due.
@@ -148,30 +149,14 @@ pub struct Sync {
     gateway: Post<Gateway>,
     outbox: Post<Outbox>,
     line: Arc<Line>,
-    active: Arc<AtomicBool>,
+    active: OneAtATime,
     begun: Option<Mono>,
     /// A notice came after the last run had begun.
     noticed: bool,
     /// When the last run of the clock or of a notice was over, and how long it took.
     over: Option<(Mono, Duration)>,
-    minding: Arc<AtomicBool>,
+    minding: OneAtATime,
     _alive: Alive,
-}
-
-/// Set while something is under way; cleared when this is dropped.
-struct Busy(Arc<AtomicBool>);
-
-impl Busy {
-    fn begin(flag: &Arc<AtomicBool>) -> Option<Self> {
-        let free = !flag.swap(true, Ordering::SeqCst);
-        free.then(|| Self(flag.clone()))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
 }
 
 impl Launch {
@@ -196,11 +181,11 @@ impl Sync {
             gateway,
             outbox,
             line: Arc::default(),
-            active: Arc::default(),
+            active: OneAtATime::default(),
             begun: None,
             noticed: false,
             over: None,
-            minding: Arc::default(),
+            minding: OneAtATime::default(),
             _alive: alive,
         }
     }
@@ -233,7 +218,7 @@ impl Sync {
             && launch.automatic
             && launch.in_time(now.wall)
             && due
-            && let Some(busy) = Busy::begin(&self.active)
+            && let Some(busy) = self.active.begin()
         {
             self.begin_run(now.mono);
             let runner = self.runner();
@@ -248,7 +233,7 @@ impl Sync {
             };
             ctx.spawn(run.into_actor(self).map(over));
         }
-        if let Some(busy) = Busy::begin(&self.minding) {
+        if let Some(busy) = self.minding.begin() {
             let runner = self.runner();
             let mind = async move {
                 runner.mind().await;
@@ -265,11 +250,11 @@ impl Sync {
     }
 
     /// Whether a person's order can be carried out now.
-    fn begin(&mut self) -> Result<Busy, NotRun> {
+    fn begin(&mut self) -> Result<UnderWay, NotRun> {
         if self.in_force.now().masked {
             return Err(NotRun::Masked);
         }
-        Busy::begin(&self.active).ok_or(NotRun::Active)
+        self.active.begin().ok_or(NotRun::Active)
     }
 }
 

@@ -9,7 +9,8 @@ use crate::actors::{Gateway, Outbox, Outside};
 use crate::changes::{Applied, Change, Page, Record, Refusal, Sweep, Synced, Where};
 use crate::logic::sync::{From, Known, anew, before, decide, first_twin, next_place, wanted};
 use crate::model::{
-    EventId, Fields, Found, Place, RequestId, STATUS, State, SyncRow, TicketKey, Timestamp, Told,
+    EventId, Fields, Found, Kind, Place, RequestId, STATUS, State, SyncRow, TicketKey, Timestamp,
+    Told,
 };
 use crate::ports::{Answer, ChangesBy, FreshIds, Heard, Reading, StoreError, Work};
 use serde_json::Value;
@@ -22,6 +23,8 @@ const PAGE_WITHIN: Duration = Duration::from_secs(180);
 const SWEEP_PAGE: usize = 256;
 /// Records of one transaction of a file, or of what was held.
 const RECORDS_AT_ONCE: usize = 500;
+/// Tickets that are read once more at one look: each is a call in the lane, and others wait there.
+const AGAIN_MAX: usize = 16;
 /// The backend's clock is told in whole seconds: less than this is no difference.
 const CLOCK_GRAIN: Duration = Duration::from_secs(2);
 
@@ -130,6 +133,7 @@ impl Runner {
                 ChangesBy::Scan if begins => Place::default(),
                 _ => from.clone(),
             };
+            let asked_at = self.outside.clock.now().wall;
             let (reading, heard_at, clock) = self.page(by, &place, limit).await?;
             let turn = match self.has_slipped(by, &place).await? {
                 true => anew(&place, &reading),
@@ -142,6 +146,7 @@ impl Runner {
                 begins,
                 ends: !turn.more,
                 complete: by == ChangesBy::Scan,
+                asked_at,
             };
             self.apply(Page { plan: self.settings.plan.clone(), records, at }).await?;
             begins = false;
@@ -175,11 +180,7 @@ impl Runner {
 
     async fn ask(&self, work: Work) -> Result<(Reading, Timestamp, Timestamp), Stopped> {
         let has_cursor = matches!(&work, Work::Changes { cursor: Some(_), .. });
-        let deadline = self.outside.clock.now().mono.plus(PAGE_WITHIN);
-        let ask = Ask { backend: self.settings.plan.source.clone(), work, deadline };
-        let heard = self.gateway.ask(ask).await;
-        let gone = || Heard::from(Answer::NotSent("the gateway is being replaced".to_owned()));
-        let heard = heard.unwrap_or_else(gone);
+        let heard = self.hear(work).await;
         let now = self.outside.clock.now().wall;
         match heard.answer {
             Answer::Read(reading) => Ok((reading, now, heard.clock.unwrap_or(now))),
@@ -194,6 +195,15 @@ impl Runner {
                 Err(RunFailed::Backend("a read was answered as a write".to_owned()).into())
             }
         }
+    }
+
+    /// What its source answers, asked through its lane.
+    async fn hear(&self, work: Work) -> Heard {
+        let deadline = self.outside.clock.now().mono.plus(PAGE_WITHIN);
+        let ask = Ask { backend: self.settings.plan.source.clone(), work, deadline };
+        let heard = self.gateway.ask(ask).await;
+        let gone = || Heard::from(Answer::NotSent("the gateway is being replaced".to_owned()));
+        heard.unwrap_or_else(gone)
     }
 
     fn records(&self, reading: Reading, now: Timestamp, clock: Timestamp) -> Vec<Record> {
@@ -279,7 +289,9 @@ impl Runner {
             let first = || first_twin(plan, &ticket, &told, &Fields::new());
             known.twin = twin.or_else(|| Some(first()));
             let front = reads.first_open_request(ticket.key).await?;
-            known.busy = front.is_some_and(|it| it.state != State::Accepted || it.frozen);
+            let front = front.filter(|it| it.state != State::Accepted || it.frozen);
+            known.busy = front.is_some();
+            known.writing = front.map(|it| it.fields).unwrap_or_default();
             known.ticket = Some(ticket);
         } else if !plan.takes_over {
             return Ok(nothing(id, "unknown"));
@@ -320,6 +332,7 @@ impl Runner {
 
     async fn take_held(&self) -> Result<(), RunFailed> {
         let mut after = String::new();
+        let mut again = Vec::new();
         let first = self.outside.reads.held_list(self.name(), String::new(), 1).await?;
         if first.is_empty() {
             return Ok(());
@@ -331,11 +344,45 @@ impl Runner {
             let records = (0..RECORDS_AT_ONCE).map(|_| blank()).collect();
             let at = Where::Held { after, limit };
             let synced = self.apply(Page { plan: self.settings.plan.clone(), records, at }).await?;
+            again.extend(synced.again);
             match synced.after {
                 Some(last) => after = last,
-                None => return Ok(()),
+                None => break,
             }
         }
+        again.truncate(AGAIN_MAX);
+        self.read_again(again).await
+    }
+
+    /// Reads tickets of which only they can say how they are. What is not answered is asked again at the
+    /// next look.
+    async fn read_again(&self, tickets: Vec<(String, Kind)>) -> Result<(), RunFailed> {
+        let mut records = Vec::new();
+        for (id, kind) in tickets {
+            let heard = self.hear(Work::Get { backend_id: id.clone(), kind }).await;
+            let now = self.outside.clock.now().wall;
+            let told = match heard.answer {
+                Answer::Read(reading) => match <[Found; 1]>::try_from(reading.tickets) {
+                    Ok([found]) => {
+                        let found = Found { backend_id: id, ..found };
+                        told_of_feed(found, now, heard.clock.unwrap_or(now))
+                    }
+                    Err(_) => Err((id, "is not shown when it is read".to_owned())),
+                },
+                Answer::Refused(error) => Err((id, error.in_words())),
+                _ => continue,
+            };
+            if let Err((id, reason)) = &told {
+                tracing::warn!(sync = %self.name(), id, reason,
+                    "a ticket cannot be read once more: what was written counts");
+            }
+            records.push(Record { told, ids: self.ids() });
+        }
+        if !records.is_empty() {
+            self.apply(Page { plan: self.settings.plan.clone(), records, at: Where::Again })
+                .await?;
+        }
+        Ok(())
     }
 
     async fn sweep(&self) -> Result<(), RunFailed> {

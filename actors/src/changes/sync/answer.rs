@@ -67,7 +67,8 @@ pub(in crate::changes) fn perform(
     // One that was overtaken knows nothing of that answer.
     let cursor = it.cursor.unwrap_or(if late { row.taken } else { row.sent });
     taken(tx, plan, &mut row, cursor)?;
-    if it.pass.is_some() && it.pass != row.pass_name {
+    // One that was overtaken belongs to a pass that is over.
+    if !late && it.pass.is_some() && it.pass != row.pass_name {
         row.pass += 1;
         row.pass_name.clone_from(&it.pass);
     }
@@ -80,8 +81,8 @@ pub(in crate::changes) fn perform(
         let taken = Taken { known: (it.cursor, it.polled_at), ..Taken::from(record) };
         record::take(tx, plan, &mut row, taken, context, &mut synced)?;
     }
-    if it.complete {
-        row.sweeping = Some(0);
+    if (it.complete || it.pass.is_some() && mutant!(PartIsWhole)) && !late {
+        (row.sweeping, row.swept) = (Some(0), row.pass);
         row.pass_name = None;
     }
     let now = context.now.wall;
@@ -135,9 +136,7 @@ fn answer(
             cursor = twin.out.map_or(cursor, |out| out.n);
             // It may have taken an older state of it already, which it lined up behind.
             twin.has_taken(row.taken);
-            twin.sent = view(&ticket);
-            twin.sent_as = twin.out.map(|out| out.n);
-            twin.sent_for = it.polled_at.max(twin.sent_for);
+            twin.is_sent(view(&ticket), twin.out.map(|out| out.n), it.polled_at);
             tx.put_twin(&twin)?;
             events.push(event);
         }

@@ -1,5 +1,6 @@
 //! A person steers a sync: its place, its skip list; each with a reason, in the audit.
 
+use super::record::Taken;
 use super::{PlanRef, Synced, record};
 use crate::changes::{Applied, Context, Halt};
 use crate::model::{HeldBecause, Place};
@@ -65,7 +66,8 @@ pub(in crate::changes) fn perform(
                 tx.drop_aside(name, id)?;
                 let Some(told) = held.told else { continue };
                 let record = super::Record { told: Ok(told), ids: *fresh };
-                record::take(tx, &it.plan, &mut row, (&record).into(), context, &mut synced)?;
+                let taken = Taken { as_of: held.as_of.as_ref(), ..Taken::from(&record) };
+                record::take(tx, &it.plan, &mut row, taken, context, &mut synced)?;
             }
             row.total += synced.tally;
             format!("sync {name}: skips {} no more", ids.join(", "))

@@ -7,10 +7,13 @@
 
 mod answer;
 mod by_person;
+mod known;
 mod page;
 mod record;
 mod spread;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answered, Message};
 pub use by_person::{PersonSync, Steer};

@@ -3,7 +3,8 @@
 use super::record::Taken;
 use super::{PlanRef, record};
 use crate::changes::{Applied, Context, Halt, Refusal};
-use crate::model::{HeldBecause, Place, Request, Tally, Told};
+use crate::logic::sync::Plan;
+use crate::model::{HeldBecause, Kind, Place, Request, SyncRow, Tally, Timestamp, Told};
 use crate::ports::{FreshIds, Tx};
 
 /// One told ticket, or why it cannot be read.
@@ -31,6 +32,8 @@ pub enum Where {
         ends: bool,
         /// The run named every ticket: absence counts.
         complete: bool,
+        /// When it was asked for: what was written since, it does not know.
+        asked_at: Timestamp,
     },
     /// A file that is replayed: the place stays.
     File,
@@ -41,6 +44,9 @@ pub enum Where {
         /// At most so many.
         limit: u32,
     },
+    /// Tickets that were read once more, because nobody knows whether what is held of them was said before a
+    /// write or after it. One that could not be read says why.
+    Again,
 }
 
 /// A page.
@@ -67,6 +73,8 @@ pub struct Synced {
     pub waiting: Vec<String>,
     /// Of held ones: the last id that was tried; none: all were.
     pub after: Option<String>,
+    /// Of held ones: tickets that are to be read once more, by their ids there.
+    pub again: Vec<(String, Kind)>,
 }
 
 pub(in crate::changes) fn perform(
@@ -91,7 +99,7 @@ pub(in crate::changes) fn perform(
                 }
             }
         }
-        Where::File | Where::Held { .. } => {}
+        Where::File | Where::Held { .. } | Where::Again => {}
     }
     let held = match &it.at {
         Where::Held { after, limit } => {
@@ -115,11 +123,20 @@ pub(in crate::changes) fn perform(
             &mut synced,
         )?;
     }
-    if !matches!(it.at, Where::Held { .. }) {
-        for record in &it.records {
-            record::take(tx, &it.plan, &mut row, record.into(), context, &mut synced)?;
+    for record in &it.records {
+        match it.at {
+            Where::Feed { asked_at, .. } => {
+                let taken = Taken { asked_at: Some(asked_at), ..record.into() };
+                record::take(tx, &it.plan, &mut row, taken, context, &mut synced)?;
+            }
+            Where::File => {
+                record::take(tx, &it.plan, &mut row, record.into(), context, &mut synced)?;
+            }
+            Where::Again => again(tx, &it.plan, &mut row, record, context, &mut synced)?,
+            Where::Held { .. } => {}
         }
-    } else {
+    }
+    if matches!(it.at, Where::Held { .. } | Where::Again) {
         // They were counted as read when they came.
         synced.tally.read = 0;
     }
@@ -131,10 +148,33 @@ pub(in crate::changes) fn perform(
             row.last.ended_at = Some(now);
             row.last.error = None;
             if *complete || mutant!(AnyPassIsWhole) {
-                row.sweeping = Some(0);
+                (row.sweeping, row.swept) = (Some(0), row.pass);
             }
         }
     }
     tx.put_sync(&row)?;
     Ok(Applied::Synced(Box::new(synced)))
+}
+
+/// What is held of a ticket that was read once more is taken, if that is still what it waits for.
+fn again(
+    tx: &mut dyn Tx,
+    plan: &Plan,
+    row: &mut SyncRow,
+    read: &Record,
+    context: Context<'_>,
+    synced: &mut Synced,
+) -> Result<(), Halt> {
+    let id = match &read.told {
+        Ok(told) => told.id(),
+        Err((id, _)) => id.clone(),
+    };
+    let Some(held) = tx.aside(&plan.name, &id)? else { return Ok(()) };
+    let (Some(as_of), Some(told)) = (held.as_of.filter(|it| it.unsure), held.told) else {
+        return Ok(());
+    };
+    let shown = read.told.as_ref().map(|told| plan.read(told.clone()).fields).unwrap_or_default();
+    let record = Record { told: Ok(told), ids: read.ids };
+    let taken = Taken { as_of: Some(&as_of), again: Some(&shown), ..Taken::from(&record) };
+    record::take(tx, plan, row, taken, context, synced)
 }

@@ -1,15 +1,16 @@
 //! One told ticket: known rows in, the outcome into the rows.
 
-use super::spread::{line_up, note, spread, unwritten_fields};
+use super::known::{hold, known, may_be_ours, named};
+use super::spread::{line_up, note, spread};
 use super::{Record, Synced};
 use crate::changes::conclude::announce_of_sync;
 use crate::changes::{Context, Halt, Refusal, admission, services};
-use crate::logic::sync::{Known, Outcome, Plan, decide, first_twin, since_told};
+use crate::logic::sync::{Outcome, Plan, decide, open_fields, since_told, view};
 use crate::model::{
-    AsOf, CorrelationKey, EventName, Fields, Held, HeldBecause, MadeBy, Op, Request, RequestId,
-    STATUS, State, SyncRow, Tally, Ticket, TicketStatus, Timestamp, Told, Twin,
+    AsOf, EventName, Fields, HeldBecause, MadeBy, Op, Request, RequestId, STATUS, State, SyncRow,
+    Tally, Ticket, TicketStatus, Timestamp, Told, Twin,
 };
-use crate::ports::{FreshIds, Tx, TxError};
+use crate::ports::{FreshIds, Tx};
 
 /// A record, and when it was told, where that was not just now.
 #[derive(Clone, Copy)]
@@ -17,14 +18,18 @@ pub(super) struct Taken<'a> {
     pub record: &'a Record,
     /// How things stood when it was told.
     pub as_of: Option<&'a AsOf>,
+    /// When it was asked for.
+    pub asked_at: Option<Timestamp>,
     /// Up to where the sender of its message had taken what it was sent, and when it sent that, by its
     /// clock.
     pub known: (Option<u64>, Option<Timestamp>),
+    /// What the ticket showed when it was read once more, by our names; empty: it cannot be read.
+    pub again: Option<&'a Fields>,
 }
 
 impl<'a> From<&'a Record> for Taken<'a> {
     fn from(record: &'a Record) -> Self {
-        Self { record, as_of: None, known: (None, None) }
+        Self { record, as_of: None, asked_at: None, known: (None, None), again: None }
     }
 }
 
@@ -33,7 +38,7 @@ pub(super) fn take(
     tx: &mut dyn Tx,
     plan: &Plan,
     row: &mut SyncRow,
-    Taken { record, as_of, known: (cursor, polled_at) }: Taken<'_>,
+    Taken { record, as_of, asked_at, known: (cursor, polled_at), again }: Taken<'_>,
     context: Context<'_>,
     synced: &mut Synced,
 ) -> Result<(), Halt> {
@@ -42,6 +47,10 @@ pub(super) fn take(
         Err(_) if mutant!(BadRecordStops) => return Err(Refusal::WrongState.into()),
         Err(_) if mutant!(BadRecordUntold) => return Ok(()),
         Err((id, reason)) => {
+            if let Some(ticket) = tx.ticket_by_backend_id(&plan.home, id)? {
+                let twin = tx.twin(&plan.name, ticket.key)?;
+                named(tx, plan, row, twin.as_ref())?;
+            }
             hold(tx, plan, id, HeldBecause::Unreadable, reason, (None, None), context)?;
             synced.tally += Tally { read: 1, failed: 1, ..Tally::default() };
             return Ok(());
@@ -49,25 +58,27 @@ pub(super) fn take(
     };
     let id = told.id();
     let raw = || record.told.clone().ok();
+    let (mut known, under) = known(tx, plan, &told)?;
+    let (under, attempt) = under.unzip();
+    let attempt = attempt.unwrap_or_default();
     if row.skip.contains(&id) {
+        named(tx, plan, row, known.twin.as_ref())?;
         let why = "is on the skip list";
-        hold(tx, plan, &id, HeldBecause::Skipped, why, (raw(), None), context)?;
+        let theirs = known.twin.map(|twin| twin.theirs);
+        let as_of = theirs.map(|theirs| AsOf { theirs, under, attempt, ..AsOf::default() });
+        hold(tx, plan, &id, HeldBecause::Skipped, why, (raw(), as_of), context)?;
         synced.tally += Tally { read: 1, skipped: 1, ..Tally::default() };
         return Ok(());
     }
-    let (mut known, under) = known(tx, plan, &told)?;
     if let Some(twin) = &mut known.twin {
         twin.has_taken(row.taken);
-        // Its sender has got a newer ticket from us since. Where nobody there has changed anything that we do
-        // not know it only says how the ticket was; else only what they had changed of that counts.
-        if twin.was_overtaken(cursor, polled_at) {
-            let no_news = twin.said_at.is_some_and(|at| told.said_at <= at);
-            if no_news || twin.was_overtaken_twice(cursor, polled_at) {
+        match as_composed(told, twin, known.ticket.as_ref(), (cursor, polled_at)) {
+            Some(news) => told = news,
+            None => {
+                named(tx, plan, row, Some(twin))?;
                 synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
                 return Ok(());
             }
-            let had = AsOf { theirs: twin.before.0.clone(), ..AsOf::default() };
-            told = since_told(told, &had, &twin.agreed);
         }
     }
     if known.ticket.is_none() && !told.deleted {
@@ -82,22 +93,47 @@ pub(super) fn take(
             return Ok(());
         }
     }
-    let theirs = known.twin.as_ref().map(|twin| twin.theirs.clone());
+    let twin = known.twin.clone();
+    let theirs = twin.as_ref().map(|twin| twin.theirs.clone());
+    let stood = known.twin.as_ref().zip(asked_at).and_then(|(twin, at)| twin.stood(at));
+    let stood = stood.filter(|_| !mutant!(PagesAreNew));
+    let as_of = as_of.or(stood.as_ref());
     if let (Some(as_of), Some(theirs)) = (as_of, &theirs) {
+        let open = open_fields(&told, as_of, theirs);
         told = since_told(told, as_of, theirs);
+        match again {
+            _ if open.is_empty() || known.busy => {}
+            None => {
+                named(tx, plan, row, twin.as_ref())?;
+                let why = "it is read once more: this was said before a write, or after it";
+                let as_of = Some(as_of.clone());
+                hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), as_of), context)?;
+                synced.tally += Tally { read: 1, ..Tally::default() };
+                synced.again.push((id, told.kind));
+                return Ok(());
+            }
+            Some(read) => {
+                let of = open.into_iter().filter_map(|name| Some((read.get(&name)?.clone(), name)));
+                told.fields.extend(of.map(|(value, name)| (name, value)));
+            }
+        }
     }
     let decided = decide(plan, &told, known, record.ids.ticket, context.node, context.now.wall);
     let Some(mut outcome) = decided else {
+        named(tx, plan, row, twin.as_ref())?;
         let why = "a request of this ticket is under way";
         // What was said before does not take the place of what was said since.
         let aside = tx.aside(&plan.name, &id)?;
         let held = aside.as_ref().and_then(|held| held.told.as_ref());
-        if held.is_none_or(|held| held.said_at <= told.said_at) {
+        let newer = |held: &Told| told.is_old_beside(held.said_at, context.now.wall);
+        if !held.is_some_and(newer) {
             // Told twice, it has the base of the first time.
             let first =
                 aside.as_ref().filter(|it| it.told == raw()).and_then(|it| it.as_of.clone());
-            let stood = || theirs.map(|theirs| AsOf { theirs, under, ..AsOf::default() });
-            let as_of = first.or_else(stood);
+            let as_of = first.or_else(|| match as_of {
+                Some(stood) => Some(AsOf { under, attempt, ..stood.clone() }),
+                None => theirs.map(|theirs| AsOf { theirs, under, attempt, ..AsOf::default() }),
+            });
             hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), as_of), context)?;
         }
         synced.tally += Tally { read: 1, ..Tally::default() };
@@ -112,8 +148,9 @@ pub(super) fn take(
         }
         // The backend has too much open already; later.
         Err(Halt::Refused(Refusal::Full)) => {
+            named(tx, plan, row, twin.as_ref())?;
             let why = Refusal::Full.to_string();
-            let stood = || theirs.map(|theirs| AsOf { theirs, under, ..AsOf::default() });
+            let stood = || theirs.map(|theirs| AsOf { theirs, under, attempt, ..AsOf::default() });
             let as_of = as_of.cloned().or_else(stood);
             hold(tx, plan, &id, HeldBecause::UnderWay, &why, (raw(), as_of), context)?;
             synced.tally += Tally { read: 1, ..Tally::default() };
@@ -121,6 +158,7 @@ pub(super) fn take(
         }
         // Another row holds that place (T4): a person must see which of the two is wrong.
         Err(Halt::Refused(refusal)) => {
+            named(tx, plan, row, twin.as_ref())?;
             let why = refusal.to_string();
             hold(tx, plan, &id, HeldBecause::Unreadable, &why, (raw(), None), context)?;
             synced.tally += Tally { read: 1, failed: 1, ..Tally::default() };
@@ -130,76 +168,27 @@ pub(super) fn take(
     }
 }
 
-/// What the store knows of it: by our key where they give it back, else by their id; and the request that
-/// is on its way to its backend.
-pub(super) fn known(
-    tx: &mut dyn Tx,
-    plan: &Plan,
-    told: &Told,
-) -> Result<(Known, Option<RequestId>), TxError> {
-    let by_key = match told.key {
-        Some(key) => tx.ticket(key)?.filter(|ticket| ticket.backend == plan.home),
-        None => None,
-    };
-    let by_id = match (&by_key, &told.backend_id) {
-        (None, Some(_)) if plan.own_ids => {
-            tx.ticket_by_correlation_key(&plan.correlation_key(told))?
+/// What a message tells that was composed before its sender got a newer ticket from us, as it reads now; none:
+/// nothing. Where nobody there has changed anything that we do not know, it only says how the ticket was; else
+/// only what they had changed of that counts.
+fn as_composed(
+    told: Told,
+    twin: &Twin,
+    ticket: Option<&Ticket>,
+    (cursor, polled_at): (Option<u64>, Option<Timestamp>),
+) -> Option<Told> {
+    let had = |theirs: &Fields| AsOf { theirs: theirs.clone(), ..AsOf::default() };
+    if twin.was_overtaken(cursor, polled_at) {
+        let no_news = twin.said_at.is_some_and(|at| told.said_at <= at);
+        if no_news || twin.was_overtaken_twice(cursor, polled_at) {
+            return None;
         }
-        (None, Some(id)) => tx.ticket_by_backend_id(&plan.home, id)?,
-        _ => None,
-    };
-    let by_correlation = match (&by_key, &by_id, &told.correlation_key) {
-        (None, None, Some(key)) if plan.is_home() && !key.is_empty() => {
-            tx.ticket_by_correlation_key(&CorrelationKey(key.clone()))?
-        }
-        _ => None,
-    };
-    let ticket = by_key.or(by_id).or(by_correlation);
-    let Some(ticket) = ticket else { return Ok((Known::default(), None)) };
-    let mut twin = tx.twin(&plan.name, ticket.key)?;
-    if twin.is_none() && plan.is_home_itself() {
-        let unwritten = unwritten_fields(tx, ticket.key)?;
-        twin = Some(first_twin(plan, &ticket, told, &unwritten));
+        return Some(since_told(told, &had(&twin.before.0), &twin.agreed));
     }
-    let front = tx.first_open_request(ticket.key)?;
-    let sent = |it: &&Request| !matches!(it.state, State::Accepted | State::Wait);
-    let under = front.as_ref().filter(sent).map(|front| front.id);
-    let busy = front.is_some_and(|front| !matches!(front.state, State::Accepted) || front.frozen);
-    Ok((Known { ticket: Some(ticket), twin, busy }, under))
-}
-
-/// A ticket that nobody knows here, while nobody knows what became of a create: unless it says that it
-/// carries no key of ours, it must not get a second row.
-fn may_be_ours(tx: &mut dyn Tx, plan: &Plan, told: &Told) -> Result<bool, TxError> {
-    if !plan.is_home_itself() || !plan.home_writes || told.correlation_key.is_some() {
-        return Ok(false);
-    }
-    for state in [State::Intent, State::Acknowledged, State::InDoubt, State::Undecided] {
-        if tx.requests_in(&plan.home, state)?.iter().any(|request| request.op == Op::Create) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn hold(
-    tx: &mut dyn Tx,
-    plan: &Plan,
-    id: &str,
-    because: HeldBecause,
-    reason: &str,
-    (told, as_of): (Option<Told>, Option<AsOf>),
-    context: Context<'_>,
-) -> Result<(), TxError> {
-    tx.put_aside(&Held {
-        sync: plan.name.clone(),
-        id: id.to_owned(),
-        because,
-        reason: reason.to_owned(),
-        at: context.now.wall,
-        told,
-        as_of,
-    })
+    let sent_since = twin.was_sent_since(cursor, polled_at);
+    let Some(ticket) = ticket.filter(|_| sent_since) else { return Some(told) };
+    let news = told.fields != twin.agreed;
+    news.then(|| since_told(told, &had(&twin.agreed), &view(ticket)))
 }
 
 /// Writes an outcome into the rows. A refusal comes before the first write.

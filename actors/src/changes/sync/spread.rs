@@ -87,12 +87,13 @@ fn stable(twin: &Twin, n: u64) -> EventId {
 
 /// A request has ended: what it did to its ticket reaches history and the other sides, and the sync
 /// that wanted it learns what became of it. `there`: the status that the backend has it in by this.
+/// `unseen`: nobody has looked at the ticket, or written it, since it was on its way.
 pub(in crate::changes) fn concluded(
     tx: &mut dyn Tx,
     ticket: &mut Ticket,
     before: &Fields,
     request: &Request,
-    there: Option<TicketStatus>,
+    (there, unseen): (Option<TicketStatus>, bool),
     now: Timestamp,
 ) -> Result<(), Halt> {
     if let MadeBy::Sync { name } = &request.made_by {
@@ -110,20 +111,13 @@ pub(in crate::changes) fn concluded(
     }
     // The backend has what was written, and so have we.
     for mut twin in tx.twins_of(ticket.key)? {
-        if twin.itself && twin.said_at.is_some() {
+        if twin.itself {
             let status = there.map(|it| (STATUS.to_owned(), Value::from(it.as_str())));
             for (name, value) in request.fields.clone().into_iter().chain(status) {
-                if value.is_null() {
-                    // What was emptied there is not there.
-                    twin.agreed.remove(&name);
-                    twin.theirs.remove(&name);
-                } else {
-                    twin.agreed.insert(name.clone(), value.clone());
-                    twin.theirs.insert(name, value);
-                }
+                twin.was_written(&name, value, unseen, now);
             }
             twin.status = there.or(twin.status);
-            sent_since(tx, &twin, ticket, request, there)?;
+            sent_since(tx, &twin, ticket, request, (there, unseen))?;
             tx.put_twin(&twin)?;
         }
     }
@@ -157,19 +151,22 @@ pub(in crate::changes) fn concluded(
     Ok(())
 }
 
-/// What was told before this request was sent, and waits, does not know what it has written.
+/// What was told before this request was sent, and waits, does not know what it has written. What was told
+/// while it was on its way may, where it was neither sent again since nor looked at.
 fn sent_since(
     tx: &mut dyn Tx,
     twin: &Twin,
     ticket: &Ticket,
     request: &Request,
-    there: Option<TicketStatus>,
+    (there, unseen): (Option<TicketStatus>, bool),
 ) -> Result<(), TxError> {
     let Some(id) = &ticket.backend_id else { return Ok(()) };
     let Some(mut held) = tx.aside(&twin.sync, id)? else { return Ok(()) };
-    let Some(as_of) = held.as_of.as_mut().filter(|it| it.under != Some(request.id)) else {
-        return Ok(());
-    };
+    let Some(as_of) = &mut held.as_of else { return Ok(()) };
+    if as_of.under == Some(request.id) && as_of.attempt == request.attempts {
+        as_of.unsure |= unseen;
+        return tx.put_aside(&held);
+    }
     as_of.written.extend(request.fields.clone());
     let status = there.map(|it| (STATUS.to_owned(), Value::from(it.as_str())));
     as_of.written.extend(status);

@@ -62,7 +62,8 @@ pub(in crate::changes) fn perform(
             // A scan by offset may miss what moved meanwhile: only what two passes did not find is gone.
             let scanned = matches!(it.plan.from, From::Feed(ChangesBy::Scan, _));
             let patience = u64::from(scanned && !mutant!(AnyPassIsWhole));
-            if twin.gone || twin.seen + patience >= row.pass {
+            let pass = if mutant!(NextPassCounts) { row.pass } else { row.swept };
+            if twin.gone || twin.seen + patience >= pass {
                 continue;
             }
             let Some(ticket) = tx.ticket(twin.ticket)? else { continue };

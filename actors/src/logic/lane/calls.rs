@@ -177,11 +177,13 @@ impl Lane {
                 self.doubts.push(doubt);
                 change
             }
-            Seen::Away => {
+            Seen::Away(why) => {
+                doubt.not_answered(why, now);
                 self.doubts.push(doubt);
                 return;
             }
             Seen::Unanswered(error) => {
+                doubt.not_answered(error.reason.clone(), now);
                 let (cost, patience) = judge::impatience(probe);
                 doubt.unanswered += cost;
                 if doubt.unanswered < patience {

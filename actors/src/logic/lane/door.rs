@@ -1,7 +1,9 @@
 //! What comes in at a lane's one door, and what goes out.
 
 use crate::changes::{Applied, ChangeSet, Level};
-use crate::model::{Alarm, Epoch, Mono, Op, Request, RequestId, Ticket, TicketKey, Watched};
+use crate::model::{
+    Alarm, Epoch, Mono, Op, Request, RequestId, Ticket, TicketKey, Timestamp, Watched,
+};
 use crate::ports::{Call, Heard, Pause, StoreError, Work};
 use std::time::Duration;
 
@@ -120,6 +122,20 @@ pub struct Note {
     pub reason: String,
 }
 
+/// Looks for one doubt that were not answered, since the lane was taken. They are not stored: a backend that
+/// is away for a day would be a write every minute that nobody needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Of which request.
+    pub request: RequestId,
+    /// How many.
+    pub times: u32,
+    /// The last one.
+    pub last: Timestamp,
+    /// What was seen instead of an answer.
+    pub why: String,
+}
+
 /// What a lane is doing, for faces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneGlance {
@@ -145,6 +161,10 @@ pub struct LaneGlance {
     pub held_until: Option<Mono>,
     /// So many calls in a row failed that only probes are made.
     pub breaker_open: bool,
+    /// Since when.
+    pub probes_since: Option<Mono>,
+    /// Looks for doubts that were not answered; at most `max_in_doubt`.
+    pub looks: Vec<Unanswered>,
     /// It is leased to this node.
     pub taken: bool,
     /// A change set of it is at the store, or a level at policy.

@@ -48,6 +48,8 @@ pub(super) struct Gate {
     /// Calls in a row that failed.
     failures: u32,
     open: bool,
+    /// Since when, where it is.
+    opened_at: Mono,
     pace: Pace,
     budget: Budget,
 }
@@ -59,6 +61,7 @@ impl Gate {
             pauses: 0,
             failures: 0,
             open: false,
+            opened_at: Mono::default(),
             pace: Pace::default(),
             budget: Budget::of(settings.retry_burst),
         }
@@ -75,6 +78,11 @@ impl Gate {
     /// One probe at a time is made.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// Since when only probes are made.
+    pub fn open_since(&self) -> Option<Mono> {
+        self.open.then_some(self.opened_at)
     }
 
     /// May a call be made now?
@@ -144,7 +152,10 @@ impl Gate {
             Health::Away | Health::Fails => {
                 self.failures = self.failures.saturating_add(1);
                 let opens = !self.open && self.failures >= settings.breaker_after;
-                self.open |= opens;
+                if opens {
+                    self.open = true;
+                    self.opened_at = now;
+                }
                 let failures = self.failures;
                 opens.then(|| {
                     Switched::Opened(format!("{failures} calls in a row failed, now: {reason}"))

@@ -5,6 +5,7 @@ use super::settings::{Capability, LaneSettings};
 use crate::changes::End;
 use crate::model::{Found, Moment, Op, Request, Ticket, TicketError};
 use crate::ports::{Answer, Reading, SearchBy, TicketTarget, Work};
+use serde_json::Value;
 use std::time::Duration;
 
 /// The least pause between two looks, where the backend's index has no lag.
@@ -255,8 +256,8 @@ pub(super) enum Seen {
     End(End),
     /// It is not there: send it again.
     SendAgain,
-    /// The backend is away or busy: the lane holds, and looks again.
-    Away,
+    /// The backend is away or busy, and why: the lane holds, and looks again.
+    Away(String),
     /// The look was sent and not answered: look again, a few times.
     Unanswered(TicketError),
     /// Our credentials were refused: the lane pauses.
@@ -279,8 +280,9 @@ pub(super) fn seen(
         Answer::Read(reading) if request.op == Op::Create => {
             seen_create(settings, request, ticket, reading, now)
         }
-        Answer::Read(reading) => seen_write(request, reading),
-        Answer::NotSent(_) | Answer::Busy { .. } => Seen::Away,
+        Answer::Read(reading) => seen_write(request, ticket, reading),
+        Answer::NotSent(reason) => Seen::Away(reason),
+        Answer::Busy { error, .. } => Seen::Away(error.reason),
         Answer::Retryable { error, .. } | Answer::InDoubt(error) => Seen::Unanswered(error),
         Answer::Unauthorised(error) => Seen::Pause(error),
         Answer::Refused(error) => Seen::End(End::Undecided(TicketError {
@@ -328,28 +330,33 @@ fn seen_create(
     }
 }
 
-fn seen_write(request: &Request, reading: Reading) -> Seen {
+fn seen_write(request: &Request, ticket: &Ticket, reading: Reading) -> Seen {
     let mut tickets = reading.tickets.into_iter();
     let (Some(found), None) = (tickets.next(), tickets.next()) else {
         return Seen::End(End::Undecided(TicketError::because(
             "the backend no longer shows the ticket",
         )));
     };
-    if already_done(request, &found) { Seen::End(End::Done(found)) } else { Seen::SendAgain }
+    match already_done(request, ticket, &found) {
+        true => Seen::End(End::Done(found)),
+        false => Seen::SendAgain,
+    }
 }
 
-/// Does the ticket show what the request wanted? Only fields that the backend gives back can say.
-fn already_done(request: &Request, found: &Found) -> bool {
-    let comparable: Vec<_> = request
-        .fields
-        .iter()
-        .filter_map(|(name, wanted)| found.fields.get(name).map(|is| (wanted, is)))
-        .collect();
-    let fields_equal = comparable.iter().all(|(wanted, is)| wanted == is);
+/// Does the ticket show what the request wanted? Only fields that the backend gives back can say; and of an
+/// update only those that it changes: what was there before says nothing about it.
+pub(crate) fn already_done(request: &Request, ticket: &Ticket, found: &Found) -> bool {
+    let wanted = || request.fields.iter();
+    let changes = |(name, wanted): &(&String, &Value)| ticket.fields.get(*name) != Some(*wanted);
+    let shown = |(name, _): &(&String, &Value)| found.fields.contains_key(*name);
+    let fields_equal = wanted().filter(shown).all(|(name, wanted)| found.fields[name] == *wanted);
     match request.op {
         Op::Close => fields_equal && found.status.is_some_and(|status| status.ended()),
         Op::Reopen => fields_equal && found.status.is_some_and(|status| !status.ended()),
-        Op::Create | Op::Update => fields_equal && !comparable.is_empty(),
+        Op::Create | Op::Update if wanted().any(|field| changes(&field)) => {
+            fields_equal && wanted().filter(changes).any(|field| shown(&field))
+        }
+        Op::Create | Op::Update => fields_equal && wanted().any(|field| shown(&field)),
     }
 }
 

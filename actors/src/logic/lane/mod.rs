@@ -21,9 +21,11 @@ mod settings;
 mod sweep;
 mod unconfirmed;
 
-pub use door::{Effect, Input, LaneGlance, Note, Read, Turn};
+pub use door::{Effect, Input, LaneGlance, Note, Read, Turn, Unanswered};
 pub use gate::ASKED_PAUSE_MAX;
 pub use heads::{CLASSES, HEADS_MAX, class_of};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use judge::already_done;
 pub use settings::{Capability, LaneSettings, Rate, ReadsFrom};
 pub use sweep::{SWEEP_PAGE, WATCH_LOOKS};
 pub use unconfirmed::UNCONFIRMED_MAX;
@@ -52,11 +54,20 @@ struct DoubtHead {
     ticket: Box<Ticket>,
     look_at: Mono,
     unanswered: u32,
+    /// The looks that were not answered, for people.
+    looked: Option<Unanswered>,
     /// It is not there: to be sent again, when a call may be made.
     absent: bool,
 }
 
 impl DoubtHead {
+    /// A look was not answered.
+    fn not_answered(&mut self, why: String, now: Moment) {
+        let times = self.looked.as_ref().map_or(0, |before| before.times) + 1;
+        let request = self.request.id;
+        self.looked = Some(Unanswered { request, times, last: now.wall, why });
+    }
+
     /// What must not be asked: its time by the wall clock.
     fn by_wall(&self, now: Moment) -> bool {
         self.request.doubt.as_ref().is_some_and(|doubt| doubt.look_at <= now.wall)
@@ -219,6 +230,8 @@ impl Lane {
                 _ => None,
             },
             breaker_open: self.gate.is_open(),
+            probes_since: self.gate.open_since(),
+            looks: self.doubts.iter().filter_map(|doubt| doubt.looked.clone()).collect(),
             taken: self.ours(),
             storing: matches!(self.doing, Doing::Storing { .. } | Doing::Rendering(_)),
             progress: self.progress,
@@ -280,6 +293,7 @@ impl Lane {
                     ticket,
                     look_at,
                     unanswered: 0,
+                    looked: None,
                     absent: false,
                 });
             }
@@ -361,6 +375,7 @@ impl Lane {
                 ticket: Box::new(ticket),
                 look_at,
                 unanswered: 0,
+                looked: None,
                 absent: false,
             })
             .collect();

@@ -174,6 +174,7 @@ impl Lane {
                     request: Box::new(request),
                     ticket: Box::new(ticket),
                     unanswered: 0,
+                    looked: None,
                     absent: false,
                 });
             }

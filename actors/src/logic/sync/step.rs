@@ -23,6 +23,8 @@ pub struct Known {
     pub twin: Option<Twin>,
     /// A request of it is under way, or nobody knows what became of it.
     pub busy: bool,
+    /// What that request writes; null: it empties.
+    pub writing: Fields,
 }
 
 /// What is to be stored, said and written.
@@ -79,16 +81,10 @@ pub fn first_twin(plan: &Plan, ticket: &Ticket, told: &Told, unwritten: &Fields)
 /// they said it has the value that was written there since, and any that was surely written after that.
 /// `now`: what is known of them by now.
 pub fn since_told(mut told: Told, as_of: &AsOf, now: &Fields) -> Told {
-    let before = &as_of.theirs;
-    let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
-    for name in names {
-        let written = before.get(name) != now.get(name);
-        if !written || told.fields.get(name) != before.get(name) {
-            continue;
-        }
-        match now.get(name) {
-            Some(value) => told.fields.insert(name.clone(), value.clone()),
-            None => told.fields.remove(name),
+    for name in as_before(&told, as_of, now) {
+        match now.get(&name) {
+            Some(value) => told.fields.insert(name, value.clone()),
+            None => told.fields.remove(&name),
         };
     }
     for (name, value) in &as_of.written {
@@ -98,6 +94,25 @@ pub fn since_told(mut told: Told, as_of: &AsOf, now: &Fields) -> Told {
         };
     }
     told
+}
+
+/// Fields that were written since, and that they had not changed when they said it.
+fn as_before(told: &Told, as_of: &AsOf, now: &Fields) -> Vec<String> {
+    let before = &as_of.theirs;
+    let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    let written = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+    written.filter(|name| told.fields.get(*name) == before.get(*name)).cloned().collect()
+}
+
+/// Of these fields nobody knows whether they said them before they were written, or have changed them back
+/// since: only reading the ticket once more can say.
+pub fn open_fields(told: &Told, as_of: &AsOf, now: &Fields) -> Vec<String> {
+    if !as_of.unsure || mutant!(NeverReadAgain) {
+        return Vec::new();
+    }
+    let mut open = as_before(told, as_of, now);
+    open.retain(|name| !as_of.written.contains_key(name));
+    open
 }
 
 /// Decides. None: not now, a request of the ticket is under way and they differ; hold what was told.
@@ -117,6 +132,7 @@ pub fn decide(
     let new = known.ticket.is_none();
     let ticket = known.ticket.unwrap_or_else(|| unknown(plan, told, new_key, node, now));
     let twin = known.twin.unwrap_or_else(|| Twin::new(&plan.name, ticket.key));
+    let busy = busy.then_some(&known.writing);
     let mut step = Step { plan, told, now, out: unchanged(ticket, twin) };
     step.out.tally.read = 1;
     if !step.is_old() {
@@ -202,15 +218,9 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Said before they said what we know already. A time that lies in their own future orders nothing: what
-    /// they say after they have put it right would be old until then (rule S7).
+    /// Said before they said what we know already.
     fn is_old(&self) -> bool {
-        let (said, by_ours) = (self.told.said_at, self.told.changed_at);
-        let their_now = match said > by_ours {
-            true => self.now.plus(said.since(by_ours)),
-            false => self.now.minus(by_ours.since(said)),
-        };
-        self.out.twin.said_at.is_some_and(|at| said < at && at <= their_now)
+        self.out.twin.said_at.is_some_and(|at| self.told.is_old_beside(at, self.now))
     }
 
     /// Do they say just what we sent them last? Then nobody there has changed anything (rule S5).
@@ -270,7 +280,8 @@ impl Step<'_> {
         }
     }
 
-    fn merge(&mut self, busy: bool) -> Option<()> {
+    /// `busy`: what a request under way writes.
+    fn merge(&mut self, busy: Option<&Fields>) -> Option<()> {
         let ours = view(&self.out.ticket);
         let mut theirs = self.told.fields.clone();
         if let (None, Some(status)) = (theirs.get(STATUS), ours.get(STATUS)) {
@@ -278,7 +289,7 @@ impl Step<'_> {
         }
         let twin = &self.out.twin;
         let same = twin.said_at == Some(self.told.said_at) && twin.theirs == self.told.fields;
-        let echo = self.is_echo(&theirs);
+        let echo = self.is_echo(&theirs) && !mutant!(EchoIsNews);
         let again = (same || echo) && !twin.gone;
         let base = self.base();
         let merged = merge(
@@ -291,7 +302,10 @@ impl Step<'_> {
                 agreed: base.as_ref(),
             },
         );
-        if merged.is_equal() {
+        if merged.is_equal() && busy.is_some_and(|writing| self.contradicts(writing)) {
+            // As we have it, and not as we are writing it: from before that, or changed back since.
+            return None;
+        } else if merged.is_equal() {
             self.equal(&merged, &theirs);
         } else if again {
             // Merged before, or sent by us: what came of it is on its way, or was refused.
@@ -299,13 +313,19 @@ impl Step<'_> {
             self.out.twin.said_at = Some(self.told.said_at);
             self.out.twin.theirs.clone_from(&self.told.fields);
             self.out.twin.verified_at = None;
-        } else if busy {
+        } else if busy.is_some() {
             return None;
         } else {
             self.differ(&ours, &theirs, merged);
         }
         self.facts();
         Some(())
+    }
+
+    /// Do they say something else than what is being written?
+    fn contradicts(&self, writing: &Fields) -> bool {
+        let said = |name: &String| self.told.fields.get(name).unwrap_or(&Value::Null);
+        writing.iter().any(|(name, value)| self.plan.rules.covers(name) && said(name) != value)
     }
 
     /// What both had in common last; none: they never had.
@@ -484,18 +504,7 @@ mod tests {
     }
 
     fn told(seconds: i64, value: Value) -> Told {
-        Told {
-            backend_id: Some("T1".into()),
-            key: None,
-            correlation_key: Some(String::new()),
-            kind: Kind::Incident,
-            fields: fields(value),
-            backend_status: None,
-            url: None,
-            said_at: at(seconds * 1_000),
-            changed_at: at(seconds * 1_000),
-            deleted: false,
-        }
+        crate::testing::told("T1", at(seconds * 1_000), fields(value))
     }
 
     fn now() -> Timestamp {
@@ -513,7 +522,7 @@ mod tests {
     }
 
     fn after(outcome: Outcome) -> Known {
-        Known { ticket: Some(outcome.ticket), twin: Some(outcome.twin), busy: false }
+        Known { ticket: Some(outcome.ticket), twin: Some(outcome.twin), ..Known::default() }
     }
 
     #[test]
@@ -626,7 +635,7 @@ mod tests {
         ticket.edited_at = at(500_000);
         let told = told(400, json!({"c": "theirs", "d": "new", "status": "acknowledged"}));
         let twin = first_twin(&plan, &ticket, &told, &Fields::new());
-        let known = Known { ticket: Some(ticket), twin: Some(twin), busy: false };
+        let known = Known { ticket: Some(ticket), twin: Some(twin), ..Known::default() };
         let outcome = tell(&plan, known, &told).unwrap();
         assert_eq!(outcome.ticket.fields, fields(json!({"c": "theirs", "d": "new"})));
         assert!(outcome.write.is_none() && outcome.conflicts.is_empty());
@@ -640,7 +649,7 @@ mod tests {
         let told = told(900, json!({"c": "as it was made", "status": "acknowledged"}));
         let unwritten = fields(json!({"c": "of another side"}));
         let twin = first_twin(&plan, &ticket, &told, &unwritten);
-        let known = Known { ticket: Some(ticket), twin: Some(twin), busy: false };
+        let known = Known { ticket: Some(ticket), twin: Some(twin), ..Known::default() };
         let outcome = tell(&plan, known, &told).unwrap();
         assert_eq!(outcome.write, Some(unwritten));
     }

@@ -132,8 +132,10 @@ impl Rows {
         now: Timestamp,
         limit: u32,
     ) -> Vec<Request> {
+        // What was accepted is ready, also where the clock was set back since.
+        let ready = |it: &Request| it.ready_at <= now || it.state == State::Accepted;
         self.waiting(backend)
-            .filter(|request| class_of(request.op) == class && request.ready_at <= now)
+            .filter(|request| class_of(request.op) == class && ready(request))
             .take(limit as usize)
             .cloned()
             .collect()
@@ -141,7 +143,8 @@ impl Rows {
 
     /// When the next request, first in line of its ticket, becomes ready: after `now`.
     pub fn next_ready(&self, backend: &BackendId, now: Timestamp) -> Option<Timestamp> {
-        self.waiting(backend).map(|request| request.ready_at).filter(|at| *at > now).min()
+        let waits = self.waiting(backend).filter(|request| request.state == State::Wait);
+        waits.map(|request| request.ready_at).filter(|at| *at > now).min()
     }
 
     /// Requests of a backend in that state, oldest first.

@@ -38,6 +38,10 @@ pub struct Met {
     pub astray: u64,
     /// Transactions that a crash took back.
     pub crashes: u64,
+    /// Writes that were answered later.
+    pub later: u64,
+    /// Tickets that were read once more.
+    pub again: u64,
     /// Conflicts that were told.
     pub conflicts: u64,
     /// Tickets.
@@ -51,6 +55,8 @@ impl std::ops::AddAssign for Met {
         self.messages += more.messages;
         self.astray += more.astray;
         self.crashes += more.crashes;
+        self.later += more.later;
+        self.again += more.again;
         self.conflicts += more.conflicts;
         self.tickets += more.tickets;
     }

@@ -1,8 +1,11 @@
 //! A ticketing system without a feed of changes: all its tickets are read, page by page, over and over,
-//! while people make and delete some there, and passes are torn (rule S8).
+//! while people make and delete some there, have some left alone, some rows cannot be read, and passes are
+//! torn (rule S8).
 
 use super::Broken;
-use crate::changes::{Applied, Change, ChangeSet, Context, Page, Record, Sweep, Where};
+use crate::changes::{
+    Applied, Change, ChangeSet, Context, Page, PersonSync, Record, Steer, Sweep, Where,
+};
 use crate::logic::sync::{From, Plan, next_place, wanted};
 use crate::model::{
     EventId, EventName, Found, Moment, Mono, Place, RequestId, TicketKey, TicketStatus, Timestamp,
@@ -30,6 +33,8 @@ struct Scan {
     /// Whole passes since somebody deleted something: a row that moves in two passes in a row may be missed
     /// by both.
     passes: u32,
+    /// Every row can be read.
+    well: bool,
 }
 
 /// Plays one seed.
@@ -43,6 +48,7 @@ pub(super) fn play(seed: u64) -> Result<(), Broken> {
         there: BTreeSet::new(),
         gone: BTreeSet::new(),
         passes: 0,
+        well: false,
     };
     for _ in 0..STEPS {
         match scan.dice.u8(..10) {
@@ -53,12 +59,15 @@ pub(super) fn play(seed: u64) -> Result<(), Broken> {
                 }
             }
             3 if scan.passes >= 2 => scan.delete(),
+            4 => scan.leave_alone(),
             _ => {
                 let torn = scan.dice.u8(..5) == 0;
                 scan.page(torn)?;
             }
         }
     }
+    scan.steer(Steer::Unskip(scan.there.iter().chain(&scan.gone).cloned().collect()));
+    scan.well = true;
     let end = scan.passes + 3;
     while scan.passes < end {
         scan.page(false)?;
@@ -75,6 +84,24 @@ impl Scan {
             self.gone.insert(id);
             self.passes = 0;
         }
+    }
+
+    /// A person has one left alone, or none any more.
+    fn leave_alone(&mut self) {
+        let all: Vec<_> = self.there.iter().cloned().collect();
+        if self.dice.bool() {
+            self.steer(Steer::Unskip(all));
+        } else if !all.is_empty() {
+            let id = all[self.dice.usize(..all.len())].clone();
+            self.steer(Steer::Skip(vec![id]));
+        }
+    }
+
+    fn steer(&mut self, steer: Steer) {
+        let (who, reason) = ("a person".to_owned(), "wanted".to_owned());
+        let ids = (0..2 * TICKETS_MAX).map(|_| self.ids()).collect();
+        let order = PersonSync { plan: self.plan.clone(), steer, who, reason, ids };
+        self.apply(Change::SyncSteer(Box::new(order)));
     }
 
     fn ids(&mut self) -> FreshIds {
@@ -119,10 +146,12 @@ impl Scan {
         let turn = next_place(BY, &place, &reading, (Duration::ZERO, now));
         let mut records = Vec::new();
         for found in reading.tickets {
-            records.push(Record {
-                told: crate::actors::told_of_feed(found, now, now),
-                ids: self.ids(),
-            });
+            let unreadable = !self.well && self.dice.u8(..8) == 0;
+            let told = match unreadable {
+                true => Err((found.backend_id, "cannot be read".to_owned())),
+                false => crate::actors::told_of_feed(found, now, now),
+            };
+            records.push(Record { told, ids: self.ids() });
         }
         let at = Where::Feed {
             begins: place == Place::default(),
@@ -130,6 +159,7 @@ impl Scan {
             to: Box::new(turn.place),
             ends: !turn.more,
             complete: true,
+            asked_at: now,
         };
         self.apply(Change::SyncPage(Box::new(Page { plan: self.plan.clone(), records, at })));
         self.passes += u32::from(!turn.more);

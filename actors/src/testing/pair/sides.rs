@@ -1,9 +1,10 @@
-//! The two other sides: a ticketing system with a feed by time, and a connector with a table of its own.
+//! The two other sides: a ticketing system with a feed by time or by cursor, and a connector with a table of
+//! its own.
 
 use crate::model::{Fields, Found, Place, STATUS, Timestamp};
 use crate::ports::{ChangesBy, Reading, Work};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A ticket over there.
@@ -16,6 +17,19 @@ pub(super) struct Row {
     pub seen_from: Timestamp,
     pub key: String,
     pub deleted: bool,
+    /// The number of its last change.
+    pub n: u64,
+}
+
+/// Where a row stands in a feed by cursor: which cursors its source knew then, when it was committed, and the
+/// number of that change.
+pub(super) type Stand = (u64, i64, u64);
+
+/// The place that a cursor names.
+pub(super) fn stand(cursor: &str) -> Option<Stand> {
+    let mut parts = cursor.split(':');
+    let mut part = || parts.next()?.parse::<i64>().ok();
+    Some((part()?.try_into().ok()?, part()?, part()?.try_into().ok()?))
 }
 
 /// The ticketing system.
@@ -24,6 +38,14 @@ pub(super) struct System {
     pub rows: BTreeMap<String, Row>,
     /// Their clock is so far ahead; behind, where it is negative.
     pub ahead_ms: i64,
+    /// Its feed goes by a cursor of its own.
+    pub by_cursor: bool,
+    /// Cursors that it gave before it began anew it refuses.
+    pub generation: u64,
+    /// Changes of rows.
+    pub changes: u64,
+    /// It takes some writes at once and answers them later.
+    pub later: bool,
     /// What is written into this field is kept in capitals.
     pub shouts: Option<&'static str>,
     /// Writes of ours.
@@ -45,12 +67,15 @@ impl System {
         let changed_at = self.clock(now);
         let put_right = |at: Timestamp| if at > changed_at { changed_at } else { at };
         let shouts = self.shouts;
+        self.changes += 1;
+        let n = self.changes;
         let row = self.rows.entry(id.to_owned()).or_insert_with(|| Row {
             fields: Fields::new(),
             changed_at,
             seen_from: now,
             key: String::new(),
             deleted: false,
+            n,
         });
         for (name, value) in fields {
             let value = match value {
@@ -64,6 +89,7 @@ impl System {
         }
         row.changed_at = put_right(row.changed_at).max(changed_at);
         row.seen_from = row.seen_from.max(now.plus(late));
+        row.n = n;
     }
 
     /// A ticket says that it was changed in a day's time.
@@ -74,42 +100,76 @@ impl System {
         }
     }
 
-    /// A page of its feed.
-    pub fn page(&self, work: &Work, now: Timestamp) -> Reading {
-        let Work::Changes { since, offset, limit, .. } = work else { return Reading::default() };
+    /// One ticket, read by its id.
+    pub fn get(&self, id: &str) -> Option<Found> {
+        self.rows.get_key_value(id).map(|row| shown(&row))
+    }
+
+    /// How its feed is read.
+    pub fn by(&self) -> ChangesBy {
+        if self.by_cursor { ChangesBy::Cursor } else { ChangesBy::Time }
+    }
+
+    /// A page of its feed; none: it does not know that cursor.
+    pub fn page(&self, work: &Work, now: Timestamp) -> Option<Reading> {
+        let Work::Changes { cursor, since, offset, limit } = work else { return None };
+        if self.by_cursor {
+            return self.page_by_cursor(cursor.as_deref(), *limit, now);
+        }
         let seen = self.rows.iter().filter(|(_, row)| row.seen_from <= now);
         let of = seen.filter(|(_, row)| since.is_none_or(|since| row.changed_at >= since));
         let mut rows: Vec<_> = of.collect();
         rows.sort_by_key(|(id, row)| (row.changed_at, (*id).clone()));
         let rest: Vec<_> = rows.into_iter().skip(*offset as usize).collect();
         let more = rest.len() > *limit as usize;
-        let found = |(id, row): &(&String, &Row)| Found {
-            backend_id: (*id).clone(),
-            correlation_key: Some(row.key.clone()),
-            status: row
-                .fields
-                .get(STATUS)
-                .and_then(|it| it.as_str())
-                .and_then(crate::model::TicketStatus::parse),
-            fields: row.fields.iter().filter(|(name, _)| *name != STATUS).map(own).collect(),
-            changed_at: Some(row.changed_at),
-            deleted: row.deleted,
-            ..Found::default()
-        };
-        Reading {
-            tickets: rest.iter().take(*limit as usize).map(found).collect(),
+        Some(Reading {
+            tickets: rest.iter().take(*limit as usize).map(shown).collect(),
             more,
             cursor: None,
-        }
+        })
+    }
+
+    /// In the order in which they were committed, each where it was changed last. Where nothing new is, no
+    /// cursor is given.
+    fn page_by_cursor(&self, cursor: Option<&str>, limit: u32, now: Timestamp) -> Option<Reading> {
+        let after = match cursor {
+            Some(cursor) => {
+                Some(stand(cursor).filter(|(generation, ..)| *generation == self.generation)?)
+            }
+            None => None,
+        };
+        let stand = |row: &Row| (self.generation, row.seen_from.as_millis(), row.n);
+        let seen = self.rows.iter().filter(|(_, row)| row.seen_from <= now);
+        let mut rows: Vec<_> = seen.filter(|(_, row)| Some(stand(row)) > after).collect();
+        rows.sort_by_key(|(_, row)| stand(row));
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().map(|(_, row)| stand(row));
+        Some(Reading {
+            tickets: rows.iter().map(shown).collect(),
+            more,
+            cursor: last.map(|(generation, at, n)| format!("{generation}:{at}:{n}")),
+        })
+    }
+}
+
+/// A ticket as it is shown.
+fn shown((id, row): &(&String, &Row)) -> Found {
+    let status = row.fields.get(STATUS).and_then(|it| it.as_str());
+    Found {
+        backend_id: (*id).clone(),
+        correlation_key: Some(row.key.clone()),
+        status: status.and_then(crate::model::TicketStatus::parse),
+        fields: row.fields.iter().filter(|(name, _)| *name != STATUS).map(own).collect(),
+        changed_at: Some(row.changed_at),
+        deleted: row.deleted,
+        ..Found::default()
     }
 }
 
 fn own((name, value): (&String, &Value)) -> (String, Value) {
     (name.clone(), value.clone())
 }
-
-/// How that system's feed is read.
-pub(super) const BY: ChangesBy = ChangesBy::Time;
 
 /// Is a place at rest: not within a pass?
 pub(super) fn at_rest(place: &Place) -> bool {
@@ -124,6 +184,8 @@ pub(super) struct Copy {
     pub changed_at: Timestamp,
     /// Fields that were edited and not told since, and when.
     pub own: BTreeMap<String, Timestamp>,
+    /// What it was sent last.
+    pub sent: Fields,
 }
 
 /// The connector.
@@ -137,6 +199,8 @@ pub(super) struct Element {
     pub careful: bool,
     /// Up to there.
     pub cursor: u64,
+    /// The pass over its table that is under way: its name, and what it has yet to name.
+    pub pass: Option<(String, BTreeSet<String>)>,
 }
 
 impl Element {

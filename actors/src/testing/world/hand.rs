@@ -53,7 +53,15 @@ impl World {
             correlation_key: CorrelationKey(format!("tg-{fresh}")),
             origin: Origin::Alarm { at: row.at.clone(), number: u32::MAX },
         };
-        let it = ByHand { alarm, wanted, row, who: "ann".into(), reason: "I know better".into() };
+        let it = ByHand {
+            alarm,
+            wanted,
+            row,
+            seen: None,
+            unverified: None,
+            who: "ann".into(),
+            reason: "I know better".into(),
+        };
         self.note(|| format!("a person wants of {}: {:?}", it.alarm, it.wanted));
         self.apply(Change::ByHand(Box::new(it)), |w, answer| {
             for one in answer.into_iter().flatten() {

@@ -157,7 +157,7 @@ impl World {
         let (identity, event) = (*identity, event.clone());
         let routing = self.policy.route(&event, self.clocks().wall);
         self.apply(
-            Change::TakeIn(Box::new(TakeIn { identity, event, routing })),
+            Change::TakeIn(Box::new(TakeIn { identity, event, routing, parked_at: None })),
             move |w, answer| match answer {
                 Ok(applied) => {
                     for one in applied {
@@ -345,6 +345,7 @@ impl World {
             _ => made.filter(|made| made.done.contains(&request.id)),
         };
         let says = match done {
+            Some(_) if request.op != Op::Create => PersonSays::Done,
             Some(made) => PersonSays::Found(made.id.clone()),
             None if self.plan.faults.contains(&Fault::Drop) && self.chance.one_in(3) => {
                 PersonSays::Drop
@@ -356,6 +357,8 @@ impl World {
         let settle = Settle {
             request: request.id,
             says,
+            seen: None,
+            unverified: None,
             who: "ann".into(),
             reason: "I looked".into(),
             event_id: self.chance.event_id(),

@@ -161,7 +161,12 @@ impl World {
         let change = match message {
             Message::Event(identity, event) => {
                 let routing = self.policy.route(&event, self.clocks().wall);
-                Change::TakeIn(Box::new(TakeIn { identity, event: *event, routing }))
+                Change::TakeIn(Box::new(TakeIn {
+                    identity,
+                    event: *event,
+                    routing,
+                    parked_at: None,
+                }))
             }
             Message::Mark(identity, mark) => Change::Mark(identity, mark),
         };

@@ -448,6 +448,15 @@ async fn a_target_that_misbehaves_reads_as_what_the_lane_must_do() {
     let off = Faults::default;
     for (name, faults, expected) in [
         ("none", off(), ("done", "read")),
+        ("busy", Faults { busy_rate: 1.0, ..off() }, ("in doubt", "in doubt")),
+        ("too many", Faults { too_many_rate: 1.0, ..off() }, ("busy", "busy")),
+        ("error before", Faults { error_before_rate: 1.0, ..off() }, ("in doubt", "in doubt")),
+        (
+            "error after",
+            Faults { error_after_rate: 1.0, reads_too: true, ..off() },
+            ("in doubt", "in doubt"),
+        ),
+        ("html", Faults { html_rate: 1.0, ..off() }, ("in doubt", "in doubt")),
         (
             "lost answer",
             Faults { lost_answer_rate: 1.0, reads_too: true, ..off() },
