@@ -6,7 +6,7 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Under this name a ticket's status stands among its fields while two sides are merged.
@@ -141,6 +141,9 @@ pub struct Twin {
     /// With the answer to a message that it had sent then, by its clock.
     #[serde(default)]
     pub sent_for: Option<Timestamp>,
+    /// It had that, and has said something else since: that it says the same again is a change.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moved_on: bool,
     /// What it was sent before that, under which place, with the answer to which message, while nobody knows
     /// whether it has taken even that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,6 +195,7 @@ impl Twin {
             sent: Fields::new(),
             sent_as: None,
             sent_for: None,
+            moved_on: false,
             earlier: None,
             taken: (0, None),
             before: (Fields::new(), (0, None)),
@@ -226,6 +230,7 @@ impl Twin {
         as_of.theirs.clone_from(&self.theirs);
         for (name, it) in since {
             as_of.unsure |= it.unseen;
+            as_of.over.insert(name.clone());
             match &it.had {
                 Value::Null => drop(as_of.theirs.remove(name)),
                 had => drop(as_of.theirs.insert(name.clone(), had.clone())),
@@ -262,7 +267,7 @@ impl Twin {
         {
             self.earlier = Some((std::mem::take(&mut self.sent), (before, self.sent_for)));
         }
-        (self.sent, self.sent_as) = (fields, n);
+        (self.sent, self.sent_as, self.moved_on) = (fields, n, false);
         self.sent_for = with.max(self.sent_for);
     }
 
@@ -517,8 +522,12 @@ pub struct AsOf {
     pub attempt: u32,
     /// What was written there since, by requests that were sent after it was said; null: emptied.
     pub written: Fields,
-    /// That request has ended, and nobody looked at the ticket after it: a field that they say as before
-    /// was said before it was written, or has been changed back since. The ticket is read once more.
+    /// Fields that were written while it was said: what they say of them otherwise was said before that, or
+    /// changed since. The ticket is read once more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub over: BTreeSet<String>,
+    /// That request has ended, and nobody looked at the ticket after it: even a field that they say as before
+    /// may have been changed back since. The ticket is read once more.
     #[serde(default)]
     pub unsure: bool,
 }

@@ -168,7 +168,10 @@ impl<'a> Conversation<'a> {
             return self.unreadable(&self.plan.call, &heard, "the ticket's id is not in it");
         }
         match self.operation {
-            Operation::Get => Answer::Read(Reading { tickets: vec![found], ..Reading::default() }),
+            Operation::Get => {
+                let tickets = vec![read.whole(found)];
+                Answer::Read(Reading { tickets, ..Reading::default() })
+            }
             _ => Answer::Done(found),
         }
     }
@@ -177,7 +180,9 @@ impl<'a> Conversation<'a> {
     fn one_of_a_list(&self, heard: &Heard) -> Answer {
         match self.plan.read.hits(self.shown(heard), 2) {
             Ok(page) if page.length <= 1 => {
-                Answer::Read(Reading { tickets: page.tickets, ..Reading::default() })
+                let whole = |found| self.plan.read.whole(found);
+                let tickets = page.tickets.into_iter().map(whole).collect();
+                Answer::Read(Reading { tickets, ..Reading::default() })
             }
             Ok(_) => self.unreadable(&self.plan.call, heard, "several tickets have this id"),
             Err(why_not) => self.unreadable(&self.plan.call, heard, &why_not),

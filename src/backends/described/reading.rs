@@ -186,6 +186,15 @@ impl ReadPlan {
         self.found(backend_id, self.root(shown), shown)
     }
 
+    /// The ticket of an answer to a get. That shows all that the description reads: what is not in it is
+    /// empty there, which says that a write of it was not done, or that it was emptied.
+    pub fn whole(&self, mut found: Found) -> Found {
+        for (name, _) in &self.fields {
+            found.fields.entry(name.clone()).or_insert(Value::Null);
+        }
+        found
+    }
+
     /// The hits of a search, at most `limit`.
     ///
     /// # Errors

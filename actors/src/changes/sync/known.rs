@@ -69,7 +69,7 @@ pub(super) fn known(
     let under = front.as_ref().filter(sent).map(|front| (front.id, front.attempts));
     let busy = front.filter(|front| !matches!(front.state, State::Accepted) || front.frozen);
     let (busy, writing) = (busy.is_some(), busy.map(|it| it.fields).unwrap_or_default());
-    Ok((Known { ticket: Some(ticket), twin, busy, writing }, under))
+    Ok((Known { ticket: Some(ticket), twin, busy, writing, overtaken: false }, under))
 }
 
 /// A ticket that nobody knows here, while nobody knows what became of a create: unless it says that it

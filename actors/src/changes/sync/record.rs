@@ -5,7 +5,7 @@ use super::spread::{line_up, note, spread};
 use super::{Record, Synced};
 use crate::changes::conclude::announce_of_sync;
 use crate::changes::{Context, Halt, Refusal, admission, services};
-use crate::logic::sync::{Outcome, Plan, decide, open_fields, since_told, view};
+use crate::logic::sync::{Outcome, Plan, as_before, decide, open_fields, since_told, view};
 use crate::model::{
     AsOf, EventName, Fields, HeldBecause, MadeBy, Op, Request, RequestId, STATUS, State, SyncRow,
     Tally, Ticket, TicketStatus, Timestamp, Told, Twin,
@@ -61,19 +61,24 @@ pub(super) fn take(
     let (mut known, under) = known(tx, plan, &told)?;
     let (under, attempt) = under.unzip();
     let attempt = attempt.unwrap_or_default();
+    let stood = known.twin.as_ref().zip(asked_at).and_then(|(twin, at)| twin.stood(at));
+    let stood = stood.filter(|_| !mutant!(PagesAreNew));
     if row.skip.contains(&id) {
         named(tx, plan, row, known.twin.as_ref())?;
         let why = "is on the skip list";
-        let theirs = known.twin.map(|twin| twin.theirs);
-        let as_of = theirs.map(|theirs| AsOf { theirs, under, attempt, ..AsOf::default() });
+        let now = known.twin.map(|twin| AsOf { theirs: twin.theirs, ..AsOf::default() });
+        let as_of = stood.or(now).map(|as_of| AsOf { under, attempt, ..as_of });
         hold(tx, plan, &id, HeldBecause::Skipped, why, (raw(), as_of), context)?;
         synced.tally += Tally { read: 1, skipped: 1, ..Tally::default() };
         return Ok(());
     }
+    let mut not_had = Vec::new();
     if let Some(twin) = &mut known.twin {
         twin.has_taken(row.taken);
+        known.overtaken =
+            twin.was_overtaken(cursor, polled_at) || twin.was_sent_since(cursor, polled_at);
         match as_composed(told, twin, known.ticket.as_ref(), (cursor, polled_at)) {
-            Some(news) => told = news,
+            Some(news) => (told, not_had) = news,
             None => {
                 named(tx, plan, row, Some(twin))?;
                 synced.tally += Tally { read: 1, unchanged: 1, ..Tally::default() };
@@ -95,8 +100,6 @@ pub(super) fn take(
     }
     let twin = known.twin.clone();
     let theirs = twin.as_ref().map(|twin| twin.theirs.clone());
-    let stood = known.twin.as_ref().zip(asked_at).and_then(|(twin, at)| twin.stood(at));
-    let stood = stood.filter(|_| !mutant!(PagesAreNew));
     let as_of = as_of.or(stood.as_ref());
     if let (Some(as_of), Some(theirs)) = (as_of, &theirs) {
         let open = open_fields(&told, as_of, theirs);
@@ -106,15 +109,20 @@ pub(super) fn take(
             None => {
                 named(tx, plan, row, twin.as_ref())?;
                 let why = "it is read once more: this was said before a write, or after it";
-                let as_of = Some(as_of.clone());
+                let as_of = Some(AsOf { unsure: true, ..as_of.clone() });
                 hold(tx, plan, &id, HeldBecause::UnderWay, why, (raw(), as_of), context)?;
                 synced.tally += Tally { read: 1, ..Tally::default() };
                 synced.again.push((id, told.kind));
                 return Ok(());
             }
+            Some(read) if read.is_empty() => {}
             Some(read) => {
-                let of = open.into_iter().filter_map(|name| Some((read.get(&name)?.clone(), name)));
-                told.fields.extend(of.map(|(value, name)| (name, value)));
+                for name in open {
+                    match read.get(&name) {
+                        Some(value) => told.fields.insert(name, value.clone()),
+                        None => told.fields.remove(&name),
+                    };
+                }
             }
         }
     }
@@ -139,6 +147,13 @@ pub(super) fn take(
         synced.tally += Tally { read: 1, ..Tally::default() };
         return Ok(());
     };
+    // That it says them as we do is our doing: it has yet to take them.
+    for name in not_had {
+        match twin.as_ref().and_then(|twin| twin.agreed.get(&name)) {
+            Some(had) => outcome.twin.agreed.insert(name, had.clone()),
+            None => outcome.twin.agreed.remove(&name),
+        };
+    }
     outcome.twin.seen = row.pass;
     outcome.twin.itself = plan.is_home_itself();
     match store(tx, plan, row, outcome, record.ids, context, synced) {
@@ -168,27 +183,29 @@ pub(super) fn take(
     }
 }
 
-/// What a message tells that was composed before its sender got a newer ticket from us, as it reads now; none:
-/// nothing. Where nobody there has changed anything that we do not know, it only says how the ticket was; else
-/// only what they had changed of that counts.
+/// What a message tells that was composed before its sender got a newer ticket from us, as it reads now, and
+/// fields that read so only because we have them so; none: nothing. Where nobody there has changed anything
+/// that we do not know, it only says how the ticket was; else only what they had changed of that counts.
 fn as_composed(
     told: Told,
     twin: &Twin,
     ticket: Option<&Ticket>,
     (cursor, polled_at): (Option<u64>, Option<Timestamp>),
-) -> Option<Told> {
+) -> Option<(Told, Vec<String>)> {
     let had = |theirs: &Fields| AsOf { theirs: theirs.clone(), ..AsOf::default() };
     if twin.was_overtaken(cursor, polled_at) {
         let no_news = twin.said_at.is_some_and(|at| told.said_at <= at);
         if no_news || twin.was_overtaken_twice(cursor, polled_at) {
             return None;
         }
-        return Some(since_told(told, &had(&twin.before.0), &twin.agreed));
+        return Some((since_told(told, &had(&twin.before.0), &twin.agreed), Vec::new()));
     }
     let sent_since = twin.was_sent_since(cursor, polled_at);
-    let Some(ticket) = ticket.filter(|_| sent_since) else { return Some(told) };
+    let Some(ticket) = ticket.filter(|_| sent_since) else { return Some((told, Vec::new())) };
+    let (as_of, ours) = (had(&twin.agreed), view(ticket));
+    let not_had = as_before(&told, &as_of, &ours);
     let news = told.fields != twin.agreed;
-    news.then(|| since_told(told, &had(&twin.agreed), &view(ticket)))
+    news.then(|| (since_told(told, &as_of, &ours), not_had))
 }
 
 /// Writes an outcome into the rows. A refusal comes before the first write.

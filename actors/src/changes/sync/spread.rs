@@ -165,6 +165,8 @@ fn sent_since(
     let Some(as_of) = &mut held.as_of else { return Ok(()) };
     if as_of.under == Some(request.id) && as_of.attempt == request.attempts {
         as_of.unsure |= unseen;
+        as_of.over.extend(request.fields.keys().cloned());
+        as_of.over.extend(there.map(|_| STATUS.to_owned()));
         return tx.put_aside(&held);
     }
     as_of.written.extend(request.fields.clone());

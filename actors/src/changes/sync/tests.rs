@@ -70,6 +70,7 @@ impl Desk {
     }
 
     fn page(&mut self, records: Vec<Record>, (from, to): (u32, u32)) {
+        self.now += 1;
         let stored = self.row().place;
         let place = |offset| Place { offset, ..Place::default() };
         let at = Where::Feed {
@@ -83,6 +84,24 @@ impl Desk {
         let page = Page { plan: self.plan.clone(), records, at };
         self.apply(Change::SyncPage(Box::new(page)));
         self.sweep();
+    }
+
+    /// A page that was asked for at that time.
+    fn asked(&mut self, told: Told, asked_at: Timestamp) {
+        let records = vec![self.record(told)];
+        let place = Box::new(self.row().place);
+        let (from, to) = (place.clone(), place);
+        let (begins, ends, complete) = (true, true, false);
+        let at = Where::Feed { from, to, begins, ends, complete, asked_at };
+        let page = Page { plan: self.plan.clone(), records, at };
+        self.apply(Change::SyncPage(Box::new(page)));
+    }
+
+    fn steer(&mut self, steer: Steer) {
+        let ids = vec![self.fresh()];
+        let (who, reason) = ("a person".to_owned(), "by hand".to_owned());
+        let order = PersonSync { plan: self.plan.clone(), steer, who, reason, ids };
+        self.apply(Change::SyncSteer(Box::new(order)));
     }
 
     fn row(&mut self) -> SyncRow {
@@ -193,10 +212,7 @@ fn a_scan_that_was_torn_has_not_looked_at_all() {
 #[test]
 fn what_is_left_alone_or_cannot_be_read_is_there_all_the_same() {
     let mut desk = scan();
-    let (who, reason) = ("a person".to_owned(), "by hand".to_owned());
-    let steer = Steer::Skip(vec!["2".into()]);
-    let order = PersonSync { plan: desk.plan.clone(), steer, who, reason, ids: Vec::new() };
-    desk.apply(Change::SyncSteer(Box::new(order)));
+    desk.steer(Steer::Skip(vec!["2".into()]));
     let open = desk.send("1", json!({"c": "new"}));
     for _ in 0..3 {
         let said = desk.now;
@@ -218,19 +234,13 @@ fn what_is_left_alone_or_cannot_be_read_is_there_all_the_same() {
 #[test]
 fn what_was_left_alone_does_not_undo_what_was_written_meanwhile() {
     let mut desk = feed();
-    let steer = |desk: &mut Desk, steer| {
-        let ids = vec![desk.fresh()];
-        let (who, reason) = ("a person".to_owned(), "by hand".to_owned());
-        let order = PersonSync { plan: desk.plan.clone(), steer, who, reason, ids };
-        desk.apply(Change::SyncSteer(Box::new(order)));
-    };
-    steer(&mut desk, Steer::Skip(vec!["1".into()]));
+    desk.steer(Steer::Skip(vec!["1".into()]));
     let value = json!({"c": "old", "d": "edited", "status": "acknowledged"});
     let told = desk.told("1", 1_100_000, value);
     let record = desk.record(told);
     desk.page(vec![record], (0, 0));
     desk.wrote("1", json!({"c": null}));
-    steer(&mut desk, Steer::Unskip(vec!["1".into()]));
+    desk.steer(Steer::Unskip(vec!["1".into()]));
     assert_eq!(desk.ticket("1").fields, fields(json!({"d": "edited"})));
 }
 
@@ -295,13 +305,7 @@ fn a_page_that_was_asked_for_before_a_write_does_not_undo_it() {
     let asked_at = desk.wall();
     let told = desk.told("1", 900_000, json!({"c": "old", "d": "new", "status": "acknowledged"}));
     desk.wrote("1", json!({"c": null}));
-    let record = desk.record(told);
-    let place = Box::new(desk.row().place);
-    let (from, to) = (place.clone(), place);
-    let (begins, ends, complete) = (true, true, false);
-    let at = Where::Feed { from, to, begins, ends, complete, asked_at };
-    let page = Page { plan: desk.plan.clone(), records: vec![record], at };
-    desk.apply(Change::SyncPage(Box::new(page)));
+    desk.asked(told, asked_at);
     assert_eq!(desk.ticket("1").fields, fields(json!({"d": "new"})));
 }
 
@@ -414,4 +418,55 @@ fn what_was_said_before_our_newest_was_got_is_no_news() {
     late.fields.insert("d".into(), "edited".into());
     desk.message(4_500, vec![late], None);
     assert_eq!(desk.ticket("1").fields, fields(json!({"c": "ours", "d": "edited"})));
+}
+
+/// Seed 16393: of two that were sent before it got our newest, neither says that it has that already.
+#[test]
+fn of_two_that_were_said_before_our_newest_was_got_the_second_undoes_nothing_either() {
+    let (mut desk, old, _) = connector();
+    desk.line_up("1", "ours");
+    assert_eq!(desk.message(5_000, Vec::new(), None), [EventName::Merged], "it is sent");
+    for (said, polled) in [(985_000, 4_000), (990_000, 4_500)] {
+        let mut late = Told { said_at: at(said), changed_at: at(said), ..old.clone() };
+        late.fields.insert("d".into(), "edited".into());
+        desk.message(polled, vec![late], None);
+        assert_eq!(desk.ticket("1").fields, fields(json!({"c": "ours", "d": "edited"})), "{said}");
+    }
+}
+
+/// Seed 16811: somebody there edited a field before it was emptied, or after that. The page that tells of it
+/// was asked for before.
+#[test]
+fn what_a_page_says_neither_as_before_a_write_nor_as_written_is_read_once_more() {
+    for (is, ours) in
+        [(json!({"c": null}), json!({})), (json!({"c": "edited"}), json!({"c": "edited"}))]
+    {
+        let mut desk = feed();
+        let asked_at = desk.wall();
+        let told = desk.told("1", 900_500, json!({"c": "edited", "status": "acknowledged"}));
+        desk.wrote("1", json!({"c": null}));
+        desk.asked(told, asked_at);
+        assert!(desk.rows.held_of("it", "1").is_some(), "nobody can know");
+        let mut read = fields(is);
+        read.insert(STATUS.into(), "acknowledged".into());
+        let told = desk.told("1", 900_500, Value::Object(read));
+        let records = vec![desk.record(told)];
+        let page = Page { plan: desk.plan.clone(), records, at: Where::Again };
+        desk.apply(Change::SyncPage(Box::new(page)));
+        assert!(desk.rows.held_of("it", "1").is_none());
+        assert_eq!(desk.ticket("1").fields, fields(ours));
+    }
+}
+
+/// Seed 24881: a page that was asked for before a write names a ticket that is left alone.
+#[test]
+fn what_was_asked_for_before_a_write_and_left_alone_does_not_undo_it() {
+    let mut desk = feed();
+    desk.steer(Steer::Skip(vec!["1".into()]));
+    let asked_at = desk.wall();
+    let told = desk.told("1", 900_000, json!({"c": "old", "d": "new", "status": "acknowledged"}));
+    desk.wrote("1", json!({"c": null}));
+    desk.asked(told, asked_at);
+    desk.steer(Steer::Unskip(vec!["1".into()]));
+    assert_eq!(desk.ticket("1").fields, fields(json!({"d": "new"})));
 }

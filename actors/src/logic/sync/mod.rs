@@ -11,4 +11,6 @@ mod step;
 pub use merge::{Merged, Sides, merge};
 pub use place::{Turn, anew, before, next_place, wanted};
 pub use plan::{From, Pair, Plan, Rules};
-pub use step::{Known, Outcome, absent, decide, first_twin, open_fields, since_told, view};
+pub use step::{
+    Known, Outcome, absent, as_before, decide, first_twin, open_fields, since_told, view,
+};

@@ -10,6 +10,7 @@ use crate::model::{
     TicketStatus, Timestamp, Told, Turned, Twin,
 };
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// One value is written so often to a side that keeps saying another one.
 const WRITES_MAX: u32 = 3;
@@ -25,6 +26,8 @@ pub struct Known {
     pub busy: bool,
     /// What that request writes; null: it empties.
     pub writing: Fields,
+    /// It was told before its sender got what we know it has by now.
+    pub overtaken: bool,
 }
 
 /// What is to be stored, said and written.
@@ -96,23 +99,33 @@ pub fn since_told(mut told: Told, as_of: &AsOf, now: &Fields) -> Told {
     told
 }
 
-/// Fields that were written since, and that they had not changed when they said it.
-fn as_before(told: &Told, as_of: &AsOf, now: &Fields) -> Vec<String> {
+/// Fields that were written since.
+fn written_since<'a>(as_of: &'a AsOf, now: &'a Fields) -> impl Iterator<Item = &'a String> {
     let before = &as_of.theirs;
-    let names: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
-    let written = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
-    written.filter(|name| told.fields.get(*name) == before.get(*name)).cloned().collect()
+    let names: BTreeSet<_> = before.keys().chain(now.keys()).collect();
+    names.into_iter().filter(|name| before.get(*name) != now.get(*name))
 }
 
-/// Of these fields nobody knows whether they said them before they were written, or have changed them back
-/// since: only reading the ticket once more can say.
+/// Fields that were written since, and that they had not changed when they said it.
+pub fn as_before(told: &Told, as_of: &AsOf, now: &Fields) -> Vec<String> {
+    let same = |name: &&String| told.fields.get(*name) == as_of.theirs.get(*name);
+    written_since(as_of, now).filter(same).cloned().collect()
+}
+
+/// Of these fields nobody knows whether they said them before they were written, or have changed them since:
+/// those that they say as before, where nobody has looked after the write, and those that they say neither as
+/// before nor as written. Only reading the ticket once more can say.
 pub fn open_fields(told: &Told, as_of: &AsOf, now: &Fields) -> Vec<String> {
-    if !as_of.unsure || mutant!(NeverReadAgain) {
+    if mutant!(NeverReadAgain) {
         return Vec::new();
     }
-    let mut open = as_before(told, as_of, now);
-    open.retain(|name| !as_of.written.contains_key(name));
-    open
+    let open = |name: &&String| {
+        let said = told.fields.get(*name);
+        let as_before = said == as_of.theirs.get(*name);
+        !as_of.written.contains_key(*name) && said != now.get(*name) && (as_of.unsure || !as_before)
+    };
+    let names: BTreeSet<_> = written_since(as_of, now).chain(&as_of.over).collect();
+    names.into_iter().filter(open).cloned().collect()
 }
 
 /// Decides. None: not now, a request of the ticket is under way and they differ; hold what was told.
@@ -133,6 +146,7 @@ pub fn decide(
     let ticket = known.ticket.unwrap_or_else(|| unknown(plan, told, new_key, node, now));
     let twin = known.twin.unwrap_or_else(|| Twin::new(&plan.name, ticket.key));
     let busy = busy.then_some(&known.writing);
+    let overtaken = known.overtaken;
     let mut step = Step { plan, told, now, out: unchanged(ticket, twin) };
     step.out.tally.read = 1;
     if !step.is_old() {
@@ -143,7 +157,7 @@ pub fn decide(
     } else if new {
         step.create();
     } else if !step.is_old() {
-        step.merge(busy)?;
+        step.merge(busy, overtaken)?;
     }
     let out = &mut step.out;
     out.ticket.synced = true;
@@ -229,7 +243,9 @@ impl Step<'_> {
         let rules = &self.plan.rules;
         let covered = |name: &&String| rules.covers(name);
         let names = sent.keys().chain(theirs.keys()).filter(covered);
-        !sent.is_empty() && names.into_iter().all(|name| sent.get(name) == theirs.get(name))
+        !sent.is_empty()
+            && !self.out.twin.moved_on
+            && names.into_iter().all(|name| sent.get(name) == theirs.get(name))
     }
 
     fn delete(&mut self, new: bool) {
@@ -281,7 +297,7 @@ impl Step<'_> {
     }
 
     /// `busy`: what a request under way writes.
-    fn merge(&mut self, busy: Option<&Fields>) -> Option<()> {
+    fn merge(&mut self, busy: Option<&Fields>, overtaken: bool) -> Option<()> {
         let ours = view(&self.out.ticket);
         let mut theirs = self.told.fields.clone();
         if let (None, Some(status)) = (theirs.get(STATUS), ours.get(STATUS)) {
@@ -291,6 +307,7 @@ impl Step<'_> {
         let same = twin.said_at == Some(self.told.said_at) && twin.theirs == self.told.fields;
         let echo = self.is_echo(&theirs) && !mutant!(EchoIsNews);
         let again = (same || echo) && !twin.gone;
+        let moved_on = twin.moved_on || !same && !echo && !overtaken && twin.sent_as.is_none();
         let base = self.base();
         let merged = merge(
             &self.plan.rules,
@@ -318,6 +335,7 @@ impl Step<'_> {
         } else {
             self.differ(&ours, &theirs, merged);
         }
+        self.out.twin.moved_on = moved_on;
         self.facts();
         Some(())
     }
@@ -413,7 +431,7 @@ impl Step<'_> {
 
     /// Our fields become these.
     fn take_over(&mut self, before: &Fields, after: &Fields) {
-        let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
         for name in names {
             let how = match (before.get(name), after.get(name)) {
                 (None, Some(_)) => Turned::Added,
@@ -597,6 +615,26 @@ mod tests {
         assert!(outcome.changes.is_empty(), "ours has moved on");
         let edit = told(200, json!({"c": "theirs", "status": "inProgress"}));
         assert!(!tell(&plan, known, &edit).unwrap().changes.is_empty());
+    }
+
+    /// Seed 18015: it had told of something else in between.
+    #[test]
+    fn a_connector_that_says_again_what_it_was_sent_long_ago_has_changed_it_back() {
+        let plan = a_sync("line", From::Connector);
+        let mut known = taken_over(&plan, json!({"c": "x", "status": "inProgress"}));
+        known.twin.as_mut().unwrap().sent = fields(json!({"c": "x", "status": "inProgress"}));
+        for (said, c) in [(200, "y"), (300, "x")] {
+            let edit = told(said, json!({"c": c, "status": "inProgress"}));
+            let outcome = tell(&plan, known, &edit).unwrap();
+            assert_eq!(outcome.ticket.fields["c"], c);
+            known = after(outcome);
+        }
+        // What it is sent then is an echo once more.
+        let twin = known.twin.as_mut().unwrap();
+        twin.is_sent(fields(json!({"c": "x", "status": "inProgress"})), Some(7), None);
+        known.ticket.as_mut().unwrap().fields.insert("c".into(), "ours".into());
+        let echo = told(400, json!({"c": "x", "status": "inProgress"}));
+        assert!(tell(&plan, known, &echo).unwrap().changes.is_empty());
     }
 
     #[test]

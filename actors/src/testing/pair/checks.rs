@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// Fields that are kept in step.
 const COVERED: [&str; 5] = ["a", "b", "c", "d", STATUS];
 
+/// Our value is written so often to a system that is set back to another one.
+const SET_BACK_MAX: usize = 3;
+
 fn broken(rule: &'static str, what: String) -> Result<(), Broken> {
     Err(Broken { rule, what })
 }
@@ -56,8 +59,20 @@ fn agree(cast: &Cast, ticket: &Ticket) -> Result<(), Broken> {
     let there = cast.system.rows.get(id).map(|row| covered(&row.fields)).unwrap_or_default();
     // What the system writes in its own way is not written for ever, and stays different.
     let stubborn = |name: &str| cast.system.shouts == Some(name);
+    // Nor is what somebody there sets back to the same value each time.
+    let none = Vec::new();
+    let twins = cast.rows.clone_twins(ticket.key);
+    let given_up = |name: &str| {
+        let of = twins.iter().filter_map(|twin| twin.stubborn.get(name));
+        of.into_iter().any(|it| it.writes as usize >= SET_BACK_MAX)
+    };
+    let set_back = |name: &str| {
+        let edits = cast.edits.get(&(id.clone(), name.to_owned())).unwrap_or(&none);
+        let same = |edit: &&Edit| edit.by == "there" && Some(&edit.value) == there.get(name);
+        given_up(name) && edits.iter().filter(same).count() >= SET_BACK_MAX
+    };
     for name in COVERED {
-        if ours.get(name) != there.get(name) && !stubborn(name) {
+        if ours.get(name) != there.get(name) && !stubborn(name) && !set_back(name) {
             let what =
                 format!("{id}.{name}: here {:?}, there {:?}", ours.get(name), there.get(name));
             return broken("S2", what);

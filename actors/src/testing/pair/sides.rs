@@ -7,6 +7,9 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// Fields that people edit, and that both sides keep in step.
+pub(super) const FIELDS: [&str; 4] = ["a", "b", "c", "d"];
+
 /// A ticket over there.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
@@ -100,9 +103,13 @@ impl System {
         }
     }
 
-    /// One ticket, read by its id.
+    /// One ticket, read by its id: what it does not have is shown as empty.
     pub fn get(&self, id: &str) -> Option<Found> {
-        self.rows.get_key_value(id).map(|row| shown(&row))
+        let mut found = shown(&self.rows.get_key_value(id)?);
+        for name in FIELDS {
+            found.fields.entry(name).or_insert(Value::Null);
+        }
+        Some(found)
     }
 
     /// How its feed is read.

@@ -14,6 +14,16 @@ async fn answer_to(work: Work, answer: Vec<u8>, more: &str) -> Answer {
     answer
 }
 
+/// A write in doubt is compared with what a get shows: a field that is not in that was not written.
+#[tokio::test]
+async fn a_get_shows_every_field_that_is_read_and_other_answers_only_what_they_say() {
+    let ticket = || http(200, JSON, r#"{"id":"1","status":"open"}"#);
+    let Answer::Read(reading) = answer_to(get("1"), ticket(), "").await else { panic!("a get") };
+    assert_eq!(reading.tickets[0].fields.get("summary"), Some(&json!(null)));
+    let Answer::Done(found) = answer_to(create("x"), ticket(), "").await else { panic!("done") };
+    assert_eq!(found.fields.get("summary"), None);
+}
+
 #[tokio::test]
 async fn undescribed_answers_are_judged_to_be_safe() {
     let ticket = r#"{"id":"1","status":"open"}"#;

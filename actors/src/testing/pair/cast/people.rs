@@ -1,5 +1,6 @@
 //! People who edit on every side, and what they did last, for the checks.
 
+use super::super::sides::FIELDS;
 use super::{Cast, Edit, home};
 use crate::changes::{Admission, Applied, Change, Guard, TakeCommand, Write};
 use crate::logic::correlation::correlation_key;
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 /// The longest late commit.
 const LATE_MAX_MS: u64 = 500_000;
-const FIELDS: [&str; 4] = ["a", "b", "c", "d"];
 const WORDS: [&str; 5] = ["red", "green", "blue", "black", "white"];
 const STATES: [TicketStatus; 3] =
     [TicketStatus::Acknowledged, TicketStatus::InProgress, TicketStatus::Closed];
