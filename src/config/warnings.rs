@@ -28,7 +28,8 @@ impl Config {
         let password = self.amqp.as_ref().and_then(|amqp| amqp.password_file.as_deref());
         let single = http.token_file.as_deref().map(|file| ("http.token_file".to_owned(), file));
         let password = password.map(|file| ("amqp.password_file".to_owned(), file));
-        let files = single.into_iter().chain(of_tokens).chain(password);
+        let key = http.tls_key.as_deref().map(|file| ("http.tls_key".to_owned(), file));
+        let files = single.into_iter().chain(key).chain(of_tokens).chain(password);
         odd.extend(files.filter_map(|(key, file)| Some((key, open_to_all(file)?))));
         odd
     }
@@ -63,6 +64,7 @@ mod tests {
         let with_token = format!("[http]\ntoken_file = {file:?}\n");
         set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(keys(&with_token), ["http.token_file"]);
+        assert_eq!(keys(&format!("[http]\ntls_key = {file:?}\n")), ["http.tls_key"]);
         let named =
             format!("[[http.tokens]]\nname = \"ann\"\nrole = \"viewer\"\ntoken_file = {file:?}\n");
         assert_eq!(keys(&named), ["http.tokens[0].token_file"]);

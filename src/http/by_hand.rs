@@ -6,6 +6,7 @@
 use super::access::Caller;
 use super::actions::{ReasonBody, reason};
 use super::problem::Problem;
+use super::typed::typed;
 use super::{Face, looked, shapes};
 use actix_web::{HttpResponse, post, web};
 use serde::Deserialize;
@@ -180,8 +181,8 @@ async fn under_way(face: &Face, alarm: &Alarm) -> Result<Problem, StoreError> {
     };
     Ok(Problem::conflict(match row {
         Some(row) if row.state == State::Undecided => {
-            let (op, id) = (row.op.as_str(), row.id);
-            format!("its {op} is undecided: settle it first: ticketgate request settle {id}")
+            let settle = typed(&["request", "settle", &row.id.to_string()]);
+            format!("its {} is undecided: settle it first: {settle}", row.op.as_str())
         }
         Some(row) => {
             format!("its {} {} is under way: wait for its end", row.op.as_str(), row.id)

@@ -7,18 +7,19 @@ use super::Face;
 use super::looked::{self, Looked};
 use super::problem::Problem;
 use ticketgate_actors::changes::PersonSays;
-use ticketgate_actors::logic::lane::Capability;
-use ticketgate_actors::model::{Found, Op, Origin, Request, State, Ticket};
+use ticketgate_actors::logic::lane::{Capability, Shows, shows};
+use ticketgate_actors::model::{Found, Op, Origin, Request, STATUS, State, Ticket};
 
 /// Why it cannot be settled now, and when it can be.
-pub(super) fn not_undecided(row: &Request) -> Problem {
+pub(super) fn not_undecided(face: &Face, row: &Request) -> Problem {
     let state = row.state.as_str();
     Problem::conflict(match (&row.doubt, row.state) {
         (Some(doubt), State::InDoubt) => format!(
             "the request is in doubt, and Ticketgate is finding out what became of it: it is looked at \
              again from {} on. A person is asked only when that cannot be found out; what is said before \
-             could be overtaken by what was sent",
-            doubt.look_at
+             could be overtaken by what was sent{}",
+            doubt.look_at,
+            looked::stands(face, &row.backend).map(|why| format!("; {why}")).unwrap_or_default()
         ),
         _ => format!("the request is not undecided: it is {state}"),
     })
@@ -107,7 +108,7 @@ async fn free(face: &Face, ticket: &Ticket, theirs: &str) -> Result<(), Problem>
     let other = reads.ticket_by_backend_id(ticket.backend.clone(), theirs.to_owned()).await?;
     let Some(other) = other.filter(|other| other.key != ticket.key) else { return Ok(()) };
     let alarm = match &other.origin {
-        Origin::Alarm { at, .. } | Origin::Group { first: at, .. } => Some(at.alarm.to_string()),
+        Origin::Alarm { at, .. } | Origin::Group { first: at, .. } => Some(&at.alarm),
         Origin::Command { .. } | Origin::Sync { .. } => None,
     };
     Err(Problem::conflict(looked::taken(theirs, &other, alarm)))
@@ -159,12 +160,22 @@ async fn was_done(face: &Face, row: &Request, ticket: &Ticket) -> Result<Shown, 
     let unknown =
         |why| Shown::No(format!("{backend} could not be asked whether the {op} was done: {why}"));
     Ok(match looked::at(face, backend, theirs, ticket.kind).await {
-        Looked::There(found) => match looked::contradicts(row, &found) {
-            Ok(None) => Shown::Yes(Some(found)),
-            Ok(Some(why)) => {
-                Shown::No(format!("the {op} of {theirs} was not done at {backend}: {why}"))
+        Looked::There(found) => match shows(row, ticket, &found) {
+            Shows::Done => Shown::Yes(Some(found)),
+            // A person may have closed it there, without the texts that ours would have had.
+            Shows::Otherwise(fields)
+                if matches!(row.op, Op::Close | Op::Reopen)
+                    && !fields.iter().any(|name| name == STATUS) =>
+            {
+                Shown::Yes(Some(found))
             }
-            Err(why) => unknown(why),
+            Shows::Otherwise(fields) => Shown::No(format!(
+                "the {op} of {theirs} was not done at {backend}: it shows another {}",
+                fields.join(", ")
+            )),
+            Shows::Nothing => {
+                unknown("it shows none of the fields that this would have changed".to_owned())
+            }
         },
         Looked::NotThere => Shown::No(format!("{backend} has no ticket {theirs} any more")),
         Looked::Unknown(why) => unknown(why),

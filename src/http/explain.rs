@@ -66,7 +66,9 @@ async fn tell(outside: &Outside, caller: &Caller, alarm: &Alarm) -> Result<Value
         }
     }
     let last = requests.last();
-    let waits = last.filter(|it| matches!(it.state, State::Accepted | State::Wait));
+    // A doubt's look waits as a call does.
+    let waits = |it: &&Request| matches!(it.state, State::Accepted | State::Wait | State::InDoubt);
+    let waits = last.filter(waits);
     let (mut pause, mut held) = (None, None);
     if let Some(request) = waits {
         pause = reads.lane(request.backend.clone()).await?.pause;

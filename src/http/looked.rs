@@ -6,11 +6,12 @@
 
 use super::Face;
 use super::problem::Problem;
+use super::typed::typed;
 use serde_json::{Map, Value};
 use std::time::Duration;
 use ticketgate_actors::actors::{Ask, BackendSeat};
 use ticketgate_actors::model::{
-    BackendId, CorrelationKey, Found, Kind, Op, Request, Ticket, Timestamp,
+    AlarmRef, BackendId, CorrelationKey, Found, Kind, Ticket, Timestamp,
 };
 use ticketgate_actors::ports::{Answer, SearchBy, Work};
 
@@ -37,7 +38,7 @@ pub(super) fn stands(face: &Face, backend: &BackendId) -> Option<String> {
     let outside = &face.cast.outside;
     let glance = outside.views.lanes.get(backend)?.glance.clone();
     let now = outside.clock.now();
-    let resume = format!("let it go on first: ticketgate lane resume {backend}");
+    let resume = format!("let it go on first: {}", typed(&["lane", "resume", backend.as_str()]));
     if let Some(pause) = &glance.pause {
         return Some(format!("its lane is paused ({}); {resume}", pause.reason));
     }
@@ -131,37 +132,6 @@ pub(super) fn foreign<'a>(found: &'a Found, ours: Option<&CorrelationKey>) -> Op
     }
 }
 
-/// What in the ticket contradicts that this write was done; none: nothing does.
-///
-/// # Errors
-/// The backend shows nothing by which it could be told.
-pub(super) fn contradicts(request: &Request, found: &Found) -> Result<Option<String>, String> {
-    let status = |ended: bool| match found.status {
-        Some(status) if status.ended() == ended => Ok(None),
-        Some(status) => Ok(Some(format!("it shows the ticket as {}", status.as_str()))),
-        None => Err("it does not show how the ticket stands".to_owned()),
-    };
-    match request.op {
-        Op::Close => status(true),
-        Op::Reopen => status(false),
-        Op::Create | Op::Update => {
-            let shown: Vec<_> = request
-                .fields
-                .iter()
-                .filter_map(|(name, wanted)| Some((name, wanted, found.fields.get(name)?)))
-                .collect();
-            if shown.is_empty() {
-                return Err("it shows none of the fields that were sent".to_owned());
-            }
-            let other = |(_, wanted, is): &&(&String, &Value, &Value)| wanted != is;
-            let names: Vec<_> =
-                shown.iter().filter(other).map(|(name, ..)| name.as_str()).collect();
-            let says = || format!("it shows another {}", names.join(", "));
-            Ok((!names.is_empty()).then(says))
-        }
-    }
-}
-
 /// 409 for what a person may insist on with `force`.
 pub(super) fn may_be_forced(detail: &str) -> Problem {
     let detail = format!(
@@ -172,12 +142,10 @@ pub(super) fn may_be_forced(detail: &str) -> Problem {
 }
 
 /// What our other ticket of that number is, for a person; none: there is none.
-pub(super) fn taken(theirs: &str, other: &Ticket, alarm: Option<String>) -> String {
+pub(super) fn taken(theirs: &str, other: &Ticket, alarm: Option<&AlarmRef>) -> String {
     let of = alarm.map_or(String::new(), |alarm| {
-        format!(
-            " of alarm {alarm}; if that was linked by mistake: ticketgate alarm unlink {}",
-            alarm.replacen('/', " ", 1)
-        )
+        let unlink = typed(&["alarm", "unlink", &alarm.source, &alarm.id]);
+        format!(" of alarm {alarm}; if that was linked by mistake: {unlink}")
     });
     format!("{theirs} is ticket {}{of} here already", other.key)
 }

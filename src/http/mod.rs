@@ -41,6 +41,7 @@ mod sign_in;
 mod sync;
 mod tls;
 mod tokens;
+mod typed;
 mod verdict;
 mod webhooks;
 

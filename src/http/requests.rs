@@ -91,7 +91,7 @@ pub(super) async fn settle(
     let reason = reason(&body.reason)?;
     let (row, seat) = theirs(&face, &caller, &path).await?;
     if row.state != State::Undecided {
-        return Err(not_undecided(&row));
+        return Err(not_undecided(&face, &row));
     }
     let shown = borne_out(&face, &row, &says).await?;
     let (seen, unverified) = match shown {

@@ -1,6 +1,7 @@
 //! Why an alarm has a ticket, or none, in one sentence for a person at three in the morning: what is so,
 //! when the next call comes, and what to type.
 
+use super::typed::typed;
 use std::fmt::Write as _;
 use ticketgate_actors::logic::lane::LaneGlance;
 use ticketgate_actors::model::{Alarm, Moment, Op, Request, State, Ticket};
@@ -42,18 +43,26 @@ fn under_way(it: &Known<'_>, request: &Request) -> String {
     let why = request.error.as_ref().map(|error| format!(" ({})", error.in_words()));
     let why = why.unwrap_or_default();
     let (what, backend) = (request.op.as_str(), &request.backend);
+    // A doubt waits for its look as the others wait for their call.
+    let waits = match request.state {
+        State::InDoubt => format!(
+            "it is not known whether {backend} did its {what}{why}; nobody finds it out meanwhile"
+        ),
+        _ => format!("its {what} waits"),
+    };
     if let Some(pause) = it.pause {
         return format!(
-            "its {what} waits: the lane to {backend} is paused ({}); a person lets it go on: ticketgate \
-             lane resume {backend}",
-            pause.reason
+            "{waits}: the lane to {backend} is paused ({}); a person lets it go on: {}",
+            pause.reason,
+            typed(&["lane", "resume", backend.as_str()])
         );
     }
     if let Some(held) = it.held {
         return format!(
-            "its {what} waits: a person holds its ticket ({}, {}); it goes on with: ticketgate lane release \
-             {backend} {}",
-            held.by, held.reason, request.ticket
+            "{waits}: a person holds its ticket ({}, {}); it goes on with: {}",
+            held.by,
+            held.reason,
+            typed(&["lane", "release", backend.as_str(), &request.ticket.to_string()])
         );
     }
     let waits = matches!(request.state, State::Accepted | State::Wait | State::InDoubt);
@@ -84,13 +93,12 @@ fn under_way(it: &Known<'_>, request: &Request) -> String {
             format!("{backend} has taken its {what}, and will say later what became of it")
         }
         _ => format!(
-            "it cannot be known whether {backend} did its {what}: a person must settle request {}{why}: \
-             ticketgate request settle {} {}",
+            "it cannot be known whether {backend} did its {what}: a person must settle request {}{why}: {}, {}",
             request.id,
-            request.id,
+            typed(&["request", "settle", &request.id.to_string()]),
             match request.op {
-                Op::Create => "--found NUMBER | --absent | --drop",
-                Op::Update | Op::Close | Op::Reopen => "--done | --absent | --drop",
+                Op::Create => "with --found NUMBER, --absent or --drop",
+                Op::Update | Op::Close | Op::Reopen => "with --done, --absent or --drop",
             }
         ),
     }
@@ -101,7 +109,7 @@ fn stands(it: &Known<'_>, backend: &str) -> Option<String> {
     let until = it.lane.held_until.filter(|until| *until > it.now.mono)?;
     let next = it.now.wall.plus(until.since(it.now.mono));
     let why = it.lane.held.as_deref().unwrap_or("it failed before");
-    let resume = format!("`ticketgate lane resume {backend}` tries at once");
+    let resume = format!("`{}` tries at once", typed(&["lane", "resume", backend]));
     Some(match it.lane.probes_since {
         Some(since) => {
             let since = it.now.wall.minus(it.now.mono.since(since));
@@ -142,16 +150,18 @@ fn settled(it: &Known<'_>) -> String {
 /// What helps where a create came to nothing and the alarm goes on.
 fn way_on(alarm: &Alarm, create: &Request) -> Option<String> {
     let (source, id) = (&alarm.at.alarm.source, &alarm.at.alarm.id);
-    let anew = format!("ticketgate alarm unlink {source} {id}");
-    let link = format!("ticketgate alarm link {source} {id}");
+    let anew = typed(&["alarm", "unlink", source, id]);
+    let backend = create.backend.as_str();
+    let link =
+        typed(&["alarm", "link", source, id, "--backend", backend, "--backend-id", "NUMBER"]);
     match create.state {
         State::Rejected => Some(format!(
             "it is sent again when the alarm says something new; once its cause is mended (a rule, the \
              description, the backend), policy makes another: {anew}; or there is one already: {link}"
         )),
         State::Failed => Some(format!(
-            "have it done again: ticketgate request retry {}; or there is one already: {link}",
-            create.id
+            "have it done again: {}; or there is one already: {link}",
+            typed(&["request", "retry", &create.id.to_string()])
         )),
         State::Cancelled => Some(format!(
             "a person dropped it, so none is made until the alarm clears and is raised anew, or somebody \

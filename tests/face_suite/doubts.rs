@@ -148,7 +148,7 @@ async fn a_close_is_settled_as_done_only_if_it_was_and_its_ticket_stays_its_own(
     let done = json!({ "says": "done", "reason": "seen" });
     let (status, told) = post(&world, &settle, done.clone()).await;
     assert_eq!((status, &told["may_be_forced"]), (409, &json!(true)), "{told}");
-    assert!(detail(&told).contains("it shows the ticket as acknowledged"), "{told}");
+    assert!(detail(&told).contains("it shows another status"), "{told}");
 
     // A person closes it there.
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -199,6 +199,45 @@ async fn an_alarm_is_linked_to_what_is_there_and_tells_of_the_ticket_that_it_lef
     assert!(detail(&told).contains(&key), "{told}");
 }
 
+/// The first command that a verdict names, pasted into a shell as it stands.
+async fn type_it(world: &World, verdict: &str) {
+    let (_, line) = verdict.split_once("ticketgate ").expect("it names a command");
+    let line = line.split(';').next().unwrap();
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", &format!("{} {line}", env!("CARGO_BIN_EXE_ticketgate"))])
+        .env("TICKETGATE_URL", world.url(""))
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {said}");
+}
+
+/// Its looks are not made either, and to wait for them helps nobody.
+#[actix::test]
+async fn a_doubt_in_a_paused_lane_says_that_nobody_finds_it_out() {
+    ticketgate::backends::install_tls();
+    let systems = start(RestSettings::default()).unwrap();
+    let more = format!(
+        "[[policy.rule]]\nname = \"all\"\nsource = \"probe\"\nbackend = \"slow\"\n\
+         [[backend]]\nid = \"slow\"\npreset = \"simulated-rest\"\nbase_url = \"{}\"\n\
+         timeout = \"300ms\"\nsettle = \"1h\"\n",
+        systems.url("slow")
+    );
+    systems.ledger.set_faults("slow", lost(false)).unwrap();
+    let world = World::with(&more).await;
+    event(&world, "a", "raised").await;
+    let path = "/api/v1/alarms/probe/a/explain";
+    let says = |told: &Value, words: &str| told["verdict"].as_str().unwrap().contains(words);
+    let found_out = "it is being found out, from";
+    world.until(path, |it| says(it, found_out)).await;
+    post(&world, "/api/v1/lanes/slow/pause", json!({ "reason": "they upgrade" })).await;
+    let told = world.get(path).await;
+    assert!(says(&told, "nobody finds it out meanwhile: the lane to slow is paused"), "{told}");
+    type_it(&world, told["verdict"].as_str().unwrap()).await;
+    world.until(path, |it| says(it, found_out)).await;
+}
+
 #[actix::test]
 async fn a_paused_lane_is_not_waited_for() {
     let (world, _systems) = world().await;
@@ -229,12 +268,11 @@ async fn a_refused_and_a_dropped_create_say_the_way_on() {
     let path = "/api/v1/alarms/probe/refused/explain";
     let says = |told: &Value, words: &str| told["verdict"].as_str().unwrap().contains(words);
     let told = world.until(path, |it| says(it, "create rejected")).await;
-    assert!(says(&told, "ticketgate alarm unlink probe refused"), "{told}");
+    assert!(says(&told, "ticketgate alarm unlink probe refused --reason …"), "{told}");
     systems.ledger.set_faults("noc", Faults::default()).unwrap();
-    let why = json!({ "reason": "the summary is right now" });
-    let (status, told) = post(&world, "/api/v1/alarms/probe/refused/unlink", why.clone()).await;
-    assert_eq!(status, 200, "{told}");
+    type_it(&world, told["verdict"].as_str().unwrap()).await;
     world.until(path, |it| says(it, "it has ticket")).await;
+    let why = json!({ "reason": "the summary is right now" });
 
     systems.ledger.set_faults("noc", lost(false)).unwrap();
     event(&world, "dropped", "raised").await;
@@ -242,7 +280,10 @@ async fn a_refused_and_a_dropped_create_say_the_way_on() {
     let path = "/api/v1/alarms/probe/dropped/explain";
     let told = world.get(path).await;
     let id = request["id"].as_str().unwrap();
-    assert!(says(&told, &format!("ticketgate request settle {id} --found NUMBER")), "{told}");
+    let typed = format!(
+        "ticketgate request settle {id} --reason …, with --found NUMBER, --absent or --drop"
+    );
+    assert!(says(&told, &typed), "{told}");
     let drop = json!({ "says": "drop", "reason": "nobody needs it" });
     assert_eq!(post(&world, &settle, drop).await.0, 200);
     let told = world.get(path).await;
@@ -266,5 +307,5 @@ async fn a_verdict_says_when_the_next_call_comes() {
     let says = |told: &Value, words: &str| told["verdict"].as_str().unwrap().contains(words);
     let told = world.until(path, |it| says(it, "makes only probes since")).await;
     assert!(says(&told, "the next at 2"), "{told}");
-    assert!(says(&told, "`ticketgate lane resume away` tries at once"), "{told}");
+    assert!(says(&told, "`ticketgate lane resume away --reason …` tries at once"), "{told}");
 }

@@ -132,7 +132,7 @@ async fn a_failed_create_is_done_again_once() {
 }
 
 #[actix::test]
-async fn a_parked_alarm_is_mended_and_taken_as_if_it_had_just_come() {
+async fn a_parked_alarm_is_mended_and_taken_as_of_when_it_was_parked() {
     let source = "[[source]]\nname = \"foreign\"\npreset = \"alertmanager\"\n";
     let world = World::with(source).await;
     let alert = |severity: &str| {

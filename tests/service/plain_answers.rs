@@ -160,7 +160,8 @@ async fn without_its_backend_the_service_starts_says_so_and_makes_the_ticket_lat
         .until("the verdict says how it goes on", async || {
             let explained = world.explain("probe", "A1").await;
             let verdict = explained["verdict"].as_str()?.to_owned();
-            let goes_on = ["create at crm is tried again", "lane resume crm` tries at once"];
+            let goes_on =
+                ["create at crm is tried again", "lane resume crm --reason …` tries at once"];
             goes_on.iter().any(|words| verdict.contains(words)).then_some(())
         })
         .await;

@@ -104,6 +104,10 @@ pub async fn a_number_that_was_only_linked_is_free_again(world: &mut World) {
     let found = Found { backend_id: "INC7".into(), ..Found::default() };
     let done = world.concluded(epoch, &intended, End::Done(found)).await;
     assert_eq!(done.ticket.backend_id.as_deref(), Some("INC7"));
+    // One that was brought along is there for itself.
+    world.apply(import(world, "old", "OLD1", TicketStatus::InProgress)).await;
+    by_hand(world, "old", Wanted::Unlink).await;
+    assert!(there("OLD1").await.unwrap().is_some());
 }
 
 pub async fn no_alarm_is_linked_to_a_ticket_that_is_being_closed(world: &mut World) {

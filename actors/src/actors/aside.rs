@@ -77,6 +77,7 @@ mod tests {
     struct Desk {
         aside: Aside,
         said: mpsc::UnboundedSender<&'static str>,
+        begun: mpsc::UnboundedSender<()>,
     }
     impl Actor for Desk {
         type Context = Context<Self>;
@@ -93,21 +94,28 @@ mod tests {
     impl Handler<Do> for Desk {
         type Result = ();
         fn handle(&mut self, it: Do, ctx: &mut Self::Context) {
-            let work = async { it.0.await.expect("broken on purpose") };
+            let begun = self.begun.clone();
+            let work = async move {
+                let _ = begun.send(());
+                it.0.await.expect("broken on purpose")
+            };
             self.aside.run(ctx, work, |word, desk: &mut Self, _| {
                 let _ = desk.said.send(word);
             });
         }
     }
 
-    fn desk() -> (Addr<Desk>, mpsc::UnboundedReceiver<&'static str>) {
-        let (said, heard) = mpsc::unbounded_channel();
-        (Desk { aside: Aside::default(), said }.start(), heard)
+    type Heard<T> = mpsc::UnboundedReceiver<T>;
+
+    fn desk() -> (Addr<Desk>, Heard<&'static str>, Heard<()>) {
+        let ((said, heard), (begun, beginnings)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        (Desk { aside: Aside::default(), said, begun }.start(), heard, beginnings)
     }
 
     #[actix::test]
     async fn what_ends_first_is_told_first() {
-        let (desk, mut heard) = desk();
+        let (desk, mut heard, _) = desk();
         let ((first, is_first), (second, is_second)) = (oneshot::channel(), oneshot::channel());
         desk.do_send(Do(is_first));
         desk.do_send(Do(is_second));
@@ -119,12 +127,14 @@ mod tests {
 
     #[actix::test]
     async fn work_that_panics_takes_its_actor_along_and_an_actor_its_work() {
-        let (desk, mut heard) = desk();
+        let (desk, mut heard, mut beginnings) = desk();
         let ((word, is_word), (other, is_other)) =
             (oneshot::channel::<&'static str>(), oneshot::channel());
         desk.do_send(Do(is_word));
         desk.do_send(Do(is_other));
-        actix::clock::sleep(Duration::from_millis(1)).await;
+        for _ in 0..2 {
+            beginnings.recv().await.expect("it is under way");
+        }
         drop(word);
         // The desk is gone, and with it who would hear the other word.
         assert_eq!(heard.recv().await, None);

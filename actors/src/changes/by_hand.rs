@@ -109,10 +109,13 @@ fn named(
     context: Context<'_>,
 ) -> Result<Ticket, Halt> {
     let mut ticket = it.row.ticket(tx, name, context)?;
-    if let Some(seen) = it.seen.as_deref().filter(|_| ticket.key == it.row.ticket) {
-        ticket.status = seen.status.unwrap_or(ticket.status);
-        ticket.url.clone_from(&seen.url);
-        ticket.backend_status.clone_from(&seen.backend_status);
+    if ticket.key == it.row.ticket {
+        ticket.only_linked = true;
+        if let Some(seen) = it.seen.as_deref() {
+            ticket.status = seen.status.unwrap_or(ticket.status);
+            ticket.url.clone_from(&seen.url);
+            ticket.backend_status.clone_from(&seen.backend_status);
+        }
         tx.put_ticket(&ticket)?;
     }
     Ok(ticket)
@@ -127,7 +130,7 @@ fn was(left: &Ticket) -> String {
 /// A ticket that is here only because somebody linked an alarm to it goes, once no alarm is left: nothing
 /// was ever sent or told of it.
 fn free(tx: &mut dyn Tx, left: &Ticket) -> Result<(), Halt> {
-    let only_linked = left.adopted
+    let only_linked = left.only_linked
         && left.sequence == 0
         && !left.synced
         && !tx.has_requests(left.key)?

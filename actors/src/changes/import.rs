@@ -45,8 +45,10 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Import, context: Context<'_>) -> Res
     let mut ticket = it.row.ticket(tx, &name, context)?;
     if theirs.is_none() {
         ticket.status = it.status;
-        tx.put_ticket(&ticket)?;
     }
+    // It is here by the import from now on.
+    ticket.only_linked = false;
+    tx.put_ticket(&ticket)?;
     alarm.take_care_of(Some(ticket.key));
     alarm.backend = Some(it.backend.clone());
     alarm.kind = ticket.kind;

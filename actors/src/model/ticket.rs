@@ -149,6 +149,9 @@ pub struct Ticket {
     pub sequence: u64,
     /// Found at the backend, not made by us.
     pub adopted: bool,
+    /// It is known here only because somebody has linked an alarm to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_linked: bool,
     /// A later answer of a request that has ended may yet come: what names only this ticket's key
     /// may mean that one.
     #[serde(default)]
@@ -207,6 +210,7 @@ impl Ticket {
             fields: Fields::new(),
             sequence: 0,
             adopted: false,
+            only_linked: false,
             answers_astray: false,
             synced: false,
             edited_at: now,

@@ -6,7 +6,7 @@
 
 use super::SqliteStore;
 use super::rows::{self, int};
-use super::schema::ENDED_OTHERWISE;
+use super::schema::{AT_HAND, ENDED_OTHERWISE};
 use super::tx::{
     ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, ROUTE, SERVICES, SNAPSHOTS,
     TICKET, TICKET_BY_BACKEND_ID, requests_in,
@@ -121,13 +121,21 @@ fn due_alarm(connection: &Connection, alarm: Alarm) -> rusqlite::Result<DueAlarm
 pub(super) struct List {
     columns: &'static str,
     table: &'static str,
+    /// The rows' numbers are sorted, since no index has them in order, and the page's rows read then.
+    numbers_first: Option<&'static str>,
     conditions: String,
     values: Vec<Value>,
 }
 
 impl List {
     pub(super) fn of(table: &'static str) -> Self {
-        Self { columns: "n, body", table, conditions: String::new(), values: Vec::new() }
+        let (conditions, values) = (String::new(), Vec::new());
+        Self { columns: "n, body", table, numbers_first: None, conditions, values }
+    }
+
+    /// From an index that does not have them in the order of their numbers.
+    fn unordered(table: &'static str, from: &'static str) -> Self {
+        Self { numbers_first: Some(from), ..Self::of(table) }
     }
 
     /// With these columns in the place of number and body.
@@ -163,11 +171,15 @@ impl List {
                 (format!(" AND n > ?{}", count + 3), "ASC")
             }
         };
-        let Self { columns, table, conditions, values } = self;
-        let sql = format!(
-            "SELECT {columns} FROM {table} WHERE n < ?{before}{after}{conditions} \
-             ORDER BY n {order} LIMIT ?{limit}"
-        );
+        let Self { columns, table, numbers_first, conditions, values } = self;
+        let page = format!("n < ?{before}{after}{conditions} ORDER BY n {order} LIMIT ?{limit}");
+        let sql = match numbers_first {
+            None => format!("SELECT {columns} FROM {table} WHERE {page}"),
+            Some(from) => format!(
+                "SELECT {columns} FROM {table} WHERE n IN (SELECT n FROM {from} WHERE {page}) \
+                 ORDER BY n {order}"
+            ),
+        };
         (sql, values)
     }
 
@@ -200,29 +212,53 @@ pub(super) fn ticket_list(filter: TicketFilter) -> List {
 }
 
 pub(super) fn request_list(filter: RequestFilter) -> List {
+    if let Some(un_ended) = un_ended_list(&filter) {
+        return un_ended;
+    }
     let ticket = filter.ticket.map(|ticket| rows::id(&ticket.0).to_vec());
     // A ticket has few requests: no other condition may lead away from its own index.
     let lead = if ticket.is_some() { "+" } else { "" };
-    // Un-ended ones are few: their own index, whatever is asked besides. The constant is what its
-    // partial index asks for.
-    let un_ended = filter.state.is_some_and(|state| !state.ended());
-    let (table, lead, open) = match (filter.open, ticket.is_some()) {
-        (Some(true), true) => ("requests", lead, Some("+ended = 0")),
-        (Some(false), _) => ("requests", lead, Some("+ended = 1")),
-        (Some(true), false) => ("requests INDEXED BY requests_open", "+", Some("ended = 0")),
-        (None, false) if un_ended => ("requests INDEXED BY requests_open", "+", Some("ended = 0")),
-        (None, _) => ("requests", lead, None),
+    let open = match filter.open {
+        Some(true) => Some("+ended = 0"),
+        Some(false) => Some("+ended = 1"),
+        None => None,
     };
     // Most end as done: those are met by walking all. The others have indexes.
     let otherwise = filter.state.is_some_and(|state| state.ended() && state != State::Done);
     let done = filter.state == Some(State::Done);
     let state_lead = if done { "+" } else { lead };
-    List::of(table)
+    List::of("requests")
         .that(open)
         .that(Some(ENDED_OTHERWISE).filter(|_| otherwise && lead.is_empty()))
         .only("ticket", ticket)
         .only(&format!("{lead}backend"), filter.backend.map(|it| it.as_str().to_owned()))
         .only(&format!("{state_lead}state"), filter.state.map(|it| it.as_str().to_owned()))
+}
+
+/// Requests that have not ended, of whatever ticket: from the indexes that hold only such, so that years of
+/// history are not looked at. The constants are what partial indexes ask for.
+fn un_ended_list(filter: &RequestFilter) -> Option<List> {
+    let state = filter.state.filter(|state| !state.ended());
+    if filter.ticket.is_some() || filter.open == Some(false) || state != filter.state {
+        return None;
+    }
+    let backend = filter.backend.as_ref().map(|it| it.as_str().to_owned());
+    let word = state.map(|state| state.as_str().to_owned());
+    let all = "requests INDEXED BY requests_open";
+    Some(match state {
+        None if filter.open.is_none() => return None,
+        Some(State::Wait) => List::unordered("requests", "requests INDEXED BY requests_ready_at")
+            .that(Some("state = 'wait'"))
+            .only("backend", backend),
+        None | Some(State::Accepted) => List::unordered("requests", all)
+            .that(Some("ended = 0"))
+            .only("+backend", backend)
+            .only("+state", word),
+        Some(_) => List::unordered("requests", "requests INDEXED BY requests_at_hand")
+            .that(Some(AT_HAND))
+            .only("backend", backend)
+            .only("state", word),
+    })
 }
 
 pub(super) fn parked_list(inlet: Option<String>) -> List {

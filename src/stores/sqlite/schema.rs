@@ -330,6 +330,10 @@ const STEPS: [&str; 10] =
 /// where a query repeats its condition.
 pub(super) const ENDED_OTHERWISE: &str = "(state = 'adopted' OR state = 'rejected' OR state = 'failed' OR state = 'cancelled' OR state = 'superseded')";
 
+/// The same of the index of requests that a lane or a person has at hand.
+pub(super) const AT_HAND: &str =
+    "(state = 'intent' OR state = 'acknowledged' OR state = 'in_doubt' OR state = 'undecided')";
+
 /// The newest schema that this version knows.
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
 

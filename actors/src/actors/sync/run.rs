@@ -350,12 +350,12 @@ impl Runner {
                 None => break,
             }
         }
+        let mut again = self.line.to_read(again, self.outside.clock.now().mono);
         again.truncate(AGAIN_MAX);
         self.read_again(again).await
     }
 
-    /// Reads tickets of which only they can say how they are. What is not answered is asked again at the
-    /// next look.
+    /// Reads tickets of which only they can say how they are. What is not answered is asked again later.
     async fn read_again(&self, tickets: Vec<(String, Kind)>) -> Result<(), RunFailed> {
         let mut records = Vec::new();
         for (id, kind) in tickets {
@@ -370,7 +370,10 @@ impl Runner {
                     Err(_) => Err((id, "is not shown when it is read".to_owned())),
                 },
                 Answer::Refused(error) => Err((id, error.in_words())),
-                _ => continue,
+                _ => {
+                    self.line.was_not_read(&id, self.outside.clock.now().mono);
+                    continue;
+                }
             };
             if let Err((id, reason)) = &told {
                 tracing::warn!(sync = %self.name(), id, reason,

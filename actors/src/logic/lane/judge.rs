@@ -2,10 +2,10 @@
 
 use super::gate::{ASKED_PAUSE_MAX, Health};
 use super::settings::{Capability, LaneSettings};
+use super::shows::{Shows, shows};
 use crate::changes::End;
 use crate::model::{Found, Moment, Op, Request, Ticket, TicketError};
 use crate::ports::{Answer, Reading, SearchBy, TicketTarget, Work};
-use serde_json::Value;
 use std::time::Duration;
 
 /// The least pause between two looks, where the backend's index has no lag.
@@ -337,26 +337,9 @@ fn seen_write(request: &Request, ticket: &Ticket, reading: Reading) -> Seen {
             "the backend no longer shows the ticket",
         )));
     };
-    match already_done(request, ticket, &found) {
-        true => Seen::End(End::Done(found)),
-        false => Seen::SendAgain,
-    }
-}
-
-/// Does the ticket show what the request wanted? Only fields that the backend gives back can say; and of an
-/// update only those that it changes: what was there before says nothing about it.
-pub(crate) fn already_done(request: &Request, ticket: &Ticket, found: &Found) -> bool {
-    let wanted = || request.fields.iter();
-    let changes = |(name, wanted): &(&String, &Value)| ticket.fields.get(*name) != Some(*wanted);
-    let shown = |(name, _): &(&String, &Value)| found.fields.contains_key(*name);
-    let fields_equal = wanted().filter(shown).all(|(name, wanted)| found.fields[name] == *wanted);
-    match request.op {
-        Op::Close => fields_equal && found.status.is_some_and(|status| status.ended()),
-        Op::Reopen => fields_equal && found.status.is_some_and(|status| !status.ended()),
-        Op::Create | Op::Update if wanted().any(|field| changes(&field)) => {
-            fields_equal && wanted().filter(changes).any(|field| shown(&field))
-        }
-        Op::Create | Op::Update => fields_equal && wanted().any(|field| shown(&field)),
+    match shows(request, ticket, &found) {
+        Shows::Done => Seen::End(End::Done(found)),
+        Shows::Otherwise(_) | Shows::Nothing => Seen::SendAgain,
     }
 }
 

@@ -18,15 +18,15 @@ mod held;
 mod judge;
 mod rows;
 mod settings;
+mod shows;
 mod sweep;
 mod unconfirmed;
 
 pub use door::{Effect, Input, LaneGlance, Note, Read, Turn, Unanswered};
 pub use gate::ASKED_PAUSE_MAX;
 pub use heads::{CLASSES, HEADS_MAX, class_of};
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use judge::already_done;
 pub use settings::{Capability, LaneSettings, Rate, ReadsFrom};
+pub use shows::{Shows, shows};
 pub use sweep::{SWEEP_PAGE, WATCH_LOOKS};
 pub use unconfirmed::UNCONFIRMED_MAX;
 

@@ -35,7 +35,7 @@ fn settings() -> LaneSettings {
     }
 }
 
-fn ticket(n: u64) -> Ticket {
+pub(super) fn ticket(n: u64) -> Ticket {
     let key = TicketKey(Uuid::from_u128(u128::from(n)));
     let place = (BackendId::new("crm"), Kind::Incident);
     let origin = Origin::Command { id: n.to_string() };
@@ -449,29 +449,6 @@ fn a_lost_update_is_read_back_and_sent_again_only_if_it_is_not_there() {
         bench.answer(Answer::Read(Reading { tickets: vec![shown], ..Reading::default() }));
         assert_eq!((bench.state(1), bench.calls.len()), (state, calls), "{summary}");
     }
-}
-
-/// That a field is as it was asked for, and as it was before, says nothing of the write.
-#[test]
-fn an_update_is_done_where_the_backend_shows_what_it_changes() {
-    let known =
-        Ticket { fields: Fields::from_iter([("site".to_owned(), "north".into())]), ..ticket(1) };
-    let shown = |fields: &[(&str, &str)]| Found {
-        fields: fields.iter().map(|(name, is)| ((*name).to_owned(), (*is).into())).collect(),
-        ..Found::default()
-    };
-    let wants = |fields: &[(&str, &str)]| Request {
-        fields: shown(fields).fields,
-        ..request(1, Op::Update)
-    };
-    let both = [("site", "north"), ("summary", "s")];
-    let is_done = |wanted, is| judge::already_done(&wants(wanted), &known, &shown(is));
-    assert!(is_done(&both, &both));
-    assert!(is_done(&both, &[("summary", "s")]));
-    assert!(!is_done(&both, &[("site", "north")]));
-    assert!(!is_done(&both, &[("site", "south"), ("summary", "s")]));
-    assert!(is_done(&[("site", "north")], &[("site", "north")]));
-    assert!(!is_done(&[("site", "north")], &[]));
 }
 
 #[test]

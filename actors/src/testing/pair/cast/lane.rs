@@ -5,7 +5,7 @@ use super::{Cast, home};
 use crate::changes::{
     Applied, Asked, Change, Conclude, End, Intend, LaterAnswer, Outcome, TakeLane,
 };
-use crate::logic::lane::already_done;
+use crate::logic::lane::{Shows, shows};
 use crate::model::{
     EventId, Fields, Found, Identity, Op, Request, RequestId, STATUS, State, TicketError,
     TicketStatus,
@@ -102,7 +102,7 @@ impl Cast {
     fn is_done(&self, request: &Request, shown: &Found) -> bool {
         let mut all = self.rows.all_tickets();
         let ticket = all.find(|it| it.key == request.ticket);
-        ticket.is_some_and(|ticket| already_done(request, ticket, shown))
+        ticket.is_some_and(|ticket| shows(request, ticket, shown) == Shows::Done)
     }
 
     /// Makes the call. None: chance says how it is answered.
