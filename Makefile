@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ALARMS ?= 200
 
-.PHONY: demo test test-systems simulate torture million feed bench fmt lint docs deny
+.PHONY: demo test test-systems simulate torture million feed bench micro fmt lint docs deny
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
@@ -57,6 +57,16 @@ bench:
 	scripts/install-test-needs
 	$(CARGO) build --quiet --release --bin ticketgate
 	$(CARGO) run --quiet --release -p ticketgate-bench -- $(if $(QUICK),--quick) $(BENCH)
+
+## How many instructions the codec, a lane, the lock table, policy and templates take, counted by valgrind: no
+## quiet machine is needed. Fails where one is over its count in bench/micro.toml (docs/performance.md).
+## MICRO=lane counts only what has that in its name.
+micro:
+	CARGO="$(CARGO)" scripts/install-micro-needs
+	@grep -qF "rustc = \"$$(rustc --version | cut -d ' ' -f 2)\"" bench/micro.toml || \
+		echo "Another compiler than the one in bench/micro.toml: its counts are not these."
+	PATH="$(CURDIR)/target/micro-needs/bin:$$PATH" \
+		$(CARGO) bench --quiet -p ticketgate-bench --bench micro -- $(if $(MICRO),'*$(MICRO)*')
 
 ## How long the dashboard's pages and the lists take with 1,000 tickets in the store, and with 100,000:
 ## docs/performance.md. Figures as a table, and no judgement.
