@@ -64,7 +64,6 @@ mod tests {
         let with_token = format!("[http]\ntoken_file = {file:?}\n");
         set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         assert_eq!(keys(&with_token), ["http.token_file"]);
-        assert_eq!(keys(&format!("[http]\ntls_key = {file:?}\n")), ["http.tls_key"]);
         let named =
             format!("[[http.tokens]]\nname = \"ann\"\nrole = \"viewer\"\ntoken_file = {file:?}\n");
         assert_eq!(keys(&named), ["http.tokens[0].token_file"]);

@@ -117,7 +117,7 @@ impl<'a> Compiler<'a> {
 
     /// Compiles a template.
     pub fn template(&mut self, key: &str, text: &str, style: Style) -> Option<Template> {
-        match self.templates.add(key, text, style) {
+        match self.templates.add(text, style) {
             Ok(template) => Some(template),
             Err(problem) => {
                 self.wrong(key, problem);
@@ -137,7 +137,7 @@ impl<'a> Compiler<'a> {
 
     /// Compiles a condition, where there is one.
     pub fn condition(&mut self, key: &str, text: Option<&str>) -> Option<Template> {
-        match self.templates.add_condition(key, text?) {
+        match self.templates.add_condition(text?) {
             Ok(template) => Some(template),
             Err(problem) => {
                 self.wrong(key, problem);

@@ -37,7 +37,7 @@ pub(super) enum Style {
 /// A compiled template.
 #[derive(Debug)]
 pub(super) struct Template {
-    name: String,
+    text: String,
     style: Style,
     /// Where the text is exactly one `{{ expression }}`: that.
     expression: Option<String>,
@@ -45,7 +45,8 @@ pub(super) struct Template {
     names: Option<Vec<String>>,
 }
 
-/// The compiled templates of one backend.
+/// The compiled templates of one backend, each under its own text: a description says many things more than
+/// once, and a compiled template takes some 9 KiB, whatever it says.
 #[derive(Debug)]
 pub(super) struct Templates {
     path: Environment<'static>,
@@ -77,22 +78,24 @@ impl Templates {
         &self.words
     }
 
-    /// Compiles a template; its name must be its own.
+    /// Compiles a template.
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub fn add(&mut self, name: &str, text: &str, style: Style) -> Result<Template, String> {
+    pub fn add(&mut self, text: &str, style: Style) -> Result<Template, String> {
         let expression = match style {
             Style::Line | Style::Item => only_expression(text),
             Style::Path | Style::Json | Style::Xml => None,
         };
         let words = Arc::clone(&self.words);
         let environment = self.environment_mut(style);
-        environment.add_template_owned(name.to_owned(), text.to_owned()).map_err(in_words)?;
+        if environment.get_template(text).is_err() {
+            environment.add_template_owned(text.to_owned(), text.to_owned()).map_err(in_words)?;
+        }
         if let Some(odd) = unknown_filter(environment, text) {
             return Err(format!("no filter is called {odd}"));
         }
-        let compiled = environment.get_template(name).map_err(in_words)?;
+        let compiled = environment.get_template(text).map_err(in_words)?;
         let mut names = compiled.undeclared_variables(false);
         // `fields.note` besides `fields`.
         names.extend(compiled.undeclared_variables(true).into_iter().filter(|n| n.contains('.')));
@@ -106,19 +109,23 @@ impl Templates {
         {
             return Err(in_words(error));
         }
+        // Of an item that is one expression only its value is asked for, and that compiles it (`value`).
+        if style == Style::Item && expression.is_some() {
+            environment.remove_template(text);
+        }
         let functions: Vec<_> = environment.globals().map(|(name, _)| name.to_owned()).collect();
         self.used.extend(names.into_iter().filter(|name| !functions.contains(name)));
         let names = expression.filter(|_| style == Style::Item).and_then(only_names);
         let expression = expression.map(str::to_owned);
-        Ok(Template { name: name.to_owned(), style, expression, names })
+        Ok(Template { text: text.to_owned(), style, expression, names })
     }
 
     /// Compiles an expression that is true or not.
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub fn add_condition(&mut self, name: &str, text: &str) -> Result<Template, String> {
-        let template = self.add(name, &format!("{{{{ {text} }}}}"), Style::Item)?;
+    pub fn add_condition(&mut self, text: &str) -> Result<Template, String> {
+        let template = self.add(&format!("{{{{ {text} }}}}"), Style::Item)?;
         match template.expression {
             Some(_) => Ok(template),
             None => Err("this must be one expression, such as fields.note".to_owned()),
@@ -168,7 +175,10 @@ impl Templates {
     /// # Errors
     /// What is wrong, without any value.
     pub fn text(&self, template: &Template, variables: &Value) -> Result<String, String> {
-        let compiled = self.environment(template.style).get_template(&template.name);
+        if template.style == Style::Item && template.expression.is_some() {
+            return self.value(template, variables).map(|value| value.to_string());
+        }
+        let compiled = self.environment(template.style).get_template(&template.text);
         compiled.and_then(|compiled| compiled.render(variables.clone())).map_err(in_words)
     }
 
@@ -320,7 +330,7 @@ mod tests {
 
     fn render(text: &str, style: Style, variables: Value) -> Result<String, String> {
         let mut templates = Templates::new(words());
-        let template = templates.add("t", text, style)?;
+        let template = templates.add(text, style)?;
         templates.text(&template, &variables)
     }
 
@@ -369,10 +379,10 @@ mod tests {
         let mut templates = Templates::new(words());
         let text = "{% set a = key %}{% for n in where %}{{ a }}{{ n }}{{ loop.index }}\
                     {{ range(3) }}{{ fields.x|upper }}{% endfor %}";
-        templates.add("t", text, Style::Json).unwrap();
+        templates.add(text, Style::Json).unwrap();
         assert_eq!(Vec::from_iter(templates.take_used()), ["fields", "fields.x", "key", "where"]);
-        assert!(templates.add("u", "{{ key|no_such }}", Style::Line).is_err());
-        assert!(templates.add("v", "{{ no_such(key) }}", Style::Line).is_err());
+        assert!(templates.add("{{ key|no_such }}", Style::Line).is_err());
+        assert!(templates.add("{{ no_such(key) }}", Style::Line).is_err());
     }
 
     #[test]
