@@ -8,12 +8,17 @@ use ticketgate::simulate::settings::RestSettings;
 
 /// A service whose alarms go to `noc`, which cannot find out what became of a create.
 async fn world() -> (World, Running) {
+    world_with("capability = \"none\"\nbackoff = \"50ms\"\nbreaker_after = 1000\n").await
+}
+
+/// A service whose alarms go to `noc`, with these keys of its own.
+async fn world_with(keys: &str) -> (World, Running) {
     ticketgate::backends::install_tls();
     let systems = start(RestSettings::default()).unwrap();
     let more = format!(
         "[[policy.rule]]\nname = \"all\"\nsource = \"probe\"\nbackend = \"noc\"\n\
          [[backend]]\nid = \"noc\"\npreset = \"simulated-rest\"\nbase_url = \"{}\"\n\
-         capability = \"none\"\ntimeout = \"300ms\"\nbackoff = \"50ms\"\nbreaker_after = 1000\n",
+         timeout = \"300ms\"\n{keys}",
         systems.url("noc")
     );
     (World::with(&more).await, systems)
@@ -216,24 +221,16 @@ async fn type_it(world: &World, verdict: &str) {
 /// Its looks are not made either, and to wait for them helps nobody.
 #[actix::test]
 async fn a_doubt_in_a_paused_lane_says_that_nobody_finds_it_out() {
-    ticketgate::backends::install_tls();
-    let systems = start(RestSettings::default()).unwrap();
-    let more = format!(
-        "[[policy.rule]]\nname = \"all\"\nsource = \"probe\"\nbackend = \"slow\"\n\
-         [[backend]]\nid = \"slow\"\npreset = \"simulated-rest\"\nbase_url = \"{}\"\n\
-         timeout = \"300ms\"\nsettle = \"1h\"\n",
-        systems.url("slow")
-    );
-    systems.ledger.set_faults("slow", lost(false)).unwrap();
-    let world = World::with(&more).await;
+    let (world, systems) = world_with("settle = \"1h\"\n").await;
+    systems.ledger.set_faults("noc", lost(false)).unwrap();
     event(&world, "a", "raised").await;
     let path = "/api/v1/alarms/probe/a/explain";
     let says = |told: &Value, words: &str| told["verdict"].as_str().unwrap().contains(words);
     let found_out = "it is being found out, from";
     world.until(path, |it| says(it, found_out)).await;
-    post(&world, "/api/v1/lanes/slow/pause", json!({ "reason": "they upgrade" })).await;
+    post(&world, "/api/v1/lanes/noc/pause", json!({ "reason": "they upgrade" })).await;
     let told = world.get(path).await;
-    assert!(says(&told, "nobody finds it out meanwhile: the lane to slow is paused"), "{told}");
+    assert!(says(&told, "nobody finds it out meanwhile: the lane to noc is paused"), "{told}");
     type_it(&world, told["verdict"].as_str().unwrap()).await;
     world.until(path, |it| says(it, found_out)).await;
 }
