@@ -165,6 +165,36 @@ async fn a_close_is_settled_as_done_only_if_it_was_and_its_ticket_stays_its_own(
     assert_eq!((&now["backend_id"], &now["status"]), (&json!(theirs), &json!("closed")));
 }
 
+/// What is there as before says nothing of the update; only what it changes does.
+#[actix::test]
+async fn an_update_is_settled_as_done_only_if_what_it_changes_is_there() {
+    let (world, systems) = world().await;
+    event(&world, "a", "raised").await;
+    let ticket = ticket_of(&world, "a").await;
+    let theirs = ticket["backend_id"].as_str().unwrap();
+    let gone = Faults { error_before_rate: 1.0, reads_too: true, ..Faults::default() };
+    systems.ledger.set_faults("noc", gone).unwrap();
+    let worse = json!({
+        "id": "a", "source": "probe", "state": "updated", "severity": "critical",
+        "raised_at": "2026-11-21T10:00:00Z", "object": "tx/1",
+    });
+    assert_eq!(post(&world, "/api/v1/alarms", worse).await.0, 202);
+    let (settle, request) = undecided(&world).await;
+    assert_eq!(request["op"], "update", "{request}");
+    systems.ledger.set_faults("noc", Faults::default()).unwrap();
+    let done = json!({ "says": "done", "reason": "seen" });
+    let (status, told) = post(&world, &settle, done.clone()).await;
+    assert_eq!((status, &told["may_be_forced"]), (409, &json!(true)), "{told}");
+    assert!(detail(&told).contains(&format!("the update of {theirs} was not done")), "{told}");
+
+    // A person changes it there.
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/tickets/{theirs}", systems.url("noc"));
+    client.patch(url).json(&request["fields"]).send().await.unwrap();
+    let (status, told) = post(&world, &settle, done).await;
+    assert_eq!((status, &told["state"]), (200, &json!("done")), "{told}");
+}
+
 #[actix::test]
 async fn an_alarm_is_linked_to_what_is_there_and_tells_of_the_ticket_that_it_left() {
     let (world, systems) = world().await;
