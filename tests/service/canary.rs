@@ -56,6 +56,15 @@ async fn a_broken_flow_is_told_once_and_its_way_back_once() {
     assert!(["begun", "published", "told"].contains(&dead["stage"].as_str().unwrap()), "{dead}");
     node.start().await;
     canary(&world, "the flow is alive again", |it| it["dead"] == false).await;
+    // News that the broker did not take are tried again by the process that has them: it may come
+    // to its end only after it has told them.
+    world
+        .until("all four news are at the broker", async || {
+            let queues = node.queues().await;
+            let of_news = queues.iter().find(|(name, ..)| name.ends_with("canary.news"));
+            of_news.filter(|(_, ready, _)| *ready >= 4).map(drop)
+        })
+        .await;
 
     // The process dies in the middle of it all; what it has begun does not come back to life.
     world.kill9();
