@@ -246,7 +246,7 @@ mod tests {
         let first = mapped[0].as_ref().unwrap();
         assert_eq!(first.event_id.as_deref(), Some("u1"));
         assert_eq!(
-            Value::Object(first.fields.clone()),
+            Value::from(first.fields.clone()),
             json!({"id": "7", "source": "probe", "state": "updated", "severity": "critical",
                    "object": "a", "raised_at": "2023-11-14T22:13:20.000Z", "text": "t"})
         );

@@ -166,7 +166,7 @@ mod tests {
 
     fn read(message: Value) -> Result<AlarmEvent, Malformed> {
         let Value::Object(fields) = message else { panic!("the tests give maps") };
-        alarm(fields, b"body", &[BackendId::new("crm"), BackendId::new("noc")])
+        alarm(fields.into(), b"body", &[BackendId::new("crm"), BackendId::new("noc")])
     }
 
     fn with(name: &str, value: Value) -> Value {
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(details.properties["n"], json!([1, {"a": null}]));
         assert_eq!(details.wishes.backend, Some(BackendId::new("crm")));
         assert_eq!(details.wishes.kind, Some(Kind::Problem));
-        assert_eq!(Value::Object(details.wishes.fields), json!({"priority": 2}));
+        assert_eq!(Value::from(details.wishes.fields), json!({"priority": 2}));
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Reader {
     pub fn map(&mut self, name: &str) -> Result<Fields, Malformed> {
         match self.take(name) {
             None => Ok(Fields::new()),
-            Some(Value::Object(map)) => Ok(map),
+            Some(Value::Object(map)) => Ok(map.into()),
             Some(other) => Err(self.mistyped(name, "a map", &other)),
         }
     }

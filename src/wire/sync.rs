@@ -98,7 +98,7 @@ fn told(n: usize, one: Value, polled_at: Option<Timestamp>) -> Result<Told, (Str
     let Value::Object(one) = one else {
         return Err((named, format!("tickets[{n}] must be a map")));
     };
-    one_told(Reader::new(one), polled_at).map_err(|wrong| (named, wrong.reason))
+    one_told(Reader::new(one.into()), polled_at).map_err(|wrong| (named, wrong.reason))
 }
 
 fn one_told(mut one: Reader, polled_at: Option<Timestamp>) -> Result<Told, Malformed> {
@@ -179,7 +179,7 @@ mod tests {
         let told = said.tickets[0].as_ref().unwrap();
         assert_eq!(told.kind, Kind::Problem);
         // Nulls are not kept; the status stands among the fields.
-        assert_eq!(Value::Object(told.fields.clone()), json!({"a": 1, "status": "Open"}));
+        assert_eq!(Value::from(told.fields.clone()), json!({"a": 1, "status": "Open"}));
         assert_eq!(told.said_at.to_string(), "2026-11-21T08:59:00.000Z");
     }
 

@@ -143,7 +143,7 @@ impl<'de> Visitor<'de> for Tree {
                 map.next_value_seed(below)?;
             }
         }
-        Ok(Value::Object(kept))
+        Ok(kept.into())
     }
 }
 

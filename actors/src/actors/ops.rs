@@ -19,10 +19,7 @@ const RINGING_MAX: usize = 256;
 
 /// The fields of an object.
 pub(super) fn fields(object: Value) -> Fields {
-    match object {
-        Value::Object(fields) => fields,
-        _ => Fields::new(),
-    }
+    Fields::of(object)
 }
 
 /// Publishes an event under that key; every body carries `event` (the key) and `at`. Needs a tokio
@@ -35,7 +32,7 @@ pub(super) fn ring(outside: &Arc<Outside>, key: String, mut body: Fields) {
         event_id: EventId(outside.ids.uuid(at)),
         key: key.clone(),
         at,
-        body: Value::Object(body),
+        body: body.into(),
     };
     let ringing = &outside.views.ops_events_ringing;
     if ringing.fetch_add(1, Ordering::Relaxed) >= RINGING_MAX {

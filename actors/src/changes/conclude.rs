@@ -314,10 +314,16 @@ fn move_ticket(
             // What a sync writes, we have; and may have newer.
             let by_sync = matches!(request.made_by, MadeBy::Sync { .. });
             let fields = request.fields.iter().filter(|(name, _)| !newer.contains_key(*name));
+            let none_emptied = || request.fields.values().all(|value| !value.is_null());
+            if !by_sync && ticket.fields.is_empty() && newer.is_empty() && none_emptied() {
+                // As below, and shared with the request.
+                ticket.fields = request.fields.clone();
+            }
             for (name, value) in fields.filter(|_| !by_sync) {
                 match value {
                     // What was emptied there is not there.
                     serde_json::Value::Null => drop(ticket.fields.remove(name)),
+                    value if ticket.fields.get(name) == Some(value) => {}
                     value => drop(ticket.fields.insert(name.clone(), value.clone())),
                 }
             }

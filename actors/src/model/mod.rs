@@ -1,7 +1,7 @@
 //! The trade's words as types: alarm, ticket, request, event, beat, lock, parked message.
 //!
 //! Values only: nothing here reads a clock, makes an id or knows a wire or row format. The serde
-//! derives serve the stores, which keep the body of a row as JSON; what goes over a wire has its
+//! derives serve the stores, which keep the body of a row as MessagePack or JSON; what goes over a wire has its
 //! own types in the adapters.
 
 mod alarm;
@@ -11,6 +11,7 @@ mod canary;
 mod command;
 mod error;
 mod event;
+mod fields;
 mod history;
 mod id;
 mod parked;
@@ -35,6 +36,7 @@ pub use command::{
 };
 pub use error::TicketError;
 pub use event::{Conflict, EventName, TicketEvent, TicketView, WriteBack};
+pub use fields::Fields;
 pub use history::{HistoryList, HistoryRow};
 pub use id::{
     BackendId, ClientNumber, CommandId, CorrelationKey, Epoch, EventId, Fence, RequestId, TicketKey,
@@ -51,6 +53,3 @@ pub use sync::{
 pub use ticket::{Found, Kind, Origin, Ticket, TicketStatus};
 pub use time::{BadTime, MONO_BEGINS, Moment, Mono, Timestamp};
 pub use watched::Watched;
-
-/// The business fields of a ticket: name to JSON value.
-pub type Fields = serde_json::Map<String, serde_json::Value>;

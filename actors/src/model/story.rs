@@ -3,6 +3,7 @@
 
 use super::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Steps kept of one row: the first half and the newest half stay, the middle goes. An alarm that
 /// flaps for a year must not grow its row without end.
@@ -23,7 +24,8 @@ pub struct Step {
 /// The bounded list of a row's steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Story {
-    steps: Vec<Step>,
+    /// Shared, because a row is copied much more often than a step is added.
+    steps: Vec<Arc<Step>>,
     /// Steps that fell out of the middle.
     #[serde(default, skip_serializing_if = "is_zero")]
     forgotten: u64,
@@ -47,10 +49,10 @@ impl Story {
             self.steps.remove(STEPS_KEPT / 2);
             self.forgotten += 1;
         }
-        self.steps.push(step);
+        self.steps.push(Arc::new(step));
     }
     /// The steps, oldest first.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[Arc<Step>] {
         &self.steps
     }
     /// How many steps fell out of the middle.

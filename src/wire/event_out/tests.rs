@@ -28,7 +28,7 @@ fn event(alarms: Vec<AlarmRef>, error: Option<TicketError>) -> TicketEvent {
             status: TicketStatus::InProgress,
             backend_status: Some("Open".into()),
             url: None,
-            fields: json!({"n": 1, "deep": {"x": [true, 1.5]}}).as_object().unwrap().clone(),
+            fields: Fields::of(json!({"n": 1, "deep": {"x": [true, 1.5]}})),
             home_node: "n1".into(),
         },
         error,

@@ -234,7 +234,7 @@ pub(in crate::changes) fn freeze(
     ticket: &Ticket,
 ) -> Result<(), TxError> {
     let ours = view(ticket);
-    for (name, value) in &mut request.fields {
+    for (name, value) in request.fields.iter_mut() {
         *value = ours.get(name).cloned().unwrap_or_default();
     }
     if request.op == Op::Create || !request.fields.contains_key(STATUS) {

@@ -23,7 +23,7 @@ struct Desk {
 }
 
 fn fields(value: Value) -> Fields {
-    value.as_object().cloned().unwrap_or_default()
+    Fields::of(value)
 }
 
 impl Desk {
@@ -449,7 +449,7 @@ fn what_a_page_says_neither_as_before_a_write_nor_as_written_is_read_once_more()
         assert!(desk.rows.held_of("it", "1").is_some(), "nobody can know");
         let mut read = fields(is);
         read.insert(STATUS.into(), "acknowledged".into());
-        let told = desk.told("1", 900_500, Value::Object(read));
+        let told = desk.told("1", 900_500, read.into());
         let records = vec![desk.record(told)];
         let page = Page { plan: desk.plan.clone(), records, at: Where::Again };
         desk.apply(Change::SyncPage(Box::new(page)));

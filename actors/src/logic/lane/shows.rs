@@ -84,7 +84,7 @@ mod tests {
     use serde_json::json;
 
     fn fields(value: Value) -> Fields {
-        value.as_object().cloned().unwrap_or_default()
+        Fields::of(value)
     }
 
     /// A ticket that had the site `north` and was acknowledged.

@@ -113,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     fn fields(value: Value) -> Fields {
-        value.as_object().cloned().unwrap_or_default()
+        Fields::of(value)
     }
 
     fn at(seconds: i64) -> Timestamp {

@@ -518,7 +518,7 @@ mod tests {
     }
 
     fn fields(value: Value) -> Fields {
-        value.as_object().cloned().unwrap_or_default()
+        Fields::of(value)
     }
 
     fn told(seconds: i64, value: Value) -> Told {
