@@ -20,6 +20,7 @@ mod process;
 mod programs;
 #[path = "../../tests/support/rabbit.rs"]
 mod rabbit;
+mod stand;
 mod table;
 
 use clap::{Parser, Subcommand};
