@@ -93,7 +93,9 @@ fn table(samples: &Samples, series: Series) -> Table {
 
 fn cell(samples: &Samples, series: Series, size: usize, figure: Figure) -> String {
     let value = samples.median(series, size, figure).map(|value| figure.text(value));
-    let ratio = samples.ratio(series, size, figure).map(|ratio| format!(" ({ratio:.2})"));
+    // Idle is a handful of the kernel's ticks: a ratio of them says nothing.
+    let ratio = samples.ratio(series, size, figure).filter(|_| figure != Figure::IdlePercent);
+    let ratio = ratio.map(|ratio| format!(" ({ratio:.2})"));
     value.unwrap_or_default() + &ratio.unwrap_or_default()
 }
 
