@@ -87,7 +87,7 @@ async fn measured(scale: &Scale, programs: Programs, out: &Path) -> anyhow::Resu
     // A short run shows that it works; its plots are nobody's figures.
     let plots = match scale.quick {
         true => out.join("plots"),
-        false => Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/plots"),
+        false => Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs").join("plots"),
     };
     for &series in &scale.series {
         let path = plot::write(&plots, series, &report.samples)?;
