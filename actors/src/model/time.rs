@@ -77,15 +77,38 @@ impl fmt::Debug for Timestamp {
 }
 
 impl Serialize for Timestamp {
+    /// Text where people may read it; else the nanoseconds in eight bytes, the highest first.
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.to_jiff())
+        match to.is_human_readable() {
+            true => to.collect_str(&self.to_jiff()),
+            false => to.serialize_bytes(&self.0.to_be_bytes()),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
+    /// Not by `is_human_readable`: inside of a flattened field serde says so of every format.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        from.deserialize_any(AsWritten)
+    }
+}
+
+struct AsWritten;
+
+impl serde::de::Visitor<'_> for AsWritten {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        Timestamp::parse(text).map_err(E::custom)
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Timestamp, E> {
+        let nanos = bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))?;
+        Ok(Timestamp(i64::from_be_bytes(nanos)))
     }
 }
 
@@ -132,6 +155,30 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), out);
         }
+    }
+
+    #[test]
+    fn what_is_packed_is_read_back_to_the_nanosecond_and_a_number_is_no_time() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Row {
+            at: Timestamp,
+            #[serde(flatten)]
+            more: More,
+        }
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct More {
+            since: Option<Timestamp>,
+        }
+        for nanos in [i64::MIN, -1, 0, 1, 1_795_000_000_123_456_789, i64::MAX] {
+            let at = Timestamp::from_nanos(nanos);
+            let row = Row { at, more: More { since: Some(at) } };
+            let packed = rmp_serde::to_vec_named(&row).unwrap();
+            assert_eq!(rmp_serde::from_slice::<Row>(&packed).unwrap(), row);
+            let text = serde_json::to_string(&row).unwrap();
+            assert!(text.contains(&at.to_exact()), "{text}");
+            assert_eq!(serde_json::from_str::<Row>(&text).unwrap(), row);
+        }
+        assert!(serde_json::from_str::<Timestamp>("1795000000").is_err());
     }
 
     #[test]

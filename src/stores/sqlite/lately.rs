@@ -5,6 +5,7 @@
 //! Always: what is here is what the transaction at work would read. Whatever is undone, written beside the
 //! `put_*` of [`super::tx`], or written by somebody else's connection, empties all of it.
 
+use super::fresh;
 use super::tally::Tally;
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
@@ -37,6 +38,8 @@ pub(super) struct Lately {
     pub(super) barriers: HashMap<ClientNumber, Fence>,
     /// What was counted, and is not a row yet: nothing but its own rules forgets it.
     pub(super) tally: Tally,
+    /// What the outbox is told of once it is committed, and by the same rules.
+    pub(super) news: fresh::Group,
     /// The database's own number for what others have written.
     others_writes: Option<i64>,
 }
@@ -45,16 +48,18 @@ impl Lately {
     /// A transaction begins, with that number for what others have written.
     pub(super) fn begin(&mut self, others_writes: Option<i64>) {
         self.tally.begin();
+        self.news.begin();
         if others_writes.is_none() || others_writes != self.others_writes {
             self.forget();
+            self.news.forget();
             self.others_writes = others_writes;
         }
     }
 
     /// Remembers no row any more.
     pub(super) fn forget(&mut self) {
-        let tally = std::mem::take(&mut self.tally);
-        *self = Self { others_writes: self.others_writes, tally, ..Self::default() };
+        let (tally, news) = (std::mem::take(&mut self.tally), std::mem::take(&mut self.news));
+        *self = Self { others_writes: self.others_writes, tally, news, ..Self::default() };
     }
 }
 

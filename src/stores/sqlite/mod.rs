@@ -5,6 +5,7 @@
 //! rows and never wait for the writer. Left to others: what a change means (`changes`), what is
 //! kept how long (offload), how much disk must stay free (D1).
 
+mod fresh;
 mod lately;
 mod open;
 mod past;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use open::{OnFatal, OpenError, SqliteSettings};
 
+use fresh::Fresh;
 use open::Folder;
 use reader::Readers;
 use std::sync::Arc;
@@ -39,6 +41,7 @@ pub struct SqliteStore {
     // the folder is freed last.
     readers: Readers,
     writer: Writer,
+    fresh: Arc<Fresh>,
     _folder: Folder,
 }
 
@@ -57,8 +60,10 @@ impl SqliteStore {
         let folder = Folder::claim(&settings.dir)?;
         let connection = folder.connect_writer(&settings)?;
         let readers = Readers::start(&folder, settings.readers)?;
-        let writer = Writer::start(&folder, connection, clock, node, settings.on_fatal)?;
-        Ok(Self { readers, writer, _folder: folder })
+        let fresh = Arc::<Fresh>::default();
+        let on_fatal = settings.on_fatal;
+        let writer = Writer::start(&folder, connection, (clock, node), fresh.clone(), on_fatal)?;
+        Ok(Self { readers, writer, fresh, _folder: folder })
     }
 }
 

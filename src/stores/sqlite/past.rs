@@ -126,6 +126,7 @@ impl PastTx for SqliteTx<'_> {
 
     fn drop_events(&mut self, ticket: TicketKey, limit: u32) -> Result<u64, TxError> {
         self.run(DROP_SENT, params![rows::id(&ticket.0), limit])?;
+        self.events_went();
         Ok(self.run(DROP_EVENTS, params![rows::id(&ticket.0), limit])? as u64)
     }
 

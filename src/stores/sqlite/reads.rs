@@ -336,6 +336,9 @@ impl Reads for SqliteStore {
     }
 
     fn unsent_events(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {
+        if let Some(events) = self.fresh.take(after, limit) {
+            return Box::pin(async { Ok(events) });
+        }
         self.readers.read(move |it| all(it, UNSENT_EVENTS, params![int(after), limit], rows::event))
     }
 

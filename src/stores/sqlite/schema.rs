@@ -322,9 +322,24 @@ CREATE INDEX requests_backend_ended ON requests (backend, state)
     WHERE (state = 'adopted' OR state = 'rejected' OR state = 'failed' OR state = 'cancelled' OR state = 'superseded');
 ";
 
+// The declared type of a column is a check at each write and nothing of what is stored, so that the declaration may
+// be changed in place, as SQLite's page on ALTER TABLE describes: rows that are there stay as they are,
+// however many. `RESET` has the schema read again.
+const STEP_11: &str = "
+-- Bodies that are written several times for each alarm are packed from now on: a blob, and not a text.
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(sql, 'body       TEXT    NOT NULL', 'body       ANY     NOT NULL')
+    WHERE type = 'table' AND name IN ('alarms', 'requests');
+UPDATE sqlite_schema SET sql = replace(sql, 'body            TEXT    NOT NULL', 'body            ANY     NOT NULL')
+    WHERE type = 'table' AND name = 'tickets';
+UPDATE sqlite_schema SET sql = replace(sql, 'body     TEXT    NOT NULL', 'body     ANY     NOT NULL')
+    WHERE type = 'table' AND name = 'events';
+PRAGMA writable_schema = RESET;
+";
+
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 10] =
-    [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7, STEP_8, STEP_9, STEP_10];
+const STEPS: [&str; 11] =
+    [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7, STEP_8, STEP_9, STEP_10, STEP_11];
 
 /// The condition of the indexes of requests that ended otherwise than done. SQLite takes a partial index only
 /// where a query repeats its condition.

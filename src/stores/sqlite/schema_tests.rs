@@ -220,6 +220,41 @@ fn an_older_database_keeps_its_outbox_and_its_counts() {
     assert_eq!(numbers("SELECT n FROM history_counts"), [2]);
 }
 
+/// What the eleventh step allows: rows of before stay texts until they are written again.
+#[test]
+fn an_older_database_is_read_as_it_is_and_what_changes_is_packed() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate_to(&mut connection, 0, 10).unwrap();
+    let old = request(1, 1, Op::Create);
+    let insert = "INSERT INTO requests
+        (id, backend, ticket, op, class, level_made, state, ended, ready_at, body)
+        VALUES (?1, 'noc', ?2, 'create', 0, 1, 'accepted', 0, 0, ?3)";
+    let text = serde_json::to_string(&old).unwrap();
+    let params = rusqlite::params![old.id.0.as_bytes(), old.ticket.0.as_bytes(), text];
+    connection.execute(insert, params).unwrap();
+
+    let taken = steps_taken(&connection).unwrap();
+    migrate(&mut connection, taken).unwrap();
+    let asked = |sql: &str| -> Vec<String> {
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let packed = "SELECT t.name FROM pragma_table_list t, pragma_table_info(t.name) c
+        WHERE c.name = 'body' AND c.type = 'ANY' ORDER BY t.name";
+    assert_eq!(asked(packed), ["alarms", "events", "requests", "tickets"]);
+    assert_eq!(asked("PRAGMA integrity_check"), ["ok"]);
+
+    let mut lately = Lately::default();
+    let mut tx = SqliteTx::new(&connection, &mut lately);
+    let read = tx.request(old.id).unwrap().unwrap();
+    assert_eq!(read, Request { n: 1, ..old });
+    tx.put_request(&Request { state: State::Done, ..read.clone() }).unwrap();
+    assert_eq!(asked("SELECT typeof(body) FROM requests"), ["blob"]);
+    let mut afresh = Lately::default();
+    let mut tx = SqliteTx::new(&connection, &mut afresh);
+    assert_eq!(tx.request(read.id).unwrap(), Some(Request { state: State::Done, ..read }));
+}
+
 fn request(n: u128, ticket: u128, op: Op) -> Request {
     let alarm = alarm_event("probe", "1").alarm;
     let made_by = MadeBy::Level { at: OccurrenceRef { alarm, occurrence: 1 }, version: 1 };

@@ -168,6 +168,11 @@ impl<'a> SqliteTx<'a> {
         self.run(sql, params).map(drop)
     }
 
+    /// Events went that the outbox may not have heard of.
+    pub(super) fn events_went(&mut self) {
+        self.lately.news.forget();
+    }
+
     /// The number of the row that was added last.
     pub(super) fn added(&self) -> u64 {
         u64::try_from(self.connection.last_insert_rowid()).unwrap_or(0)
@@ -262,7 +267,7 @@ impl Tx for SqliteTx<'_> {
         let (wanted, settled) = (int(alarm.wanted_version), int(alarm.settled_version));
         let ticket = alarm.ticket.as_ref().map(|ticket| rows::id(&ticket.0));
         let request = alarm.request.as_ref().map(|request| rows::id(&request.0));
-        let body = rows::to_body(alarm);
+        let body = rows::to_packed(alarm);
         match self.lately.alarms.get(&alarm.at) {
             Some(before) if before == alarm => return Ok(()),
             Some(before) => {
@@ -335,7 +340,7 @@ impl Tx for SqliteTx<'_> {
         let theirs = rows::backend_id(ticket);
         let status = ticket.status.as_str();
         let sequence = int(ticket.sequence);
-        let body = rows::to_body(ticket);
+        let body = rows::to_packed(ticket);
         match self.lately.tickets.get(&ticket.key) {
             Some(before) => {
                 let update = Update::of("tickets", &body)
@@ -348,12 +353,23 @@ impl Tx for SqliteTx<'_> {
                 }
             }
             None => {
-                let params = params![key, theirs, status, sequence, body];
-                if self.run(UPDATE_TICKET, params)? == 0 {
-                    let backend = ticket.backend.as_str();
-                    let correlation = &ticket.correlation_key.0;
-                    let params = params![key, backend, theirs, correlation, status, sequence, body];
-                    self.run(INSERT_TICKET, params)?;
+                let (backend, correlation) = (ticket.backend.as_str(), &ticket.correlation_key.0);
+                let row = params![key, backend, theirs, correlation, status, sequence, body];
+                // One that has told of nothing is most often a new one.
+                let added = match ticket.sequence {
+                    0 => self.run(INSERT_TICKET, row),
+                    _ => Ok(0),
+                };
+                if !matches!(added, Ok(1)) {
+                    let moved =
+                        self.run(UPDATE_TICKET, params![key, theirs, status, sequence, body])?;
+                    if moved == 0 {
+                        // What spoke against it, or else it is an older ticket that is new here.
+                        added?;
+                        if ticket.sequence > 0 {
+                            self.run(INSERT_TICKET, row)?;
+                        }
+                    }
                 }
             }
         }
@@ -435,7 +451,7 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn add_request(&mut self, request: &Request) -> Result<u64, TxError> {
-        let body = rows::to_body(request);
+        let body = rows::to_packed(request);
         let params = params![
             rows::id(&request.id.0),
             request.backend.as_str(),
@@ -459,7 +475,7 @@ impl Tx for SqliteTx<'_> {
     fn put_request(&mut self, request: &Request) -> Result<(), TxError> {
         let (state, ended) = (request.state.as_str(), request.state.ended());
         let ready_at = request.ready_at.as_nanos();
-        let body = rows::to_body(request);
+        let body = rows::to_packed(request);
         // A change has read what it changes; where it has not, this does.
         let never = || TxError::Broken(format!("request {} was never added", request.id));
         let moving = |before: &Request| (before.state, before.ready_at, int(before.n));
@@ -544,11 +560,12 @@ impl Tx for SqliteTx<'_> {
             rows::id(&event.event_id.0),
             rows::id(&event.ticket.key.0),
             int(event.sequence),
-            rows::to_body(event),
+            rows::to_packed(event),
         ];
         self.run(sql, params)?;
         let n = self.added();
         self.run("INSERT INTO unsent (n) VALUES (?1)", params![int(n)])?;
+        self.lately.news.add(TicketEvent { n, ..event.clone() });
         Ok(n)
     }
 

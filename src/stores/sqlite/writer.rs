@@ -5,6 +5,7 @@
 //! answer goes out only after the commit that makes it true. What the sets mean is left to
 //! [`changes::perform`](ticketgate_actors::changes::perform).
 
+use super::fresh::Fresh;
 use super::lately::Lately;
 use super::open::{Folder, OnFatal, OpenError};
 use super::queue::{Entry, Queue};
@@ -43,13 +44,13 @@ impl Writer {
     pub(super) fn start(
         folder: &Folder,
         connection: Connection,
-        clock: Arc<dyn Clock>,
-        node: String,
+        (clock, node): (Arc<dyn Clock>, String),
+        fresh: Arc<Fresh>,
         on_fatal: OnFatal,
     ) -> Result<Self, OpenError> {
         let queue = Queue::new(QUEUED_SETS);
         let lately = RefCell::default();
-        let work = Work { queue: queue.clone(), connection, lately, clock, node, on_fatal };
+        let work = Work { queue: queue.clone(), connection, lately, fresh, clock, node, on_fatal };
         let thread = folder.spawn("store-writer", move || work.run())?;
         Ok(Self { queue, thread: Some(thread) })
     }
@@ -103,6 +104,7 @@ struct Work {
     queue: Arc<Queue<Job>>,
     connection: Connection,
     lately: RefCell<Lately>,
+    fresh: Arc<Fresh>,
     clock: Arc<dyn Clock>,
     node: String,
     on_fatal: OnFatal,
@@ -214,6 +216,7 @@ impl Work {
         }
         self.write_tally()?;
         self.execute("COMMIT")?;
+        self.lately.borrow_mut().news.committed(&self.fresh);
         Ok(Some(answers))
     }
 
@@ -229,8 +232,10 @@ impl Work {
         let (fault, wrote) = (tx.fault, tx.wrote);
         if matches!(outcome, Ok(Ok(_))) {
             lately.tally.stands();
+            lately.news.stands();
         } else {
             lately.tally.undone();
+            lately.news.undone();
             if wrote {
                 lately.forget();
             }
