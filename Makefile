@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ALARMS ?= 200
 
-.PHONY: demo test test-systems simulate torture million feed bench micro fmt lint docs deny
+.PHONY: demo test test-systems simulate torture million feed bench growth micro face fmt lint docs deny
 
 ## The main job with everything embedded: store, bus, three simulated ticketing systems.
 demo:
@@ -21,13 +21,15 @@ test-systems:
 	CARGO="$(CARGO)" scripts/test-systems
 
 ## The seeded simulators over all cores: the service's world, and a pair of systems that are kept in step.
-## `make simulate REPLAY=42` shows one seed step by step, `PAIR=42` one of the pair.
+## `make simulate REPLAY=42` shows one seed step by step, `PAIR=42` one of the pair; `LANES="10 100 1000 10000"`
+## what a step costs with so many ticketing systems (some four minutes).
 SEEDS ?= 100000
 PAIRS ?= $(SEEDS)
 SIMULATE = $(CARGO) run --quiet --release -p ticketgate-actors --features testing --example simulate --
 simulate:
-	$(if $(PAIR),,$(SIMULATE) $(if $(REPLAY),replay $(REPLAY),$(SEEDS)))
-	$(if $(REPLAY),,$(SIMULATE) pair $(if $(PAIR),replay $(PAIR),$(PAIRS)))
+	$(if $(LANES),$(SIMULATE) lanes $(LANES))
+	$(if $(PAIR)$(LANES),,$(SIMULATE) $(if $(REPLAY),replay $(REPLAY),$(SEEDS)))
+	$(if $(REPLAY)$(LANES),,$(SIMULATE) pair $(if $(PAIR),replay $(PAIR),$(PAIRS)))
 
 ## The real service and a real broker, broken in every way while alarms live; prints its seed, and
 ## as it goes what is published, made, lost, doubled. A full disk takes root (a mount of its own).
@@ -57,6 +59,15 @@ bench:
 	scripts/install-test-needs
 	$(CARGO) build --quiet --release --bin ticketgate
 	$(CARGO) run --quiet --release -p ticketgate-bench -- $(if $(QUICK),--quick) $(BENCH)
+
+## What size costs: the same work with up to a million pending requests, 1,000 backends, 1,000 ticket clients.
+## Figures, tables, and plots in docs/plots (docs/performance.md); no judgement by time. QUICK=1 ends in about
+## two minutes and leaves its plots below target/; BENCH="--measures pending --rounds 1" and the like. Needs some
+## 6 GB in the folder for temporary files.
+growth:
+	scripts/install-test-needs
+	$(CARGO) build --quiet --release --bin ticketgate
+	$(CARGO) run --quiet --release -p ticketgate-bench -- --growth $(if $(QUICK),--quick) $(BENCH)
 
 ## How many instructions the codec, a lane, the lock table, policy and templates take, counted by valgrind: no
 ## quiet machine is needed. Fails where one is over its count in bench/micro.toml (docs/performance.md).

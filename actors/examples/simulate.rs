@@ -7,6 +7,7 @@
 //! simulate mutant NAME 4000  seeds with a break on: which rules see it, and how soon
 //! simulate pair 10000        seeds of the pair of systems that are kept in step (rules S1 to S8)
 //! simulate pair replay 42    one of them, with its whole trace
+//! simulate lanes 10 10000    5,000 alarms for 10 and for 10,000 ticketing systems: what a step costs
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use ticketgate_actors::testing::mutants::{self, Mutant};
 use ticketgate_actors::testing::pair;
 use ticketgate_actors::testing::world::{Plan, Report, Trace, play, shrink};
 
+/// Of a plan with many lanes.
+const LANES_ALARMS: u32 = 5_000;
 /// Failures that are told; the rest is counted.
 const FAILURES_TOLD: usize = 10;
 
@@ -37,6 +40,11 @@ fn main() -> ExitCode {
         ["pair", seeds, "--from", from] if number(seeds).is_some() && number(from).is_some() => {
             pairs((number(from).unwrap_or(0), number(seeds).unwrap_or(0)))
         }
+        ["lanes", ref sizes @ ..]
+            if !sizes.is_empty() && sizes.iter().all(|it| number(it).is_some()) =>
+        {
+            lanes(sizes.iter().filter_map(|it| number(it)))
+        }
         [seeds] if number(seeds).is_some() => worlds((0, number(seeds).unwrap_or(0))),
         [seeds, "--from", from] if number(seeds).is_some() && number(from).is_some() => {
             worlds((number(from).unwrap_or(0), number(seeds).unwrap_or(0)))
@@ -44,7 +52,8 @@ fn main() -> ExitCode {
         _ => {
             eprintln!(
                 "usage: simulate SEEDS [--from SEED] | replay SEED | mutant NAME SEEDS
-       simulate pair SEEDS [--from SEED] | pair replay SEED"
+       simulate pair SEEDS [--from SEED] | pair replay SEED
+       simulate lanes BACKENDS..."
             );
             ExitCode::FAILURE
         }
@@ -174,6 +183,26 @@ fn now() -> std::time::Instant {
 
 fn a_minute(seeds: u64, begun: std::time::Instant) -> f64 {
     seeds as f64 * 60.0 / begun.elapsed().as_secs_f64().max(0.001)
+}
+
+/// The same alarms for more and more ticketing systems, without faults: does a step cost more where there
+/// are more lanes? The time of begin and end, which grow with everything that there is, is a part of it.
+fn lanes(sizes: impl Iterator<Item = u64>) -> ExitCode {
+    let mut all_held = true;
+    for size in sizes {
+        let backends = u32::try_from(size).unwrap_or(u32::MAX);
+        let plan =
+            Plan { seed: 0, alarms: LANES_ALARMS, backends, faults: Vec::new(), seconds: 60 };
+        let begun = now();
+        let report = play(&plan, Trace::Off);
+        let each = begun.elapsed().as_secs_f64() * 1e6 / report.steps.max(1) as f64;
+        println!("{size} lanes: {} steps of {each:.1} us", report.steps);
+        if let Some(broken) = report.broken {
+            println!("  {}: {}", broken.rule, broken.what);
+            all_held = false;
+        }
+    }
+    if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn replay(seed: u64) -> ExitCode {

@@ -4,6 +4,7 @@
 //! never be more than one; with an answer time of 0 ms an overlap is not seen, since one thread answers
 //! before it reads on. `GET /stats` tells, `POST /reset/MS` starts anew with that answer time.
 
+use anyhow::ensure;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -34,6 +35,16 @@ pub struct Stats {
     pub in_flight_max: u32,
     /// Backends that were called.
     pub backends: usize,
+}
+
+impl Stats {
+    /// One call for each alarm, and never two at once at one backend.
+    pub fn check(&self, alarms: usize) -> anyhow::Result<()> {
+        ensure!(self.calls == alarms as u64, "{} calls for {alarms} alarms", self.calls);
+        let most = self.in_flight_max;
+        ensure!(most <= 1, "{most} calls were in flight at one backend");
+        Ok(())
+    }
 }
 
 #[derive(Default)]

@@ -12,6 +12,7 @@ use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
 };
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::pin::Pin;
 
 /// Unconfirmed publishes of the alarm systems.
@@ -77,9 +78,18 @@ impl Desk {
 
     /// Publishes alarms as fast as the broker confirms them.
     pub async fn preload(&self, count: usize, backends: usize) -> anyhow::Result<()> {
+        self.publish_all(0..count, 0..backends).await
+    }
+
+    /// The same for alarms of these numbers, and these backends.
+    pub async fn publish_all(
+        &self,
+        numbers: Range<usize>,
+        backends: Range<usize>,
+    ) -> anyhow::Result<()> {
         let mut unconfirmed = VecDeque::with_capacity(WINDOW);
-        for n in 0..count {
-            unconfirmed.push_back(self.publish(n, backends).await?);
+        for n in numbers {
+            unconfirmed.push_back(self.publish(n, &backends).await?);
             if unconfirmed.len() >= WINDOW
                 && let Some(confirm) = unconfirmed.pop_front()
             {
@@ -92,9 +102,9 @@ impl Desk {
         Ok(())
     }
 
-    /// Publishes alarm number `n`.
-    pub async fn publish(&self, n: usize, backends: usize) -> anyhow::Result<Confirm> {
-        let (id, body) = alarms::alarm(n, backends);
+    /// Publishes alarm number `n`, for one of these backends.
+    pub async fn publish(&self, n: usize, backends: &Range<usize>) -> anyhow::Result<Confirm> {
+        let (id, body) = alarms::alarm(n, backends.start + n % backends.len());
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_message_id(id.into())
@@ -119,7 +129,7 @@ impl Desk {
     /// Publishes alarms as tasks of Celery's protocol 2, into the queues of their backends.
     pub async fn preload_celery(&self, count: usize, backends: usize) -> anyhow::Result<()> {
         for n in 0..count {
-            let (id, alarm) = alarms::alarm(n, backends);
+            let (id, alarm) = alarms::alarm(n, n % backends);
             let rest = r#"{"callbacks":null,"errbacks":null,"chain":null,"chord":null}"#;
             let body = [b"[[", &alarm[..], b"],{},", rest.as_bytes(), b"]"].concat();
             let mut headers = FieldTable::default();

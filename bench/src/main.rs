@@ -12,6 +12,7 @@ mod alarms;
 mod backend;
 mod bare;
 mod broker;
+mod growth;
 mod journal;
 mod listener;
 mod measure;
@@ -20,6 +21,7 @@ mod process;
 mod programs;
 #[path = "../../tests/support/rabbit.rs"]
 mod rabbit;
+mod stand;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -32,10 +34,14 @@ struct Arguments {
     /// Fewer and shorter: about three minutes.
     #[arg(long)]
     quick: bool,
+    /// Not beside others, but with more and more pending requests, backends and ticket clients.
+    #[arg(long)]
+    growth: bool,
     /// Programs, by comma: bare, journal, ticketgate, python, celery.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Measurements, by comma, as their names begin: drain-0ms-8, latency, start, pile.
+    /// Measurements, by comma, as their names begin: drain-0ms-8, latency, start, pile;
+    /// with --growth: pending, backends, clients.
     #[arg(long, value_delimiter = ',')]
     measures: Vec<String>,
     /// How often all of it is repeated.
@@ -70,6 +76,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.role {
         Some(Role::Backend(settings)) => backend::run(&settings),
         Some(Role::Bare(settings)) => bare::run(settings),
+        None if arguments.growth => growth::run(&arguments),
         None => measure::run(&plan::Plan::of(&arguments)?),
     }
 }

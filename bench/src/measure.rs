@@ -1,26 +1,22 @@
 //! Carries a plan out: round by round, measurement by measurement, each program in turn. Says each
 //! figure as it comes, and everything at the end.
 
-use crate::backend::Stats;
 use crate::broker::{self, Desk};
 use crate::listener::Listener;
 use crate::plan::{Measure, Plan, Work};
 use crate::process::{self, Program, Usage, between};
 use crate::programs::{Kind, Place, Programs};
-use crate::rabbit::{Rabbit, free_port};
+use crate::rabbit::free_port;
+use crate::stand::{self, START_PATIENCE, Stand};
 use crate::table;
 use anyhow::{Context, bail, ensure};
 use serde::Serialize;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
 use std::time::Duration;
 use tokio::time::{Instant, interval, sleep};
 
 /// A drain that is not over by then has failed.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
-/// A program that does not consume by then has failed.
-const START_PATIENCE: Duration = Duration::from_secs(30);
 /// Alarms of a steady run that are not counted: connections are opened, pools are filled.
 const WARM: usize = 200;
 
@@ -88,15 +84,9 @@ pub struct Report {
     pub rows: Vec<Row>,
 }
 
-/// What all runs share.
+/// What all runs share, and how many there were.
 struct Bench {
-    rabbit: Rabbit,
-    broker_group: u32,
-    backend: Program,
-    base: String,
-    http: reqwest::Client,
-    programs: Programs,
-    folder: tempfile::TempDir,
+    stand: Stand,
     runs: usize,
 }
 
@@ -110,11 +100,11 @@ async fn measured(plan: &Plan) -> anyhow::Result<()> {
     println!(
         "Only ratios to the bare loop in the same run count: figures are this machine's, and noisy."
     );
-    let out = out_folder()?;
+    let out = stand::out_folder()?;
     let mut wanted = plan.programs.clone();
     let programs = Programs::find(plan.ticketgate.clone(), &out, &mut wanted)?;
     let binary_bytes = fs::metadata(&programs.ticketgate).map_or(0, |it| it.len());
-    let mut bench = Bench::open(programs).await?;
+    let mut bench = Bench { stand: Stand::open(programs).await?, runs: 0 };
     let mut report = Report {
         began: jiff::Timestamp::now().to_string(),
         cores: std::thread::available_parallelism()?.get(),
@@ -125,8 +115,8 @@ async fn measured(plan: &Plan) -> anyhow::Result<()> {
     let mut syncs = Vec::new();
     for round in 1..=plan.rounds {
         println!("round {round} of {}", plan.rounds);
-        let _lock = plan.lock.as_deref().map(locked).transpose()?;
-        syncs.push(process::fsync_median(bench.folder.path())?);
+        let _lock = plan.lock.as_deref().map(stand::locked).transpose()?;
+        syncs.push(process::fsync_median(bench.stand.folder.path())?);
         println!("  fsync of a page at the median: {} us", syncs[round - 1].as_micros());
         for measure in plan.measures.iter().filter(|measure| round == 1 || !measure.once) {
             for program in in_turn(&wanted, round) {
@@ -155,29 +145,14 @@ async fn measured(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `target/bench`, beside the profile's folder that this program is in.
-fn out_folder() -> anyhow::Result<PathBuf> {
-    let exe = std::env::current_exe()?;
-    let target = exe.parent().and_then(Path::parent).context("the target folder")?;
-    let out = target.join("bench");
-    fs::create_dir_all(&out)?;
-    Ok(out)
-}
-
-fn locked(path: &Path) -> anyhow::Result<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
-    file.lock()?;
-    Ok(file)
-}
-
-/// Each round begins with another program.
-fn in_turn(programs: &[Kind], round: usize) -> Vec<Kind> {
-    let mut programs = programs.to_vec();
-    if !programs.is_empty() {
-        let by = (round - 1) % programs.len();
-        programs.rotate_left(by);
+/// Each round begins with another one.
+pub fn in_turn<T: Clone>(all: &[T], round: usize) -> Vec<T> {
+    let mut all = all.to_vec();
+    if !all.is_empty() {
+        let by = (round - 1) % all.len();
+        all.rotate_left(by);
     }
-    programs
+    all
 }
 
 /// A pile is a matter of whoever takes more than it works on; Celery's 64 workers take gigabytes and
@@ -193,55 +168,28 @@ fn applies(measure: &Measure, program: Kind) -> bool {
 }
 
 impl Bench {
-    async fn open(programs: Programs) -> anyhow::Result<Self> {
-        let rabbit = Rabbit::started().await;
-        let port = rabbit.url();
-        let port = port.rsplit(':').next().and_then(|rest| rest.split('/').next());
-        let node = format!("RABBITMQ_NODE_PORT={}", port.context("the broker's port")?);
-        let broker_group = process::group_of(&node).context("the broker's process")?;
-        let folder = tempfile::TempDir::with_prefix("ticketgate-bench")?;
-        let port = free_port();
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["backend", "--port", &port.to_string()]);
-        let backend = Program::start(&mut command, &folder.path().join("backend.log"))?;
-        let base = format!("http://127.0.0.1:{port}");
-        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
-        let bench = Self { rabbit, broker_group, backend, base, http, programs, folder, runs: 0 };
-        let deadline = Instant::now() + START_PATIENCE;
-        while bench.stats().await.is_err() {
-            ensure!(Instant::now() < deadline, "the backends do not come up");
-            sleep(Duration::from_millis(20)).await;
-        }
-        Ok(bench)
-    }
-
-    async fn stats(&self) -> anyhow::Result<Stats> {
-        let answer = self.http.get(format!("{}/stats", self.base)).send().await?;
-        Ok(serde_json::from_slice(&answer.bytes().await?)?)
-    }
-
     /// One program does one measurement's work.
     async fn one(&mut self, measure: &Measure, kind: Kind) -> anyhow::Result<Figures> {
         self.runs += 1;
-        let reset = format!("{}/reset/{}", self.base, measure.answer_after.as_millis());
-        self.http.post(reset).send().await?.error_for_status()?;
-        let (url, prefix) = (self.rabbit.url(), format!("bench{}", self.runs));
-        let folder = self.folder.path().join(&prefix);
+        self.stand.reset(measure.answer_after).await?;
+        let (url, prefix) = (self.stand.rabbit.url(), format!("bench{}", self.runs));
+        let folder = self.stand.folder.path().join(&prefix);
         fs::create_dir(&folder)?;
         let place = Place {
             folder: &folder,
             url: &url,
             prefix: &prefix,
-            base: &self.base,
+            base: &self.stand.base,
             backends: measure.backends,
             port: free_port(),
+            more: "",
         };
         let desk = Desk::open(&url, &prefix).await?;
         let own_queues = kind.has_own_queues().then_some(measure.backends);
         if let Some(backends) = own_queues {
             desk.queues_of_celery(backends).await?;
         }
-        let run = Run { bench: self, measure, kind, place: &place, desk: &desk };
+        let run = Run { stand: &self.stand, measure, kind, place: &place, desk: &desk };
         let figures = match measure.work {
             Work::Drain(alarms) => run.drain((alarms / kind.share()).max(measure.backends)).await,
             Work::Steady(rate, span) => run.steady(rate, span).await,
@@ -249,22 +197,16 @@ impl Bench {
             Work::Idle(span) => run.idle(span).await,
         };
         desk.close(own_queues).await?;
-        let figures = figures.with_context(|| format!("it said: {}", last_words(&folder)))?;
+        let figures =
+            figures.with_context(|| format!("it said: {}", stand::last_words(&folder)))?;
         fs::remove_dir_all(&folder)?;
         Ok(figures)
     }
 }
 
-/// The end of a program's log.
-fn last_words(folder: &Path) -> String {
-    let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().rev().take(3).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
-}
-
 /// One program at one measurement.
 struct Run<'a> {
-    bench: &'a Bench,
+    stand: &'a Stand,
     measure: &'a Measure,
     kind: Kind,
     place: &'a Place<'a>,
@@ -273,8 +215,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn usages(&self, program: &Program) -> [Usage; 3] {
-        let broker = process::usage_of(self.bench.broker_group);
-        [program.usage(), broker, self.bench.backend.usage()]
+        let broker = process::usage_of(self.stand.broker_group);
+        [program.usage(), broker, self.stand.backend.usage()]
     }
 
     /// From the first call at a backend to the last event at the subscriber; CPU from the start on.
@@ -284,15 +226,15 @@ impl Run<'_> {
             false => self.desk.preload(alarms, self.measure.backends).await?,
         }
         let listener = Listener::start(self.place.url, self.place.prefix, false).await?;
-        let idle = Program::usage(&self.bench.backend);
-        let broker = process::usage_of(self.bench.broker_group);
-        let program = self.bench.programs.start(self.kind, self.place)?;
+        let idle = Program::usage(&self.stand.backend);
+        let broker = process::usage_of(self.stand.broker_group);
+        let program = self.stand.programs.start(self.kind, self.place)?;
         let whole = listener.hears(alarms as u64, DRAIN_PATIENCE).await;
         let after = self.usages(&program);
         let (heard, last_us) = listener.heard();
-        let stats = self.bench.stats().await?;
+        let stats = self.stand.stats().await?;
         ensure!(whole, "{heard} of {alarms} tickets, {} calls", stats.calls);
-        self.check(&stats, alarms)?;
+        stats.check(alarms)?;
         let thousands = alarms as f64 / 1_000.0;
         let seconds = last_us.saturating_sub(stats.first_call_us) as f64 / 1e6;
         Ok(Figures {
@@ -305,17 +247,10 @@ impl Run<'_> {
         })
     }
 
-    fn check(&self, stats: &Stats, alarms: usize) -> anyhow::Result<()> {
-        ensure!(stats.calls == alarms as u64, "{} calls for {alarms} alarms", stats.calls);
-        let most = stats.in_flight_max;
-        ensure!(most <= 1, "{most} calls were in flight at one backend");
-        Ok(())
-    }
-
     /// Alarms at a fixed rate; each backend's turn comes evenly, so that no lane is ever in arrears.
     async fn steady(&self, rate: u32, span: Duration) -> anyhow::Result<Figures> {
         let listener = Listener::start(self.place.url, self.place.prefix, true).await?;
-        let mut program = self.bench.programs.start(self.kind, self.place)?;
+        let mut program = self.stand.programs.start(self.kind, self.place)?;
         self.consumes(&mut program).await?;
         sleep(Duration::from_millis(500)).await;
         let before = self.usages(&program);
@@ -324,12 +259,12 @@ impl Run<'_> {
         for n in 0..alarms {
             tick.tick().await;
             // Not awaited: a confirm must not hold the next alarm up.
-            drop(self.desk.publish(n, self.measure.backends).await?);
+            drop(self.desk.publish(n, &(0..self.measure.backends)).await?);
         }
         let whole = listener.hears(alarms as u64, START_PATIENCE).await;
         ensure!(whole, "{} of {alarms} tickets", listener.heard().0);
         let after = self.usages(&program);
-        self.check(&self.bench.stats().await?, alarms)?;
+        self.stand.stats().await?.check(alarms)?;
         let took = listener.took_us(WARM);
         let at = |share: usize| took[(took.len() - 1) * share / 100] as f64 / 1_000.0;
         let thousands = alarms as f64 / 1_000.0;
@@ -359,7 +294,7 @@ impl Run<'_> {
     /// Far more alarms than backends can take: until all of them are off the broker.
     async fn pile(&self, alarms: usize) -> anyhow::Result<Figures> {
         self.desk.preload(alarms, self.measure.backends).await?;
-        let mut program = self.bench.programs.start(self.kind, self.place)?;
+        let mut program = self.stand.programs.start(self.kind, self.place)?;
         self.consumes(&mut program).await?;
         let (began, queue) = (Instant::now(), broker::intake(self.place.prefix));
         while self.desk.queue(&queue).await?.0 > 0 {
@@ -378,9 +313,9 @@ impl Run<'_> {
     /// From start to ready with an empty store, and what nothing to do costs.
     async fn idle(&self, span: Duration) -> anyhow::Result<Figures> {
         let began = Instant::now();
-        let mut program = self.bench.programs.start(self.kind, self.place)?;
+        let mut program = self.stand.programs.start(self.kind, self.place)?;
         match self.kind {
-            Kind::Ticketgate => self.is_ready(&mut program).await?,
+            Kind::Ticketgate => self.stand.is_ready(self.place.port, &mut program).await?,
             _ => self.consumes(&mut program).await?,
         }
         let ready = began.elapsed();
@@ -396,26 +331,8 @@ impl Run<'_> {
             ..Figures::default()
         })
     }
-
-    /// `/readyz` says that it is, and that the broker is connected.
-    async fn is_ready(&self, program: &mut Program) -> anyhow::Result<()> {
-        let url = format!("http://127.0.0.1:{}/readyz", self.place.port);
-        let deadline = Instant::now() + START_PATIENCE;
-        loop {
-            if let Ok(answer) = self.bench.http.get(&url).send().await
-                && answer.status().is_success()
-                && answer.text().await?.contains("\"bus_connected\":true")
-            {
-                return Ok(());
-            }
-            if program.ended() || Instant::now() > deadline {
-                bail!("it is not ready");
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-    }
 }
 
 fn mib(usage: Usage) -> f64 {
-    usage.peak as f64 / (1024.0 * 1024.0)
+    process::mib(usage.peak)
 }

@@ -1,6 +1,6 @@
 //! Programs as process groups: what they cost, and their end.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,6 +17,8 @@ pub struct Usage {
     pub cpu: f64,
     /// The sum of their peaks, in bytes.
     pub peak: u64,
+    /// What they have in memory now, in bytes.
+    pub resident: u64,
     /// How many live.
     pub processes: usize,
 }
@@ -38,6 +40,14 @@ impl Program {
     /// What it has cost.
     pub fn usage(&self) -> Usage {
         usage_of(self.child.id())
+    }
+
+    /// Asks it to end, as an operator does; it is waited for by [`Self::ended`].
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        let sent =
+            Command::new("kill").args(["-TERM", "--", &self.child.id().to_string()]).status();
+        ensure!(sent.is_ok_and(|status| status.success()), "it cannot be told to end");
+        Ok(())
     }
 
     /// Has it ended?
@@ -64,7 +74,8 @@ pub fn usage_of(group: u32) -> Usage {
         }
         let ticks = |place: usize| stat.get(place).and_then(|it| it.parse::<f64>().ok());
         usage.cpu += (ticks(11).unwrap_or(0.0) + ticks(12).unwrap_or(0.0)) / TICKS_A_SECOND;
-        usage.peak += peak(id);
+        usage.peak += memory(id, "VmHWM:");
+        usage.resident += memory(id, "VmRSS:");
         usage.processes += 1;
     }
     usage
@@ -90,11 +101,16 @@ fn processes() -> impl Iterator<Item = (u32, Vec<String>)> {
     })
 }
 
-fn peak(id: u32) -> u64 {
+fn memory(id: u32, which: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// Bytes in MiB.
+pub fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1024.0 * 1024.0)
 }
 
 /// The CPU of a span between two looks, in seconds.

@@ -75,6 +75,8 @@ pub struct Place<'a> {
     pub backends: usize,
     /// Where the service listens.
     pub port: u16,
+    /// What the service is told besides: the end of its config.
+    pub more: &'a str,
 }
 
 /// The programs' files.
@@ -171,7 +173,7 @@ fn config_of(place: &Place<'_>) -> String {
             place.base
         );
     }
-    config
+    config + place.more
 }
 
 /// Makes the virtual environment, once.

@@ -128,7 +128,7 @@ fn cells(report: &Report, name: &str, program: Kind, rows: &[&Row]) -> Vec<Strin
 }
 
 /// Sorts, and gives the middle one.
-fn median(values: &mut [f64]) -> Option<f64> {
+pub fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len().checked_sub(1)? / 2).copied()
 }

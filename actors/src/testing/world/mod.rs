@@ -104,6 +104,8 @@ pub struct Report {
     pub trace: VecDeque<String>,
     /// How often what was seen: a simulator that never meets a doubt proves nothing.
     pub met: BTreeMap<&'static str, u64>,
+    /// How many things happened.
+    pub steps: u64,
 }
 
 /// How much is written down.
@@ -129,7 +131,8 @@ pub fn play(plan: &Plan, trace: Trace) -> Report {
     if world.broken.is_none() {
         world.check_end();
     }
-    Report { broken: world.broken, trace: world.lines, met: world.met }
+    let World { broken, lines: trace, met, steps, .. } = world;
+    Report { broken, trace, met, steps }
 }
 
 /// Everything there is in a run.
@@ -176,7 +179,7 @@ impl World {
         let policy = plan::policy(&mut chance.rng, &plan.faults);
         let systems: BTreeMap<_, _> = (0..plan.backends)
             .map(|n| {
-                let id = BackendId::new(["crm", "noc", "lab"][n as usize % 3]);
+                let id = plan::backend(n);
                 (id.clone(), System::new(id, plan::lane_settings(&mut chance.rng, &plan.faults)))
             })
             .collect();

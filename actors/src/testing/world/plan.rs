@@ -5,6 +5,7 @@ use crate::changes::Admission;
 use crate::logic::expression::Expression;
 use crate::logic::lane::{Capability, LaneSettings, Rate};
 use crate::logic::policy::{ClearedFirst, NAMES, OnClear, Policy, RaisedAgain, Rule, Ways};
+use crate::model::BackendId;
 use fastrand::Rng;
 use std::time::Duration;
 
@@ -176,6 +177,12 @@ impl Plan {
         }
         plans
     }
+}
+
+/// The name of a ticketing system: the first three have one, as in all seeds; the others are numbers.
+pub(super) fn backend(n: u32) -> BackendId {
+    let name = ["crm", "noc", "lab"].get(n as usize);
+    name.map_or_else(|| BackendId::new(&format!("b{n}")), |name| BackendId::new(name))
 }
 
 pub(super) fn policy(rng: &mut Rng, faults: &[Fault]) -> Policy {

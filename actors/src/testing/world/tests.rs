@@ -42,3 +42,9 @@ fn every_rule_holds_over_two_thousand_seeds() {
         panic!("{} seeds, the first:\n{first}", broken.len());
     }
 }
+
+#[test]
+fn every_lane_of_many_gets_its_tickets() {
+    let plan = Plan { seed: 0, alarms: 60, backends: 60, faults: Vec::new(), seconds: 60 };
+    assert_eq!(play(&plan, Trace::Off).broken, None);
+}
