@@ -134,14 +134,20 @@ async fn the_ticket_that_a_lost_create_made_is_taken_as_its_backend_shows_it() {
     assert!(ticket["url"].is_string(), "as it was shown: {ticket}");
 }
 
+/// The ticket of an alarm, made by a backend that does nothing any more.
+async fn made_and_then_gone(world: &World, systems: &Running) -> Value {
+    event(world, "a", "raised").await;
+    let ticket = ticket_of(world, "a").await;
+    let gone = Faults { error_before_rate: 1.0, reads_too: true, ..Faults::default() };
+    systems.ledger.set_faults("noc", gone).unwrap();
+    ticket
+}
+
 #[actix::test]
 async fn a_close_is_settled_as_done_only_if_it_was_and_its_ticket_stays_its_own() {
     let (world, systems) = world().await;
-    event(&world, "a", "raised").await;
-    let ticket = ticket_of(&world, "a").await;
+    let ticket = made_and_then_gone(&world, &systems).await;
     let theirs = ticket["backend_id"].as_str().unwrap();
-    let gone = Faults { error_before_rate: 1.0, reads_too: true, ..Faults::default() };
-    systems.ledger.set_faults("noc", gone).unwrap();
     event(&world, "a", "cleared").await;
     let (settle, _) = undecided(&world).await;
     systems.ledger.set_faults("noc", Faults::default()).unwrap();
@@ -169,11 +175,8 @@ async fn a_close_is_settled_as_done_only_if_it_was_and_its_ticket_stays_its_own(
 #[actix::test]
 async fn an_update_is_settled_as_done_only_if_what_it_changes_is_there() {
     let (world, systems) = world().await;
-    event(&world, "a", "raised").await;
-    let ticket = ticket_of(&world, "a").await;
+    let ticket = made_and_then_gone(&world, &systems).await;
     let theirs = ticket["backend_id"].as_str().unwrap();
-    let gone = Faults { error_before_rate: 1.0, reads_too: true, ..Faults::default() };
-    systems.ledger.set_faults("noc", gone).unwrap();
     let worse = json!({
         "id": "a", "source": "probe", "state": "updated", "severity": "critical",
         "raised_at": "2026-11-21T10:00:00Z", "object": "tx/1",

@@ -75,6 +75,15 @@ pub(super) fn numbered_copy(request: &Request, n: u64, body: &[u8]) -> Request {
     Request { n, ..request.clone() }
 }
 
+/// A copy of an event to hand on instead of reading the body. Its number is a column of its own.
+pub(super) fn numbered_event(event: &TicketEvent, n: u64, body: &[u8]) -> TicketEvent {
+    debug_assert_eq!(
+        rmp_serde::from_slice::<TicketEvent>(body).ok(),
+        Some(TicketEvent { n: 0, ..event.clone() })
+    );
+    TicketEvent { n, ..event.clone() }
+}
+
 /// The value of a body.
 pub(super) fn body<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let unreadable = |as_what, error: Box<dyn std::error::Error + Send + Sync>| {

@@ -556,16 +556,17 @@ impl Tx for SqliteTx<'_> {
 
     fn add_event(&mut self, event: &TicketEvent) -> Result<u64, TxError> {
         let sql = "INSERT INTO events (event_id, ticket, sequence, body) VALUES (?1, ?2, ?3, ?4)";
+        let body = rows::to_packed(event);
         let params = params![
             rows::id(&event.event_id.0),
             rows::id(&event.ticket.key.0),
             int(event.sequence),
-            rows::to_packed(event),
+            body,
         ];
         self.run(sql, params)?;
         let n = self.added();
         self.run("INSERT INTO unsent (n) VALUES (?1)", params![int(n)])?;
-        self.lately.news.add(TicketEvent { n, ..event.clone() });
+        self.lately.news.add(rows::numbered_event(event, n, &body));
         Ok(n)
     }
 
