@@ -4,10 +4,14 @@
 
 use super::compiler::Compiler;
 use super::templates::{Style, Template, Templates};
+use super::variables::{At, Variables};
 use super::wire::CallDescription;
 use super::xml;
 use minijinja::value::Value as Variable;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use std::borrow::Cow;
+use ticketgate_actors::model::Fields;
 
 /// A body, compiled.
 #[derive(Debug)]
@@ -29,6 +33,14 @@ pub(super) enum Tree {
     Text(Template),
     List(Vec<Tree>),
     Map(Vec<(String, Tree)>),
+}
+
+/// JSON with its values, ready to be written.
+enum Filled<'a> {
+    Value(Cow<'a, Value>),
+    Table(&'a Fields),
+    List(Vec<Filled<'a>>),
+    Map(Vec<(&'a str, Filled<'a>)>),
 }
 
 impl BodyPlan {
@@ -57,29 +69,30 @@ impl BodyPlan {
         }
     }
 
-    /// The body of one call, or none.
+    /// The body of one call, or none. `all` are the variables as templates take them.
     ///
     /// # Errors
     /// What is wrong, without any value.
     pub fn fill(
         &self,
         templates: &Templates,
-        variables: &Variable,
+        variables: &Variables,
+        all: &Variable,
     ) -> Result<Option<String>, String> {
         match self {
             Self::Empty => Ok(None),
             Self::Text(template) => {
-                let text = templates.text(template, variables)?;
+                let text = templates.text(template, all)?;
                 match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
                     Ok(_) => Ok(Some(text)),
                     Err(error) => Err(no_json(&error)),
                 }
             }
             // The envelope is looked at as a whole.
-            Self::Xml(template) => templates.text(template, variables).map(Some),
+            Self::Xml(template) => templates.text(template, all).map(Some),
             Self::Tree(tree) => {
-                let value = tree.fill(templates, variables)?;
-                value.map(|value| Some(value.to_string())).ok_or("it has no value".to_owned())
+                let filled = tree.fill(templates, variables, all)?.ok_or("it has no value")?;
+                serde_json::to_string(&filled).map(Some).map_err(|error| no_json(&error))
             }
         }
     }
@@ -87,40 +100,68 @@ impl BodyPlan {
 
 impl Tree {
     /// None where the value is missing.
-    fn fill(&self, templates: &Templates, variables: &Variable) -> Result<Option<Value>, String> {
+    fn fill<'a>(
+        &'a self,
+        templates: &Templates,
+        variables: &'a Variables,
+        all: &Variable,
+    ) -> Result<Option<Filled<'a>>, String> {
         Ok(Some(match self {
-            Self::Constant(value) => value.clone(),
+            Self::Constant(value) => Filled::Value(Cow::Borrowed(value)),
             Self::Text(template) => {
-                let value = templates.value(template, variables)?;
+                match template.item_names().and_then(|names| variables.at(names)) {
+                    Some(At::Nothing) => return Ok(None),
+                    Some(At::Value(value)) => return Ok(Some(Filled::Value(Cow::Borrowed(value)))),
+                    Some(At::Table(table)) => return Ok(Some(Filled::Table(table))),
+                    None => {}
+                }
+                let value = templates.value(template, all)?;
                 if value.is_undefined() {
                     return Ok(None);
                 }
-                serde_json::to_value(&value)
-                    .map_err(|_| "a value cannot be written as JSON".to_owned())?
+                let value = serde_json::to_value(&value)
+                    .map_err(|_| "a value cannot be written as JSON".to_owned())?;
+                Filled::Value(Cow::Owned(value))
             }
             Self::List(items) => {
                 let mut filled = Vec::new();
                 for item in items {
-                    filled.extend(item.fill(templates, variables)?);
+                    filled.extend(item.fill(templates, variables, all)?);
                 }
-                Value::Array(filled)
+                Filled::List(filled)
             }
             Self::Map(entries) => {
-                let mut filled = Map::new();
+                let mut filled = Vec::with_capacity(entries.len());
                 for (key, entry) in entries {
-                    if let Some(value) = entry.fill(templates, variables)? {
-                        filled.insert(key.clone(), value);
-                    }
+                    let value = entry.fill(templates, variables, all)?;
+                    filled.extend(value.map(|value| (key.as_str(), value)));
                 }
-                Value::Object(filled)
+                Filled::Map(filled)
             }
         }))
     }
 }
 
+impl Serialize for Filled<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(to),
+            Self::Table(table) => table.serialize(to),
+            Self::List(items) => to.collect_seq(items),
+            Self::Map(entries) => to.collect_map(entries.iter().map(|(key, value)| (key, value))),
+        }
+    }
+}
+
 fn compile(compiler: &mut Compiler<'_>, key: &str, tree: &toml::Value) -> Option<Tree> {
     Some(match tree {
-        toml::Value::String(text) => Tree::Text(compiler.template(key, text, Style::Item)?),
+        toml::Value::String(text) => {
+            let template = compiler.template(key, text, Style::Item)?;
+            match template.constant() {
+                Some(text) => Tree::Constant(text.into()),
+                None => Tree::Text(template),
+            }
+        }
         toml::Value::Integer(number) => Tree::Constant((*number).into()),
         toml::Value::Float(number) => Tree::Constant((*number).into()),
         toml::Value::Boolean(truth) => Tree::Constant((*truth).into()),

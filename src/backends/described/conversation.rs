@@ -213,10 +213,8 @@ impl<'a> Conversation<'a> {
             }
         }
         if !self.plan.finds_by.is_empty() {
-            let names = self.variables.entries();
-            let other = names.iter().map(|(name, _)| name.to_string());
-            let other = other.into_iter().find(|name| !self.plan.finds_by.contains(name));
-            if let Some(other) = other {
+            let mut names = self.variables.entries().map(|(name, _)| name);
+            if let Some(other) = names.find(|name| !self.plan.finds_by.contains(name)) {
                 let names = self.plan.finds_by.join(", ");
                 return Err(format!("search: {other} cannot be searched for; what can: {names}"));
             }

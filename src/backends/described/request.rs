@@ -44,7 +44,7 @@ pub(super) fn request(making: Making<'_>, call: &CallPlan) -> Result<RequestBuil
         Some(action) => text(templates, action, &all).map_err(in_part("action"))?,
         None => None,
     };
-    let mut body = call.body.fill(templates, &all).map_err(in_part("body"))?;
+    let mut body = call.body.fill(templates, variables, &all).map_err(in_part("body"))?;
     let mut headers = HeaderMap::new();
     let mut content_type = "application/json".to_owned();
     if let Some(envelope) = &plan.envelope {
@@ -120,7 +120,7 @@ fn address(
     let mut pairs = pairs(templates, &call.query, all)?;
     if !call.query_each_where.is_empty() {
         for (name, value) in variables.entries() {
-            let entry = variables.with_entry(&name, &value);
+            let entry = variables.with_entry(name, value).as_value();
             pairs.extend(self::pairs(templates, &call.query_each_where, &entry)?);
         }
     }

@@ -41,8 +41,22 @@ pub(super) struct Template {
     style: Style,
     /// Where the text is exactly one `{{ expression }}`: that.
     expression: Option<String>,
-    /// Where that only follows names, such as `fields.note`, and what is missing is empty: these.
+    /// Where that only follows names, such as `fields.note`: these.
     names: Option<Vec<String>>,
+    /// The text has nothing to be filled in.
+    constant: bool,
+}
+
+impl Template {
+    /// Where it only follows names, and what is missing is empty: these.
+    pub fn item_names(&self) -> Option<&[String]> {
+        self.names.as_deref().filter(|_| self.style == Style::Item)
+    }
+
+    /// Its text, where that has nothing to be filled in.
+    pub fn constant(&self) -> Option<&str> {
+        self.constant.then_some(&self.text)
+    }
 }
 
 /// The compiled templates of one backend, each under its own text: a description says many things more than
@@ -115,9 +129,11 @@ impl Templates {
         }
         let functions: Vec<_> = environment.globals().map(|(name, _)| name.to_owned()).collect();
         self.used.extend(names.into_iter().filter(|name| !functions.contains(name)));
-        let names = expression.filter(|_| style == Style::Item).and_then(only_names);
+        let names = expression.and_then(only_names);
         let expression = expression.map(str::to_owned);
-        Ok(Template { text: text.to_owned(), style, expression, names })
+        // A template drops the end of its last line.
+        let constant = !text.contains('{') && !text.ends_with('\n');
+        Ok(Template { text: text.to_owned(), style, expression, names, constant })
     }
 
     /// Compiles an expression that is true or not.
@@ -156,7 +172,10 @@ impl Templates {
     /// What is wrong, without any value.
     pub fn value(&self, template: &Template, variables: &Value) -> Result<Value, String> {
         let names = template.names.as_ref();
-        if let Some(found) = names.and_then(|names| follow(names, variables)) {
+        if let Some(found) = names.and_then(|names| follow(names, variables))
+            // Where that is a mistake, the engine says so.
+            && (template.style == Style::Item || !found.is_undefined())
+        {
             return Ok(found);
         }
         let environment = self.environment(template.style);
@@ -175,6 +194,9 @@ impl Templates {
     /// # Errors
     /// What is wrong, without any value.
     pub fn text(&self, template: &Template, variables: &Value) -> Result<String, String> {
+        if let Some(text) = template.constant() {
+            return Ok(text.to_owned());
+        }
         if template.style == Style::Item && template.expression.is_some() {
             return self.value(template, variables).map(|value| value.to_string());
         }
