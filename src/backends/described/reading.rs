@@ -326,7 +326,7 @@ fn list_of(
         return None;
     }
     match items? {
-        Selector::Json(_) => match text.strip_suffix("[*]") {
+        Selector::Json(_) | Selector::Members(_) => match text.strip_suffix("[*]") {
             Some(prefix) => compiler.selector(key, Some(prefix)),
             None => {
                 compiler.wrong(key, "must end with [*]: each ticket of a list");

@@ -49,6 +49,8 @@ pub(super) enum Grammar<'a> {
 #[derive(Clone, Debug)]
 pub(super) enum Selector {
     Json(JsonPath),
+    /// A JSONPath such as `$.ticket.id`, as most are: these members, one within the other.
+    Members(Vec<String>),
     Xml(Path),
 }
 
@@ -59,9 +61,14 @@ impl Selector {
     /// What is wrong with the text.
     pub fn parse(text: &str, grammar: Grammar<'_>) -> Result<Self, String> {
         match grammar {
-            Grammar::Json => JsonPath::parse(text).map(Self::Json).map_err(|error| {
-                format!("{text:?} is not a JSONPath ({}, at {})", error.message(), error.position())
-            }),
+            Grammar::Json => match (JsonPath::parse(text), members(text)) {
+                (Ok(_), Some(members)) => Ok(Self::Members(members)),
+                (Ok(path), None) => Ok(Self::Json(path)),
+                (Err(error), _) => {
+                    let (message, at) = (error.message(), error.position());
+                    Err(format!("{text:?} is not a JSONPath ({message}, at {at})"))
+                }
+            },
             Grammar::Xml(namespaces) => Path::parse(text, namespaces).map(Self::Xml),
         }
     }
@@ -71,6 +78,10 @@ impl Selector {
         match (self, from) {
             (Self::Json(path), Item::Json(value)) => {
                 path.query(value).all().into_iter().map(Item::Json).collect()
+            }
+            (Self::Members(names), Item::Json(value)) => {
+                let found = names.iter().try_fold(value, |at, name| at.get(name));
+                found.map(Item::Json).into_iter().collect()
             }
             (Self::Xml(path), Item::Xml(Found::Element(element))) => {
                 path.all(element).into_iter().map(Item::Xml).collect()
@@ -165,6 +176,17 @@ impl Item<'_> {
     }
 }
 
+/// `ticket`, `id` of `$.ticket.id`.
+fn members(path: &str) -> Option<Vec<String>> {
+    let is_plain = |name: &&str| {
+        !name.is_empty()
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    let names: Vec<&str> = path.strip_prefix("$.")?.split('.').collect();
+    names.iter().all(is_plain).then(|| names.into_iter().map(str::to_owned).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +216,30 @@ mod tests {
         let ids = parse("$[*].id").unwrap();
         assert_eq!(ids.text(Item::Json(&json!([{"id": 1}, {"id": 2}]))), None);
         assert_eq!(ids.list(Item::Json(&json!([{"id": 1}, {"id": null}]))), json!([1]));
+    }
+
+    #[test]
+    fn members_are_found_as_a_jsonpath_finds_them() {
+        for (path, same) in
+            [("$.id", "$['id']"), ("$.a.b", "$['a']['b']"), ("$._a1.true", "$['_a1']['true']")]
+        {
+            let (members, same) = (parse(path).unwrap(), parse(same).unwrap());
+            assert!(matches!((&members, &same), (Selector::Members(_), Selector::Json(_))));
+            for document in [
+                json!({"id": 1, "a": {"b": "x"}, "_a1": {"true": [1]}}),
+                json!({"id": null, "a": [{"b": 1}], "_a1": "true"}),
+                json!({"a": {"b": {}}}),
+                json!([{"id": 1}]),
+                json!("id"),
+            ] {
+                let at = Item::Json(&document);
+                assert_eq!(members.list(at), same.list(at), "{path} in {document}");
+                assert_eq!(members.finds(at), same.finds(at), "{path} in {document}");
+            }
+        }
+        for path in ["$", "$.a[0]", "$..a", "$.*", "$['a']", "$.a-b", "$.1"] {
+            assert!(!matches!(parse(path), Ok(Selector::Members(_))), "{path}");
+        }
     }
 
     #[test]
