@@ -40,8 +40,15 @@ pub(in crate::backends) struct Answered {
     pub quiet: Option<Duration>,
     /// Their clock, where they tell it.
     pub clock: Option<Timestamp>,
-    pub html: bool,
     pub body: Vec<u8>,
+}
+
+impl Answered {
+    /// Is it a page for people?
+    pub fn is_html(&self) -> bool {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        kind.unwrap_or_default().to_ascii_lowercase().contains("html")
+    }
 }
 
 /// The limits of one exchange.
@@ -85,8 +92,7 @@ async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Excha
     let retry_after = retry_after(response.headers(), clock.now().wall);
     let quiet = quiet(response.headers(), clock.now().wall);
     let clock = response.headers().get(DATE).and_then(|date| moment(date.to_str().ok()?));
-    let html = is_html(response.headers());
-    let headers = response.headers().clone();
+    let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
@@ -97,17 +103,12 @@ async fn answer(mut response: Response, most: usize, clock: &dyn Clock) -> Excha
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => {
-                let answered = Answered { status, headers, retry_after, quiet, clock, html, body };
+                let answered = Answered { status, headers, retry_after, quiet, clock, body };
                 return Exchange::Answered(answered);
             }
             Err(error) => return Exchange::Lost(format!("the answer was cut: {}", causes(&error))),
         }
     }
-}
-
-fn is_html(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.to_ascii_lowercase().contains("html")
 }
 
 /// Seconds, or a date.

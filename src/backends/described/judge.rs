@@ -114,7 +114,7 @@ impl Case<'_> {
         let means = match answered.status {
             429 => Means::Busy,
             401 | 403 | 407 => Means::Unauthorised,
-            404 if gets_one && !answered.html => Means::Absent,
+            404 if gets_one && !answered.is_html() => Means::Absent,
             // A page that says "not found" may speak of the whole service.
             404 if self.gets_one => Means::InDoubt,
             // The server has given up on a request that it had in part, or a gateway did.
@@ -140,14 +140,14 @@ impl Case<'_> {
     fn document(&self, answered: &Answered) -> Result<Document, String> {
         if self.plan.envelope.is_some() {
             return soap::unwrapped(&answered.body).map_err(|problem| {
-                if answered.html { "with an HTML page".to_owned() } else { problem }
+                if answered.is_html() { "with an HTML page".to_owned() } else { problem }
             });
         }
         const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
         let body = &answered.body;
         let text = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
         serde_json::from_slice(text).map(Document::Json).map_err(|_| {
-            match (answered.html, body.is_empty()) {
+            match (answered.is_html(), body.is_empty()) {
                 (true, _) => "with an HTML page".to_owned(),
                 (_, true) => "with nothing in it".to_owned(),
                 _ => "it is no JSON".to_owned(),
@@ -162,16 +162,11 @@ impl Case<'_> {
         document: Option<&Document>,
         all: &Variable,
     ) -> bool {
-        let status = failure.status.is_empty() || failure.status.contains(&answered.status);
-        let words = failure
-            .words
-            .as_deref()
-            .is_none_or(|words| String::from_utf8_lossy(&answered.body).contains(words));
-        let check = failure
-            .check
-            .as_ref()
-            .is_none_or(|check| document.is_some_and(|document| self.holds(check, document, all)));
-        status && words && check
+        let has = |words: &str| String::from_utf8_lossy(&answered.body).contains(words);
+        let holds = |check: &CheckPlan| document.is_some_and(|it| self.holds(check, it, all));
+        (failure.status.is_empty() || failure.status.contains(&answered.status))
+            && failure.words.as_deref().is_none_or(has)
+            && failure.check.as_ref().is_none_or(holds)
     }
 
     /// Whether a check holds. Nothing found is not "none of these".
