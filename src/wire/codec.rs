@@ -14,6 +14,9 @@ use ticketgate_actors::ports::Malformed;
 /// Bytes in one message, on every queue (CONTRACT 1.2).
 pub const MAX_BODY: usize = 256 * 1024;
 
+/// Bytes of most messages out, so that they are written without their place being made longer.
+const USUAL_BODY: usize = 1024;
+
 /// Where rmp-serde stops to follow nested values by itself. The guard of `tree` is a little
 /// stricter; this one holds should that fail, since 1,000 levels end the process.
 const MESSAGE_PACK_DEPTH: usize = 64;
@@ -98,12 +101,14 @@ fn unreadable(as_what: &str, why: &dyn std::fmt::Display) -> Malformed {
 
 /// The bytes of a message.
 pub(super) fn bytes<T: Serialize>(message: &T, encoding: Encoding) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(USUAL_BODY);
     match encoding {
-        Encoding::MessagePack => rmp_serde::to_vec_named(message)
+        Encoding::MessagePack => rmp_serde::encode::write_named(&mut bytes, message)
             .expect("a Vec takes every byte, and our messages hold only strings, numbers and maps"),
-        Encoding::Json => serde_json::to_vec(message)
+        Encoding::Json => serde_json::to_writer(&mut bytes, message)
             .expect("a Vec takes every byte, and our messages have string keys only"),
     }
+    bytes
 }
 
 #[cfg(test)]
