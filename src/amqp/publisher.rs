@@ -189,7 +189,7 @@ impl Session {
     async fn attempt(
         &self,
         exchange: String,
-        message: Encoded,
+        mut message: Encoded,
         deadline: Instant,
     ) -> Result<(), PublishFailed> {
         if matches!(message.exchange, Exchange::Theirs(_))
@@ -199,11 +199,10 @@ impl Session {
             warn!(exchange, "an answer is dropped: there is no such exchange");
             return Ok(());
         }
-        let properties = properties(&message);
-        let (key, options) = (message.routing_key.as_str(), BasicPublishOptions::default());
+        let (options, properties) = (BasicPublishOptions::default(), properties(&mut message));
         let publishing = self.channel.basic_publish(
             exchange.into(),
-            key.into(),
+            message.routing_key.into(),
             options,
             &message.body,
             properties,
@@ -282,18 +281,19 @@ fn is_not_found(error: &lapin::Error) -> bool {
     }
 }
 
-fn properties(message: &Encoded) -> BasicProperties {
+/// Takes its headers and ids.
+fn properties(message: &mut Encoded) -> BasicProperties {
     let mut headers = FieldTable::default();
-    for (name, value) in &message.headers {
-        headers.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
+    for (name, value) in message.headers.drain(..) {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
     }
-    let properties = match &message.correlation_id {
-        Some(id) => BasicProperties::default().with_correlation_id(id.as_str().into()),
+    let properties = match message.correlation_id.take() {
+        Some(id) => BasicProperties::default().with_correlation_id(id.into()),
         None => BasicProperties::default(),
     };
     properties
         .with_delivery_mode(PERSISTENT)
-        .with_message_id(message.message_id.as_str().into())
+        .with_message_id(std::mem::take(&mut message.message_id).into())
         .with_content_type(message.content_type.into())
         .with_headers(headers)
 }
