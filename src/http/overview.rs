@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use ticketgate_actors::actors::Outside;
 use ticketgate_actors::logic::lane::CLASSES;
 use ticketgate_actors::model::{State, Timestamp};
-use ticketgate_actors::ports::StoreError;
+use ticketgate_actors::ports::{DueMost, StoreError};
 
 /// Points that are given unless more, or fewer, are asked for: an hour.
 const POINTS: usize = 360;
@@ -55,7 +55,7 @@ async fn oldest(outside: &Outside, caller: &Caller) -> Result<Value, StoreError>
         }
     };
     for backend in outside.backends.names().into_iter().filter(|it| caller.sees(it)) {
-        let due = outside.reads.due_alarms(backend.clone(), now, false, 1).await?;
+        let due = outside.reads.due_alarms(backend.clone(), now, DueMost::of_each(1)).await?;
         if let Some(alarm) = due.first().map(|due| &due.alarm) {
             older(alarm.due_at.unwrap_or(now), format!("alarm {}", alarm.at.alarm));
         }

@@ -10,6 +10,7 @@ use ticketgate_actors::model::{
     Alarm, AlarmState, CorrelationKey, Found, Kind, OccurrenceRef, Op, Origin, TicketKey,
     TicketName, TicketStatus,
 };
+use ticketgate_actors::ports::DueMost;
 
 async fn try_decide(world: &World, id: &str, wanted: Wanted) -> Answer {
     decide_on(world, id, wanted, None).await
@@ -36,7 +37,7 @@ pub async fn by_hand(world: &World, id: &str, wanted: Wanted) -> Alarm {
 }
 
 async fn is_due(world: &World, id: &str) -> bool {
-    let due = world.reads.due_alarms(noc(), world.now(), false, 100).await.unwrap();
+    let due = world.reads.due_alarms(noc(), world.now(), DueMost::of_each(100)).await.unwrap();
     due.iter().any(|due| due.alarm.at.alarm == alarm_ref(id))
 }
 

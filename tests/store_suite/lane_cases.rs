@@ -7,19 +7,22 @@ use ticketgate_actors::changes::{Applied, Change, End, PersonSays, Refusal, Sett
 use ticketgate_actors::model::{
     AlarmState, Epoch, EventName, Op, State, TicketError, TicketStatus,
 };
-use ticketgate_actors::ports::{LaneCounts, Page, Pause};
+use ticketgate_actors::ports::{DueMost, LaneCounts, Page, Pause};
 
 pub async fn a_whole_way_from_alarm_to_confirmed_event(world: &mut World) {
     let epoch = world.take_lane().await;
     assert_eq!(world.reads.lane(noc()).await.unwrap().epoch, epoch);
     world.apply(raise("a")).await;
-    assert_eq!(world.reads.due_alarms(noc(), world.now(), false, 10).await.unwrap().len(), 1);
+    assert_eq!(
+        world.reads.due_alarms(noc(), world.now(), DueMost::of_each(10)).await.unwrap().len(),
+        1
+    );
 
     let accepted = world.decided("a", world.create("tg-a")).await;
     assert!(accepted.n > 0);
     let alarm = world.alarm("a").await;
     assert_eq!((alarm.ticket, alarm.request), (Some(accepted.ticket), Some(accepted.id)));
-    assert_eq!(world.reads.due_alarms(noc(), world.now(), false, 10).await.unwrap(), []);
+    assert_eq!(world.reads.due_alarms(noc(), world.now(), DueMost::of_each(10)).await.unwrap(), []);
     let ready = world.reads.ready_requests(noc(), 0, world.now(), 10).await.unwrap();
     assert_eq!(ready[..], *std::slice::from_ref(&accepted));
     let ticket = world.reads.ticket(accepted.ticket).await.unwrap().unwrap();

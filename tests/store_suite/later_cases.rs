@@ -9,6 +9,7 @@ use ticketgate_actors::changes::{
 use ticketgate_actors::model::{
     BackendId, Epoch, EventName, Op, Request, State, TicketError, TicketStatus,
 };
+use ticketgate_actors::ports::DueMost;
 use ticketgate_actors::testing::alarm_event;
 
 fn answer(world: &World, name: &str, asked: Asked, outcome: Outcome) -> Change {
@@ -160,7 +161,10 @@ pub async fn a_full_backend_admits_creates_first_and_then_nothing(world: &mut Wo
     assert_eq!(world.reads.open_requests(noc()).await.unwrap(), 1);
     let update = world.decide("old", world.write(Op::Update, made.ticket)).await;
     assert_eq!(world.try_apply(with(update.clone())).await, refused(Refusal::Full));
-    let only_new = |only| world.reads.due_alarms(noc(), world.now(), only, 10);
+    let only_new = |only: bool| {
+        let most = DueMost { new: 10, known: if only { 0 } else { 10 } };
+        world.reads.due_alarms(noc(), world.now(), most)
+    };
     assert_eq!(only_new(false).await.unwrap().len(), 1);
     assert_eq!(only_new(true).await.unwrap().len(), 0);
 

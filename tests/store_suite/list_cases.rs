@@ -6,7 +6,7 @@ use ticketgate_actors::changes::{Applied, Change, Decision, End, TakeIn};
 use ticketgate_actors::logic::policy::Routing;
 use ticketgate_actors::model::{AlarmState, BackendId, Op, Parked, State};
 use ticketgate_actors::ports::{
-    AlarmFilter, LaneCounts, Page, RequestFilter, StoreFigures, TicketFilter,
+    AlarmFilter, DueMost, LaneCounts, Page, RequestFilter, StoreFigures, TicketFilter,
 };
 use ticketgate_actors::testing::alarm_event;
 
@@ -27,7 +27,7 @@ pub async fn an_alarm_is_due_in_its_time_with_its_ticket(world: &mut World) {
     }
     let due = async |seconds: u64, limit: u32| -> Vec<String> {
         let now = start.plus(Duration::from_secs(seconds));
-        let due = world.reads.due_alarms(noc(), now, false, limit).await.unwrap();
+        let due = world.reads.due_alarms(noc(), now, DueMost::of_each(limit)).await.unwrap();
         due.into_iter().map(|due| due.alarm.at.alarm.id).collect()
     };
     assert_eq!(due(9, 10).await, [""; 0]);
@@ -36,7 +36,11 @@ pub async fn an_alarm_is_due_in_its_time_with_its_ticket(world: &mut World) {
     assert_eq!(due(99, 1).await, ["soon"]);
     let other = BackendId::new("crm");
     assert_eq!(
-        world.reads.due_alarms(other, start.plus(Duration::MAX), false, 9).await.unwrap(),
+        world
+            .reads
+            .due_alarms(other, start.plus(Duration::MAX), DueMost::of_each(9))
+            .await
+            .unwrap(),
         []
     );
     assert_eq!(world.reads.lane_counts(noc()).await.unwrap().due_alarms, 2);
@@ -44,7 +48,7 @@ pub async fn an_alarm_is_due_in_its_time_with_its_ticket(world: &mut World) {
     let epoch = world.take_lane().await;
     world.done(epoch, "a", "INC1").await;
     world.take_in("clear", later("a", AlarmState::Cleared, 1)).await;
-    let due = world.reads.due_alarms(noc(), world.now(), false, 1).await.unwrap();
+    let due = world.reads.due_alarms(noc(), world.now(), DueMost::of_each(1)).await.unwrap();
     assert_eq!(due[0].alarm, world.alarm("a").await);
     assert_eq!(due[0].ticket.as_ref().unwrap().backend_id.as_deref(), Some("INC1"));
 }
@@ -61,7 +65,8 @@ pub async fn a_new_occurrence_is_due_with_the_ticket_of_the_one_before(world: &m
         world.take_in(&format!("raise {n}"), again).await;
     }
     assert_eq!(world.reads.occurrences(alarm_ref("a")).await.unwrap().len(), 3);
-    let [due] = &world.reads.due_alarms(noc(), world.now(), false, 9).await.unwrap()[..] else {
+    let [due] = &world.reads.due_alarms(noc(), world.now(), DueMost::of_each(9)).await.unwrap()[..]
+    else {
         panic!("one alarm is due");
     };
     assert_eq!((due.alarm.ticket, due.alarm.at.occurrence), (None, 1_002));

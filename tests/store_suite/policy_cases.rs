@@ -12,6 +12,7 @@ use ticketgate_actors::logic::policy::{
     NAMES, PersonClosed, Policy, RaisedAgain, Rule, Storm, Ways,
 };
 use ticketgate_actors::model::{AlarmEvent, AlarmState, Epoch, Op, Origin, Request, TicketStatus};
+use ticketgate_actors::ports::DueMost;
 use ticketgate_actors::testing::alarm_event;
 
 fn policy() -> Policy {
@@ -47,7 +48,7 @@ async fn clear(world: &World, policy: &Policy, id: &str, millis: i64) {
 /// One flow over each alarm that is due, as the ticket clients carry them; what they journal.
 async fn flows(world: &World, policy: &Policy) -> Vec<Request> {
     let mut made = Vec::new();
-    for due in world.reads.due_alarms(noc(), world.now(), false, 100).await.unwrap() {
+    for due in world.reads.due_alarms(noc(), world.now(), DueMost::of_each(100)).await.unwrap() {
         let flow = Flow {
             due: &due,
             policy,

@@ -83,9 +83,15 @@ fn a_folder_that_cannot_be_used_is_told_in_one_sentence() {
     let settings = SqliteSettings::new(folder.path());
     drop(open(settings.clone()).unwrap());
 
+    let (add, empty) = ("INSERT INTO journal (body) VALUES (x'00')", "DELETE FROM journal");
+    database(folder.path()).execute_batch(add).unwrap();
+    let unreadable = open(settings.clone()).unwrap_err();
+    assert!(unreadable.to_string().contains("its journal cannot be read"), "{unreadable}");
+    database(folder.path()).execute_batch(empty).unwrap();
+
     database(folder.path()).pragma_update(None, "user_version", 99).unwrap();
     let newer = open(settings.clone()).unwrap_err();
-    assert!(matches!(newer, OpenError::Newer { found: 99, known: 11, .. }), "{newer}");
+    assert!(matches!(newer, OpenError::Newer { found: 99, known: 12, .. }), "{newer}");
 
     database(folder.path()).pragma_update(None, "application_id", 7).unwrap();
     let foreign = open(settings.clone()).unwrap_err();

@@ -7,8 +7,9 @@
 use super::aside::{Aside, Then};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
-use super::{Dispatcher, Outbox, Outside, Wake, calling, ops};
+use super::{Dispatcher, Full, Outbox, Outside, Wake, calling, ops};
 use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Level};
+use crate::logic::ahead::{Ahead, Kind};
 use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, SWEEP_PAGE, Turn};
 use crate::logic::topic;
 use crate::model::{
@@ -74,6 +75,7 @@ pub struct Reseat;
 
 struct Seat {
     lane: Lane,
+    ahead: Ahead,
     timer: Option<(Mono, AbortHandle)>,
 }
 
@@ -114,7 +116,7 @@ impl Gateway {
     ) -> Self {
         let seat = |(name, seat): (&BackendId, &super::BackendSeat)| {
             let lane = Lane::new(name.clone(), seat.settings.clone());
-            (name.clone(), Seat { lane, timer: None })
+            (name.clone(), Seat { lane, ahead: Ahead::default(), timer: None })
         };
         let seats = outside.backends.now().iter().map(seat).collect();
         Self {
@@ -340,7 +342,11 @@ impl Gateway {
     }
 
     fn show(&mut self, backend: &BackendId) {
-        let Some(seat) = self.seats.get(backend) else { return };
+        let lanes = self.seats.len();
+        let Some(seat) = self.seats.get_mut(backend) else { return };
+        for (kind, full) in seat.ahead.look(seat.lane.waiting(), lanes) {
+            self.dispatcher.tell(Full { backend: backend.clone(), kind, full });
+        }
         let glance = seat.lane.glance(self.outside.clock.now());
         self.outside.views.lanes.entry(backend.clone()).or_default().glance = glance;
         if !self.drained.is_empty() && self.seats.values().all(|seat| seat.lane.quiet()) {
@@ -399,6 +405,10 @@ impl Actor for Gateway {
         let backends: Vec<_> = self.seats.keys().cloned().collect();
         for backend in backends {
             self.outside.views.lanes.entry(backend.clone()).or_default();
+            // The one before may have said otherwise.
+            for kind in Kind::ALL {
+                self.dispatcher.tell(Full { backend: backend.clone(), kind, full: false });
+            }
             self.take(backend, ctx);
         }
     }

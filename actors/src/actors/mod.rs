@@ -42,7 +42,7 @@ pub use answers::{AnswerInlet, Answers};
 pub use canary::{Canary, CanaryPlan, StopCanary, TestBoard};
 pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
-pub use dispatcher::{Dispatcher, Finished, Wake};
+pub use dispatcher::{Dispatcher, Finished, Full, Wake};
 pub use exchanged::{EXCHANGES_MAX, Exchanged};
 pub use gateway::{Ask, Drain, Gateway, Reseat, Resume, Submit, TakeAnswer};
 pub use hands::{CancelRequest, Hold, PauseLane, RetryRequest, SettleRequest};

@@ -1,6 +1,7 @@
 //! Sans-IO logic: functions, tables and machines. Input and time in, effects out; nothing here
 //! reads a clock, spawns, awaits or logs, so that a simulator can drive all of it.
 
+pub mod ahead;
 pub mod answers;
 pub mod canary;
 pub mod correlation;

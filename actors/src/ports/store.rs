@@ -231,6 +231,22 @@ pub struct DueAlarm {
     pub others: Vec<Alarm>,
 }
 
+/// How many due alarms are asked for. Apart, because neither kind may stand in the way of the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DueMost {
+    /// Of those that have no ticket.
+    pub new: u32,
+    /// Of those that have one.
+    pub known: u32,
+}
+
+impl DueMost {
+    /// So many of each.
+    pub fn of_each(limit: u32) -> Self {
+        Self { new: limit, known: limit }
+    }
+}
+
 /// Place in a list, which runs by the store's own order: newest first, unless `after` is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -315,14 +331,12 @@ pub type Answered<T> = Soon<Result<T, StoreError>>;
 
 /// Committed rows, read beside the writer.
 pub trait Reads: PastReads + SyncReads + Send + Sync {
-    /// Alarms of a backend that are due, the longest due first. `only_new`: only those that have no
-    /// ticket.
+    /// Alarms of a backend that are due, the longest due first.
     fn due_alarms(
         &self,
         backend: BackendId,
         now: Timestamp,
-        only_new: bool,
-        limit: u32,
+        most: DueMost,
     ) -> Answered<Vec<DueAlarm>>;
     /// How many un-ended requests a backend has; cheap.
     fn open_requests(&self, backend: BackendId) -> Answered<u64>;

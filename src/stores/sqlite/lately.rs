@@ -7,6 +7,7 @@
 
 use super::fresh;
 use super::tally::Tally;
+use super::unwritten::Unwritten;
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -40,6 +41,8 @@ pub(super) struct Lately {
     pub(super) tally: Tally,
     /// What the outbox is told of once it is committed, and by the same rules.
     pub(super) news: fresh::Group,
+    /// What is not in its tables yet, and by the same rules.
+    pub(super) unwritten: Unwritten,
     /// The database's own number for what others have written.
     others_writes: Option<i64>,
 }
@@ -49,9 +52,11 @@ impl Lately {
     pub(super) fn begin(&mut self, others_writes: Option<i64>) {
         self.tally.begin();
         self.news.begin();
+        self.unwritten.begin();
         if others_writes.is_none() || others_writes != self.others_writes {
             self.forget();
             self.news.forget();
+            self.unwritten.forget_numbers();
             self.others_writes = others_writes;
         }
     }
@@ -59,7 +64,9 @@ impl Lately {
     /// Remembers no row any more.
     pub(super) fn forget(&mut self) {
         let (tally, news) = (std::mem::take(&mut self.tally), std::mem::take(&mut self.news));
-        *self = Self { others_writes: self.others_writes, tally, news, ..Self::default() };
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let others_writes = self.others_writes;
+        *self = Self { others_writes, tally, news, unwritten, ..Self::default() };
     }
 }
 

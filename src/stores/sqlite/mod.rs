@@ -2,11 +2,13 @@
 //!
 //! Always: one service a folder (D3); one writer thread, so that writes need no lock and share
 //! their sync to disk (group commit); readers on their own connections, which see only committed
-//! rows and never wait for the writer. Left to others: what a change means (`changes`), what is
+//! rows. New tickets are journaled in the database before they come to their tables (`unwritten`); who reads
+//! such rows waits until they are there, and nobody else waits for the writer. Left to others: what a change means (`changes`), what is
 //! kept how long (offload), how much disk must stay free (D1).
 
 mod fresh;
 mod lately;
+mod new_tickets;
 mod open;
 mod past;
 mod queue;
@@ -16,9 +18,12 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod schema_tests;
+mod seen;
+mod settle;
 mod sync;
 mod tally;
 mod tx;
+mod unwritten;
 mod writer;
 
 pub use open::{OnFatal, OpenError, SqliteSettings};
@@ -26,9 +31,11 @@ pub use open::{OnFatal, OpenError, SqliteSettings};
 use fresh::Fresh;
 use open::Folder;
 use reader::Readers;
+use rusqlite::Connection;
+use seen::Seen;
 use std::sync::Arc;
 use ticketgate_actors::changes::{Applied, ChangeSet};
-use ticketgate_actors::ports::{Clock, Soon, Store, StoreError};
+use ticketgate_actors::ports::{Answered, Clock, Soon, Store, StoreError};
 use writer::Writer;
 
 /// The embedded store: `Store` and `Reads` over one folder.
@@ -42,6 +49,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Writer,
     fresh: Arc<Fresh>,
+    seen: Arc<Seen>,
     _folder: Folder,
 }
 
@@ -60,10 +68,26 @@ impl SqliteStore {
         let folder = Folder::claim(&settings.dir)?;
         let connection = folder.connect_writer(&settings)?;
         let readers = Readers::start(&folder, settings.readers)?;
-        let fresh = Arc::<Fresh>::default();
-        let on_fatal = settings.on_fatal;
-        let writer = Writer::start(&folder, connection, (clock, node), fresh.clone(), on_fatal)?;
-        Ok(Self { readers, writer, fresh, _folder: folder })
+        let (fresh, seen) = (Arc::<Fresh>::default(), Arc::<Seen>::default());
+        let tell = (fresh.clone(), seen.clone());
+        let writer = Writer::start(&folder, connection, (clock, node), tell, settings)?;
+        Ok(Self { readers, writer, fresh, seen, _folder: folder })
+    }
+
+    /// Reads rows that may be only journaled so far: those are written to their tables first.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Answered<T> {
+        let read = self.readers.read(read);
+        if !self.seen.any() {
+            return read;
+        }
+        let settled = self.writer.settle();
+        Box::pin(async move {
+            settled.await?;
+            read.await
+        })
     }
 }
 

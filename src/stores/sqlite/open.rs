@@ -4,6 +4,7 @@
 //! the process ends, however it ends. Every failure is told in one sentence that names the folder.
 
 use super::schema::{self, Unusable};
+use super::settle::Unrecovered;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fmt;
@@ -48,6 +49,13 @@ pub struct SqliteSettings {
     /// Largest size of the database in pages of 4 KiB; none: as large as the disk allows. At the
     /// limit writes are answered as on a full disk.
     pub max_pages: Option<u32>,
+    /// New tickets at rest that are written to their tables in one go: what one of them costs falls
+    /// with their number, and all others wait for as long as it takes. 64 take some 3 ms.
+    pub written_at_once: usize,
+    /// New tickets that may be only journaled; about 6 KiB each.
+    pub unwritten_max: usize,
+    /// Bytes after which the journal is begun anew: what has been written to its tables goes from it.
+    pub journal_bytes: usize,
     /// What to do after an I/O error on commit (D4). By default the process logs it and aborts,
     /// and recovers on its next start.
     pub on_fatal: OnFatal,
@@ -56,7 +64,15 @@ pub struct SqliteSettings {
 impl SqliteSettings {
     /// The defaults, for that folder.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), readers: 2, max_pages: None, on_fatal: Arc::new(abort) }
+        Self {
+            dir: dir.into(),
+            readers: 2,
+            max_pages: None,
+            written_at_once: 64,
+            unwritten_max: 1_024,
+            journal_bytes: 4 << 20,
+            on_fatal: Arc::new(abort),
+        }
     }
 }
 
@@ -221,6 +237,14 @@ impl Folder {
                 reason: format!("{DATABASE_FILE} is a database of something else"),
             },
             Unusable::Broken(error) => self.judge(&error),
+        }
+    }
+
+    /// The same of what was only journaled.
+    pub(super) fn judge_journal(&self, unrecovered: Unrecovered) -> OpenError {
+        match unrecovered {
+            Unrecovered::Unreadable(reason) => OpenError::Damaged { dir: self.dir.clone(), reason },
+            Unrecovered::Failed(error) => self.judge(&error),
         }
     }
 

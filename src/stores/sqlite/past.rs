@@ -13,7 +13,6 @@ use ticketgate_actors::model::{
 };
 use ticketgate_actors::ports::{Answered, Leaving, Page, PastReads, PastTx, Tx, TxError};
 
-const ADD: &str = "INSERT INTO history (list, at, body) VALUES (?1, ?2, ?3)";
 pub(super) const COUNT: &str = "SELECT coalesce((SELECT n FROM history_counts WHERE list = ?1), 0)";
 pub(super) const OLDEST: &str = "SELECT n, at FROM history WHERE list = ?1 ORDER BY n LIMIT ?2";
 pub(super) const DROP: &str = "DELETE FROM history WHERE n IN
@@ -48,10 +47,14 @@ fn row(list: HistoryList) -> impl Fn(&Row<'_>) -> rusqlite::Result<HistoryRow> {
 
 impl PastTx for SqliteTx<'_> {
     fn add_history(&mut self, row: &HistoryRow) -> Result<u64, TxError> {
-        let body = rows::to_body(&row.cells);
-        self.run(ADD, params![row.list.as_str(), row.at.as_nanos(), body])?;
-        self.tally().history(row.list, 1);
-        Ok(self.added())
+        let n = self.next_history()?;
+        let row = HistoryRow { n, ..row.clone() };
+        match self.lately.unwritten.is_empty() {
+            true => self.write_history(&row)?,
+            // It goes with the others.
+            false => self.lately.unwritten.add_history(row),
+        }
+        Ok(n)
     }
 
     fn history_count(&mut self, list: HistoryList) -> Result<u64, TxError> {
@@ -135,7 +138,8 @@ impl PastTx for SqliteTx<'_> {
     }
 
     fn drop_ticket(&mut self, key: TicketKey) -> Result<(), TxError> {
-        self.remove("DELETE FROM tickets WHERE key = ?1", params![rows::id(&key.0)])
+        self.remove("DELETE FROM tickets WHERE key = ?1", params![rows::id(&key.0)])?;
+        self.ticket_went()
     }
 
     fn drop_alarm(&mut self, at: &OccurrenceRef) -> Result<(), TxError> {
@@ -147,7 +151,7 @@ impl PastTx for SqliteTx<'_> {
 
 impl PastReads for SqliteStore {
     fn history(&self, list: HistoryList, page: Page) -> Answered<Vec<HistoryRow>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             let before = page.before.map_or(i64::MAX, int);
             if let Some(after) = page.after {
                 let upto = before.saturating_sub(1);
@@ -165,24 +169,24 @@ impl PastReads for SqliteStore {
         upto: u64,
         limit: u32,
     ) -> Answered<Vec<HistoryRow>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             let params = params![list.as_str(), int(after), int(upto), limit];
             all(it, BETWEEN, params, row(list))
         })
     }
 
     fn history_count(&self, list: HistoryList) -> Answered<u64> {
-        self.readers.read(move |it| count(it, COUNT, params![list.as_str()]))
+        self.read(move |it| count(it, COUNT, params![list.as_str()]))
     }
 
     fn nth_history(&self, list: HistoryList, nth: u64) -> Answered<Option<u64>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             let Some(place) = nth.checked_sub(1) else { return Ok(None) };
             one(it, NTH, params![list.as_str(), int(place)], |row| rows::number(row, 0))
         })
     }
 
     fn leaving(&self, list: HistoryList) -> Answered<Option<Leaving>> {
-        self.readers.read(move |it| one(it, LEAVING, params![list.as_str()], rows::value))
+        self.read(move |it| one(it, LEAVING, params![list.as_str()], rows::value))
     }
 }

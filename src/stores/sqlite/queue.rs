@@ -7,7 +7,19 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What a thread gets that waits for an entry.
+#[derive(Debug)]
+pub(super) enum Popped<T> {
+    /// One.
+    Entry(Entry<T>),
+    /// None has come within its time.
+    Nothing,
+    /// The queue is closed and empty.
+    Closed,
+}
 
 /// The queue was closed: the entry was not taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,17 +71,27 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Blocks until there is an entry; none: closed and empty.
-    pub(super) fn pop(&self) -> Option<Entry<T>> {
+    /// Blocks until there is an entry, or for that long.
+    pub(super) fn pop(&self, within: Option<Duration>) -> Popped<T> {
         let mut line = self.line();
         loop {
             if let Some(entry) = line.entries.pop_front() {
-                return Some(entry);
+                return Popped::Entry(entry);
             }
             if line.closed {
-                return None;
+                return Popped::Closed;
             }
-            line = self.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
+            line = match within {
+                None => self.changed.wait(line).unwrap_or_else(PoisonError::into_inner),
+                Some(within) => {
+                    let waited = self.changed.wait_timeout(line, within);
+                    let (line, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() && line.entries.is_empty() && !line.closed {
+                        return Popped::Nothing;
+                    }
+                    line
+                }
+            }
         }
     }
 
@@ -108,11 +130,11 @@ mod tests {
         let queue = Queue::new(3);
         assert_eq!(queue.push("a", 2).now_or_never(), Some(Ok(())));
         assert_eq!(queue.push("b", 2).now_or_never(), None);
-        let entry = queue.pop().unwrap();
+        let Popped::Entry(entry) = queue.pop(None) else { panic!("nothing was inside") };
         assert_eq!(queue.push("b", 2).now_or_never(), None);
         drop(entry);
         assert_eq!(queue.push("b", 2).now_or_never(), Some(Ok(())));
-        drop(queue.pop());
+        drop(queue.pop(None));
         assert_eq!(queue.push("heavier than all", 99).now_or_never(), Some(Ok(())));
     }
 
@@ -124,7 +146,7 @@ mod tests {
         assert_eq!(waiting.as_mut().now_or_never(), None);
         queue.close();
         assert_eq!(waiting.now_or_never(), Some(Err(Closed)));
-        assert_eq!(queue.pop().map(|entry| entry.item), Some("a"));
-        assert!(queue.pop().is_none());
+        assert!(matches!(queue.pop(None), Popped::Entry(Entry { item: "a", .. })));
+        assert!(matches!(queue.pop(None), Popped::Closed));
     }
 }

@@ -4,7 +4,7 @@
 //! was answered by the writer before the read was asked for is in it. What is read is in `reads`.
 
 use super::open::{Folder, OpenError};
-use super::queue::Queue;
+use super::queue::{Popped, Queue};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ fn at_one_moment<T>(
 }
 
 fn serve(queue: &Queue<Read>, connection: &Connection) {
-    while let Some(entry) = queue.pop() {
+    while let Popped::Entry(entry) = queue.pop(None) {
         // The panic itself was printed by its hook; the caller gets an error, the thread goes on.
         if catch_unwind(AssertUnwindSafe(|| (entry.item)(connection))).is_err() {
             tracing::error!("a read panicked");

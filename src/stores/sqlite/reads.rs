@@ -7,6 +7,7 @@
 use super::SqliteStore;
 use super::rows::{self, int};
 use super::schema::{AT_HAND, ENDED_OTHERWISE};
+use super::seen::RowIs;
 use super::tx::{
     ALARMS_OF, COMMAND, FIRST_OPEN, LANE, OPEN_REQUESTS, REQUEST, ROUTE, SERVICES, SNAPSHOTS,
     TICKET, TICKET_BY_BACKEND_ID, requests_in,
@@ -19,8 +20,8 @@ use ticketgate_actors::model::{
     Timestamp, Watched,
 };
 use ticketgate_actors::ports::{
-    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads,
-    RequestFilter, StoreFigures, TicketFilter,
+    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, DueMost, LaneCounts, LaneRow, Page, Pause,
+    Reads, RequestFilter, StoreFigures, TicketFilter,
 };
 
 /// Those that have a ticket (0), or those that have none (1). Apart, because where only creates are
@@ -97,6 +98,13 @@ pub(super) fn count(
     params: impl Params,
 ) -> rusqlite::Result<u64> {
     connection.prepare_cached(sql)?.query_row(params, |row| rows::number(row, 0))
+}
+
+/// A due alarm with its place in the order.
+struct Due {
+    at: i64,
+    n: i64,
+    alarm: Alarm,
 }
 
 fn due_alarm(connection: &Connection, alarm: Alarm) -> rusqlite::Result<DueAlarm> {
@@ -190,7 +198,7 @@ impl List {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answered<Vec<T>> {
         let (sql, values) = self.page(page);
-        store.readers.read(move |it| all(it, &sql, params_from_iter(values), read))
+        store.read(move |it| all(it, &sql, params_from_iter(values), read))
     }
 }
 
@@ -274,25 +282,86 @@ impl Reads for SqliteStore {
         &self,
         backend: BackendId,
         now: Timestamp,
-        only_new: bool,
-        limit: u32,
+        most: DueMost,
     ) -> Answered<Vec<DueAlarm>> {
-        self.readers.read(move |it| {
-            let mut due: Vec<(i64, i64, Alarm)> = Vec::new();
-            for new in if only_new { &[true][..] } else { &[true, false] } {
-                let params = params![backend.as_str(), now.as_nanos(), limit, new];
-                due.extend(all(it, DUE_ALARMS, params, |row| {
-                    Ok((row.get(0)?, row.get(1)?, rows::body(row, 2)?))
-                })?);
+        let whose = backend.clone();
+        let read = move |it: &Connection, more: u32| -> rusqlite::Result<Vec<Due>> {
+            let mut due = Vec::new();
+            for (new, limit) in [(true, most.new), (false, most.known)] {
+                if limit > 0 {
+                    let limit = limit.saturating_add(more);
+                    let params = params![whose.as_str(), now.as_nanos(), limit, new];
+                    due.extend(all(it, DUE_ALARMS, params, |row| {
+                        Ok(Due { at: row.get(0)?, n: row.get(1)?, alarm: rows::body(row, 2)? })
+                    })?);
+                }
             }
-            due.sort_by_key(|(due_at, n, _)| (*due_at, *n));
-            due.truncate(limit as usize);
-            due.into_iter().map(|(_, _, alarm)| due_alarm(it, alarm)).collect()
+            Ok(due)
+        };
+        let whole = move |it: &Connection, mut due: Vec<Due>| -> rusqlite::Result<Vec<DueAlarm>> {
+            let (mut new, mut known) = (most.new, most.known);
+            due.retain(|due| {
+                let left = if due.alarm.ticket.is_none() { &mut new } else { &mut known };
+                let fits = *left > 0;
+                *left = left.saturating_sub(1);
+                fits
+            });
+            due.sort_by_key(|due| (due.at, due.n));
+            due.into_iter().map(|due| due_alarm(it, due.alarm)).collect()
+        };
+        let (seen, of) = (self.seen.clone(), backend);
+        let settled = self.writer.settle();
+        let surely = {
+            let read = read.clone();
+            self.readers.read(move |it| whole(it, read(it, 0)?))
+        };
+        let surely = async move {
+            settled.await?;
+            surely.await
+        };
+        if seen.any_due() {
+            return Box::pin(surely);
+        }
+        // Flows ask for every page of alarms: not to write all that is journaled for each, rows that are
+        // older than their alarms are left out here.
+        let fast = self.readers.read(move |it| {
+            let Some((old, tables)) = seen.old_alarms(&of) else { return Ok(None) };
+            let due = read(it, u32::try_from(old).unwrap_or(u32::MAX))?;
+            let rows = seen.judge(due.iter().map(|due| &due.alarm), tables);
+            let Some(rows) = rows.filter(|rows| !rows.contains(&RowIs::Unsure)) else {
+                return Ok(None);
+            };
+            let right = due.into_iter().zip(rows).filter(|(_, row)| *row == RowIs::Right);
+            whole(it, right.map(|(due, _)| due).collect()).map(Some)
+        });
+        Box::pin(async move {
+            match fast.await? {
+                Some(due) => Ok(due),
+                None => surely.await,
+            }
         })
     }
 
     fn open_requests(&self, backend: BackendId) -> Answered<u64> {
-        self.readers.read(move |it| count(it, OPEN_REQUESTS, params![backend.as_str()]))
+        let (seen, of) = (self.seen.clone(), backend.clone());
+        let settled = self.writer.settle();
+        let surely = self.readers.read(move |it| count(it, OPEN_REQUESTS, params![of.as_str()]));
+        // As often as due alarms.
+        let fast = self.readers.read(move |it| {
+            let Some((unwritten, tables)) = seen.open_requests(&backend) else { return Ok(None) };
+            let written = count(it, OPEN_REQUESTS, params![backend.as_str()])?;
+            // Else some may be counted twice.
+            Ok(seen.are_still(tables).then(|| written.saturating_add_signed(unwritten)))
+        });
+        Box::pin(async move {
+            match fast.await? {
+                Some(open) => Ok(open),
+                None => {
+                    settled.await?;
+                    surely.await
+                }
+            }
+        })
     }
 
     fn watched(
@@ -301,7 +370,7 @@ impl Reads for SqliteStore {
         after: u64,
         limit: u32,
     ) -> Answered<Vec<(u64, Watched, Ticket)>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             all(it, WATCHED, params![backend.as_str(), int(after), limit], |row| {
                 Ok((rows::number(row, 0)?, rows::body(row, 1)?, rows::body(row, 2)?))
             })
@@ -315,21 +384,21 @@ impl Reads for SqliteStore {
         now: Timestamp,
         limit: u32,
     ) -> Answered<Vec<Request>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             let params = params![backend.as_str(), class, now.as_nanos(), limit];
             all(it, READY_REQUESTS, params, rows::request)
         })
     }
 
     fn next_ready(&self, backend: BackendId, now: Timestamp) -> Answered<Option<Timestamp>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             let params = params![backend.as_str(), now.as_nanos()];
             Ok(one(it, NEXT_READY, params, |row| rows::time(row, 0))?.flatten())
         })
     }
 
     fn requests_in(&self, backend: BackendId, state: State) -> Answered<Vec<Request>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             let params = params![backend.as_str(), state.as_str()];
             all(it, requests_in(state), params, rows::request)
         })
@@ -339,36 +408,40 @@ impl Reads for SqliteStore {
         if let Some(events) = self.fresh.take(after, limit) {
             return Box::pin(async { Ok(events) });
         }
-        self.readers.read(move |it| all(it, UNSENT_EVENTS, params![int(after), limit], rows::event))
+        self.read(move |it| all(it, UNSENT_EVENTS, params![int(after), limit], rows::event))
     }
 
     fn unsent_count(&self, most: u32) -> Answered<u64> {
-        self.readers.read(move |it| count(it, UNSENT_COUNT, params![most]))
+        // Asked for at every heartbeat, for people: it may count twice what comes to its table just now.
+        let unwritten = self.seen.unsent();
+        self.readers.read(move |it| {
+            let written = count(it, UNSENT_COUNT, params![most])?;
+            Ok(written.saturating_add(unwritten).min(u64::from(most)))
+        })
     }
 
     fn events_after(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {
-        self.readers.read(move |it| all(it, EVENTS_AFTER, params![int(after), limit], rows::event))
+        self.read(move |it| all(it, EVENTS_AFTER, params![int(after), limit], rows::event))
     }
 
     fn event(&self, id: EventId) -> Answered<Option<TicketEvent>> {
-        self.readers.read(move |it| one(it, EVENT, params![rows::id(&id.0)], rows::event))
+        self.read(move |it| one(it, EVENT, params![rows::id(&id.0)], rows::event))
     }
 
     fn newest_event(&self) -> Answered<Option<TicketEvent>> {
-        self.readers.read(|it| one(it, NEWEST_EVENT, [], rows::event))
+        self.read(|it| one(it, NEWEST_EVENT, [], rows::event))
     }
 
     fn occurrences(&self, alarm: AlarmRef) -> Answered<Vec<Alarm>> {
-        self.readers
-            .read(move |it| all(it, OCCURRENCES, params![alarm.source, alarm.id], rows::value))
+        self.read(move |it| all(it, OCCURRENCES, params![alarm.source, alarm.id], rows::value))
     }
 
     fn ticket(&self, key: TicketKey) -> Answered<Option<Ticket>> {
-        self.readers.read(move |it| one(it, TICKET, params![rows::id(&key.0)], rows::value))
+        self.read(move |it| one(it, TICKET, params![rows::id(&key.0)], rows::value))
     }
 
     fn request(&self, id: RequestId) -> Answered<Option<Request>> {
-        self.readers.read(move |it| one(it, REQUEST, params![rows::id(&id.0)], rows::request))
+        self.read(move |it| one(it, REQUEST, params![rows::id(&id.0)], rows::request))
     }
 
     fn command(&self, id: CommandId) -> Answered<Option<CommandRecord>> {
@@ -376,8 +449,7 @@ impl Reads for SqliteStore {
     }
 
     fn first_open_request(&self, ticket: TicketKey) -> Answered<Option<Request>> {
-        self.readers
-            .read(move |it| one(it, FIRST_OPEN, params![rows::id(&ticket.0)], rows::request))
+        self.read(move |it| one(it, FIRST_OPEN, params![rows::id(&ticket.0)], rows::request))
     }
 
     fn ticket_by_backend_id(
@@ -385,7 +457,7 @@ impl Reads for SqliteStore {
         backend: BackendId,
         backend_id: String,
     ) -> Answered<Option<Ticket>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             let params = params![backend.as_str(), backend_id];
             one(it, TICKET_BY_BACKEND_ID, params, rows::value)
         })
@@ -408,7 +480,7 @@ impl Reads for SqliteStore {
     }
 
     fn events_of(&self, ticket: TicketKey) -> Answered<Vec<(TicketEvent, Option<Timestamp>)>> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             all(it, EVENTS_OF, params![rows::id(&ticket.0)], |row| {
                 Ok((rows::event(row)?, rows::time(row, 2)?))
             })
@@ -462,7 +534,7 @@ impl Reads for SqliteStore {
     }
 
     fn lane_counts(&self, backend: BackendId) -> Answered<LaneCounts> {
-        self.readers.read(move |it| {
+        self.read(move |it| {
             let due_alarms = count(it, LANE_DUE, params![backend.as_str(), int(DUE_COUNTED_MAX)])?;
             let mut counts = LaneCounts { due_alarms, ..LaneCounts::default() };
             let states = all(it, LANE_STATES, params![backend.as_str()], |row| {
@@ -492,7 +564,7 @@ impl Reads for SqliteStore {
     }
 
     fn figures(&self) -> Answered<StoreFigures> {
-        self.readers.read(|it| {
+        self.read(|it| {
             let requests = all(it, FIGURE_STATES, [], |row| {
                 let backend = BackendId::new(row.get_ref(0)?.as_str()?);
                 Ok((backend, rows::state(row, 1)?, rows::number(row, 2)?))

@@ -48,10 +48,15 @@ pub(super) fn to_body(value: &impl Serialize) -> String {
 /// A value as a packed body: fields by name, so that one which is added later is missed by nobody.
 pub(super) fn to_packed(value: &impl Serialize) -> Vec<u8> {
     let mut body = Vec::with_capacity(PACKED_ROOM);
-    value
-        .serialize(&mut rmp_serde::Serializer::new(&mut body).with_struct_map())
-        .expect("a Vec takes every byte, and the model's types write without failing");
+    pack(value, &mut body);
     body
+}
+
+/// Adds a value as a packed body.
+pub(super) fn pack(value: &impl Serialize, to: &mut Vec<u8>) {
+    value
+        .serialize(&mut rmp_serde::Serializer::new(to).with_struct_map())
+        .expect("a Vec takes every byte, and the model's types write without failing");
 }
 
 /// Most bodies have less.

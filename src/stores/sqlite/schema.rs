@@ -337,9 +337,16 @@ UPDATE sqlite_schema SET sql = replace(sql, 'body     TEXT    NOT NULL', 'body  
 PRAGMA writable_schema = RESET;
 ";
 
+const STEP_12: &str = "
+-- What was committed of new tickets and is not in their tables yet, one row a commit.
+CREATE TABLE journal (n INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+";
+
 /// Every step; `PRAGMA user_version` is the number of those that were taken.
-const STEPS: [&str; 11] =
-    [STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7, STEP_8, STEP_9, STEP_10, STEP_11];
+const STEPS: [&str; 12] = [
+    STEP_1, STEP_2, STEP_3, STEP_4, STEP_5, STEP_6, STEP_7, STEP_8, STEP_9, STEP_10, STEP_11,
+    STEP_12,
+];
 
 /// The condition of the indexes of requests that ended otherwise than done. SQLite takes a partial index only
 /// where a query repeats its condition.

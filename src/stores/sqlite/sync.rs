@@ -162,27 +162,26 @@ impl SyncTx for SqliteTx<'_> {
 
 impl SyncReads for SqliteStore {
     fn sync_row(&self, name: String) -> Answered<SyncRow> {
-        self.readers.read(move |it| Ok(named(&name, one(it, SYNC, params![name], rows::value)?)))
+        self.read(move |it| Ok(named(&name, one(it, SYNC, params![name], rows::value)?)))
     }
 
     fn sync_waiting(&self, name: String, most: u32) -> Answered<u64> {
-        self.readers.read(move |it| count(it, OUTGOING_COUNT, params![name, most]))
+        self.read(move |it| count(it, OUTGOING_COUNT, params![name, most]))
     }
 
     fn held_list(&self, name: String, after: String, limit: u32) -> Answered<Vec<Held>> {
-        self.readers.read(move |it| all(it, HELD_AFTER, params![name, after, limit], rows::value))
+        self.read(move |it| all(it, HELD_AFTER, params![name, after, limit], rows::value))
     }
 
     fn twin_of(&self, name: String, ticket: TicketKey) -> Answered<Option<Twin>> {
-        self.readers.read(move |it| one(it, TWIN, params![rows::id(&ticket.0), name], twin))
+        self.read(move |it| one(it, TWIN, params![rows::id(&ticket.0), name], twin))
     }
 
     fn twins(&self, ticket: TicketKey) -> Answered<Vec<Twin>> {
-        self.readers.read(move |it| all(it, TWINS_OF, params![rows::id(&ticket.0)], twin))
+        self.read(move |it| all(it, TWINS_OF, params![rows::id(&ticket.0)], twin))
     }
 
     fn ticket_changes(&self, ticket: TicketKey, limit: u32) -> Answered<Vec<TicketChange>> {
-        self.readers
-            .read(move |it| all(it, CHANGES_OF, params![rows::id(&ticket.0), limit], rows::value))
+        self.read(move |it| all(it, CHANGES_OF, params![rows::id(&ticket.0), limit], rows::value))
     }
 }

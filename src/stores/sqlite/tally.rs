@@ -87,6 +87,11 @@ impl Tally {
         self.group.clear();
     }
 
+    /// Nothing was counted that does not stand in its table.
+    pub(super) fn is_empty(&self) -> bool {
+        self.group.is_empty()
+    }
+
     /// Writes what the group's sets have counted.
     pub(super) fn write(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         for (key, n) in self.group.drain().filter(|(_, n)| *n != 0) {

@@ -12,6 +12,7 @@ use super::lately::Lately;
 use super::rows::{self, int};
 use super::schema;
 use super::tally::Tally;
+use super::unwritten::{Numbers, newest_ticket};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
 use ticketgate_actors::logic::lane::class_of;
@@ -94,14 +95,18 @@ const PUT_ALARM: &str = "INSERT INTO alarms
 const UPDATE_TICKET: &str =
     "UPDATE tickets SET backend_id = ?2, status = ?3, sequence = ?4, body = ?5 WHERE key = ?1";
 const INSERT_TICKET: &str = "INSERT INTO tickets
-    (key, backend, backend_id, correlation_key, status, sequence, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    (n, key, backend, backend_id, correlation_key, status, sequence, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 const ADD_REQUEST: &str = "INSERT INTO requests
-    (id, backend, ticket, op, class, level_made, state, ended, ready_at, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    (n, id, backend, ticket, op, class, level_made, state, ended, ready_at, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 // Apart, since almost no request has one, and an index would be rewritten for it each time.
 const PUT_REFERENCE: &str =
     "UPDATE requests SET backend_ref = ?2 WHERE id = ?1 AND backend_ref IS NOT ?2";
+pub(super) const ADD_EVENT: &str =
+    "INSERT INTO events (n, event_id, ticket, sequence, body) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const ADD_UNSENT: &str = "INSERT INTO unsent (n) VALUES (?1)";
+pub(super) const ADD_SENT: &str = "INSERT INTO sent (n, at) VALUES (?1, ?2)";
 const PUT_SERVICES: &str = "INSERT INTO services (backend, body) VALUES (?1, ?2)
     ON CONFLICT (backend) DO UPDATE SET body = ?2";
 const PUT_ROUTE: &str = "INSERT INTO routes (backend, body) VALUES (?1, ?2)
@@ -113,7 +118,7 @@ const RAISE_BARRIER: &str = "INSERT INTO barriers (client, fence) VALUES (?1, ?2
 
 pub(super) struct SqliteTx<'a> {
     connection: &'a Connection,
-    lately: &'a mut Lately,
+    pub(super) lately: &'a mut Lately,
     /// What SQLite failed with, apart from conflicts.
     pub(super) fault: Option<ErrorCode>,
     /// Something may have been written that would have to be undone.
@@ -125,13 +130,30 @@ impl<'a> SqliteTx<'a> {
         Self { connection, lately, fault: None, wrote: false }
     }
 
+    /// Runs a statement after all is in its tables.
     pub(super) fn run(&mut self, sql: &str, params: impl Params) -> Result<usize, TxError> {
+        self.settle()?;
+        self.beside(sql, params)
+    }
+
+    /// Runs a statement that has nothing to do with what is not in its tables yet, as the next two.
+    pub(super) fn beside(&mut self, sql: &str, params: impl Params) -> Result<usize, TxError> {
         self.wrote = true;
         let done = self.connection.prepare_cached(sql).and_then(|mut it| it.execute(params));
         done.map_err(|error| self.judge(error))
     }
 
     pub(super) fn one<T>(
+        &mut self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, TxError> {
+        self.settle()?;
+        self.one_beside(sql, params, read)
+    }
+
+    pub(super) fn one_beside<T>(
         &mut self,
         sql: &str,
         params: impl Params,
@@ -145,6 +167,16 @@ impl<'a> SqliteTx<'a> {
     }
 
     pub(super) fn all<T>(
+        &mut self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, TxError> {
+        self.settle()?;
+        self.all_beside(sql, params, read)
+    }
+
+    pub(super) fn all_beside<T>(
         &mut self,
         sql: &str,
         params: impl Params,
@@ -173,9 +205,81 @@ impl<'a> SqliteTx<'a> {
         self.lately.news.forget();
     }
 
+    /// The numbers that were given last, to give the next.
+    pub(super) fn numbers(&mut self) -> Result<&mut Numbers, TxError> {
+        match self.lately.unwritten.numbers(self.connection) {
+            Ok(numbers) => Ok(numbers),
+            Err(error) => Err(TxError::Broken(error.to_string())),
+        }
+    }
+
+    /// A ticket's row went: its number may be given again.
+    pub(super) fn ticket_went(&mut self) -> Result<(), TxError> {
+        let newest = newest_ticket(self.connection).map_err(|error| self.judge(error))?;
+        self.numbers()?.ticket = newest;
+        Ok(())
+    }
+
     /// The number of the row that was added last.
     pub(super) fn added(&self) -> u64 {
         u64::try_from(self.connection.last_insert_rowid()).unwrap_or(0)
+    }
+
+    /// Writes an alarm to its table. `before`: as that has it, where that is known.
+    pub(super) fn write_alarm(
+        &mut self,
+        before: Option<&Alarm>,
+        alarm: &Alarm,
+        body: &[u8],
+    ) -> Result<(), TxError> {
+        let (source, id, occurrence) =
+            (&alarm.at.alarm.source, &alarm.at.alarm.id, int(alarm.at.occurrence));
+        let backend = alarm.backend.as_ref().map(BackendId::as_str);
+        let due_at = alarm.due_at.map(Timestamp::as_nanos);
+        let (wanted, settled) = (int(alarm.wanted_version), int(alarm.settled_version));
+        let ticket = alarm.ticket.as_ref().map(|ticket| rows::id(&ticket.0));
+        let request = alarm.request.as_ref().map(|request| rows::id(&request.0));
+        let Some(before) = before else {
+            let active = alarm.active;
+            let params = params![
+                source, id, occurrence, active, backend, due_at, wanted, settled, ticket, request,
+                body
+            ];
+            return self.beside(PUT_ALARM, params).map(drop);
+        };
+        let update = Update::of("alarms", &body)
+            .set(before.active != alarm.active, "active", &alarm.active)
+            .set(before.backend != alarm.backend, "backend", &backend)
+            .set(before.due_at != alarm.due_at, "due_at", &due_at)
+            .set(before.wanted_version != alarm.wanted_version, "wanted", &wanted)
+            .set(before.settled_version != alarm.settled_version, "settled", &settled)
+            .set(before.ticket != alarm.ticket, "ticket", &ticket)
+            .set(before.request != alarm.request, "request", &request);
+        let row = " WHERE source = ? AND id = ? AND occurrence = ?";
+        match update.of_row(self, row, &[source, id, &occurrence])? {
+            0 => Err(TxError::Broken(format!("{} has no row any more", alarm.at.alarm))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a ticket to its table.
+    pub(super) fn insert_ticket(
+        &mut self,
+        n: u64,
+        ticket: &Ticket,
+        body: &[u8],
+    ) -> Result<(), TxError> {
+        let params = params![
+            int(n),
+            rows::id(&ticket.key.0),
+            ticket.backend.as_str(),
+            rows::backend_id(ticket),
+            ticket.correlation_key.0,
+            ticket.status.as_str(),
+            int(ticket.sequence),
+            body
+        ];
+        self.beside(INSERT_TICKET, params).map(drop)
     }
 
     fn judge(&mut self, error: rusqlite::Error) -> TxError {
@@ -224,35 +328,40 @@ impl<'a> Update<'a> {
     ) -> Result<usize, TxError> {
         self.sql.push_str(condition);
         self.values.extend_from_slice(key);
-        tx.run(&self.sql, &*self.values)
+        tx.beside(&self.sql, &*self.values)
     }
 }
 
 impl Tx for SqliteTx<'_> {
     fn remember(&mut self, identity: &Identity, at: Timestamp) -> Result<bool, TxError> {
         let sql = "INSERT INTO identities (hash, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        Ok(self.run(sql, params![identity.0, at.as_nanos()])? == 1)
+        Ok(self.beside(sql, params![identity.0, at.as_nanos()])? == 1)
     }
 
     fn forget_identities(&mut self, before: Timestamp, limit: u32) -> Result<u64, TxError> {
-        Ok(self.run(FORGET, params![before.as_nanos(), limit])? as u64)
+        Ok(self.beside(FORGET, params![before.as_nanos(), limit])? as u64)
     }
 
     fn newest_alarm(&mut self, alarm: &AlarmRef) -> Result<Option<Alarm>, TxError> {
         let found: Option<Alarm> =
-            self.one(NEWEST_ALARM, params![alarm.source, alarm.id], rows::value)?;
-        if let Some(alarm) = &found {
-            self.lately.alarms.keep(&alarm.at, alarm.clone());
+            self.one_beside(NEWEST_ALARM, params![alarm.source, alarm.id], rows::value)?;
+        let Some(found) = found else { return Ok(None) };
+        if let Some(newer) = self.unwritten_alarm(&found.at) {
+            return Ok(Some(newer));
         }
-        Ok(found)
+        self.lately.alarms.keep(&found.at, found.clone());
+        Ok(Some(found))
     }
 
     fn alarm(&mut self, at: &OccurrenceRef) -> Result<Option<Alarm>, TxError> {
+        if let Some(alarm) = self.unwritten_alarm(at) {
+            return Ok(Some(alarm));
+        }
         if let Some(alarm) = self.lately.alarms.get(at) {
             return Ok(Some(alarm.clone()));
         }
         let key = params![at.alarm.source, at.alarm.id, int(at.occurrence)];
-        let found: Option<Alarm> = self.one(ALARM, key, rows::value)?;
+        let found: Option<Alarm> = self.one_beside(ALARM, key, rows::value)?;
         if let Some(alarm) = &found {
             self.lately.alarms.keep(at, alarm.clone());
         }
@@ -260,46 +369,25 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn put_alarm(&mut self, alarm: &Alarm) -> Result<(), TxError> {
-        let (source, id, occurrence) =
-            (&alarm.at.alarm.source, &alarm.at.alarm.id, int(alarm.at.occurrence));
-        let backend = alarm.backend.as_ref().map(BackendId::as_str);
-        let due_at = alarm.due_at.map(Timestamp::as_nanos);
-        let (wanted, settled) = (int(alarm.wanted_version), int(alarm.settled_version));
-        let ticket = alarm.ticket.as_ref().map(|ticket| rows::id(&ticket.0));
-        let request = alarm.request.as_ref().map(|request| rows::id(&request.0));
-        let body = rows::to_packed(alarm);
-        match self.lately.alarms.get(&alarm.at) {
-            Some(before) if before == alarm => return Ok(()),
-            Some(before) => {
-                let update = Update::of("alarms", &body)
-                    .set(before.active != alarm.active, "active", &alarm.active)
-                    .set(before.backend != alarm.backend, "backend", &backend)
-                    .set(before.due_at != alarm.due_at, "due_at", &due_at)
-                    .set(before.wanted_version != alarm.wanted_version, "wanted", &wanted)
-                    .set(before.settled_version != alarm.settled_version, "settled", &settled)
-                    .set(before.ticket != alarm.ticket, "ticket", &ticket)
-                    .set(before.request != alarm.request, "request", &request);
-                let row = " WHERE source = ? AND id = ? AND occurrence = ?";
-                if update.of_row(self, row, &[source, id, &occurrence])? == 0 {
-                    return Err(TxError::Broken(format!("{} has no row any more", alarm.at.alarm)));
-                }
-            }
-            None => {
-                let active = alarm.active;
-                let params = params![
-                    source, id, occurrence, active, backend, due_at, wanted, settled, ticket,
-                    request, body
-                ];
-                self.run(PUT_ALARM, params)?;
-            }
+        if self.put_unwritten_alarm(alarm)? {
+            return Ok(());
         }
+        let before = match self.lately.alarms.get(&alarm.at) {
+            Some(before) if before == alarm => return Ok(()),
+            before => before.cloned(),
+        };
+        let body = rows::to_packed(alarm);
+        self.write_alarm(before.as_ref(), alarm, &body)?;
         self.lately.alarms.keep(&alarm.at, rows::copy(alarm, &body));
         Ok(())
     }
 
     fn alarms_of(&mut self, ticket: TicketKey) -> Result<Vec<Alarm>, TxError> {
+        if let Some(young) = self.lately.unwritten.ticket(ticket) {
+            return Ok(young.alarm.iter().map(|alarm| Alarm::clone(&alarm.row)).collect());
+        }
         let lately = std::mem::take(&mut self.lately.alarms);
-        let found = self.all(ALARMS_OF, params![rows::id(&ticket.0)], |row| {
+        let found = self.all_beside(ALARMS_OF, params![rows::id(&ticket.0)], |row| {
             let alarm = AlarmRef { source: row.get(1)?, id: row.get(2)? };
             let at = OccurrenceRef { alarm, occurrence: rows::number(row, 3)? };
             lately.get(&at).map_or_else(|| rows::value(row), |alarm| Ok(alarm.clone()))
@@ -309,10 +397,14 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn ticket(&mut self, key: TicketKey) -> Result<Option<Ticket>, TxError> {
+        if let Some(young) = self.lately.unwritten.ticket(key) {
+            return Ok(Some(Ticket::clone(&young.ticket.row)));
+        }
         if let Some(ticket) = self.lately.tickets.get(&key) {
             return Ok(Some(ticket.clone()));
         }
-        let found: Option<Ticket> = self.one(TICKET, params![rows::id(&key.0)], rows::value)?;
+        let found: Option<Ticket> =
+            self.one_beside(TICKET, params![rows::id(&key.0)], rows::value)?;
         if let Some(ticket) = &found {
             self.lately.tickets.keep(&key, ticket.clone());
         }
@@ -324,8 +416,11 @@ impl Tx for SqliteTx<'_> {
         backend: &BackendId,
         backend_id: &str,
     ) -> Result<Option<Ticket>, TxError> {
+        if let Some(key) = self.lately.unwritten.by_backend_id(backend, backend_id) {
+            return Tx::ticket(self, key);
+        }
         let key = params![backend.as_str(), backend_id];
-        let found: Option<Ticket> = self.one(TICKET_BY_BACKEND_ID, key, rows::value)?;
+        let found: Option<Ticket> = self.one_beside(TICKET_BY_BACKEND_ID, key, rows::value)?;
         if let Some(ticket) = &found {
             self.lately.tickets.keep(&ticket.key, ticket.clone());
         }
@@ -333,9 +428,12 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn put_ticket(&mut self, ticket: &Ticket) -> Result<(), TxError> {
-        if self.lately.tickets.get(&ticket.key) == Some(ticket) {
+        if self.put_unwritten_ticket(ticket)?
+            || self.lately.tickets.get(&ticket.key) == Some(ticket)
+        {
             return Ok(());
         }
+        self.against_unwritten(ticket)?;
         let key = rows::id(&ticket.key.0);
         let theirs = rows::backend_id(ticket);
         let status = ticket.status.as_str();
@@ -353,23 +451,11 @@ impl Tx for SqliteTx<'_> {
                 }
             }
             None => {
-                let (backend, correlation) = (ticket.backend.as_str(), &ticket.correlation_key.0);
-                let row = params![key, backend, theirs, correlation, status, sequence, body];
-                // One that has told of nothing is most often a new one.
-                let added = match ticket.sequence {
-                    0 => self.run(INSERT_TICKET, row),
-                    _ => Ok(0),
-                };
-                if !matches!(added, Ok(1)) {
-                    let moved =
-                        self.run(UPDATE_TICKET, params![key, theirs, status, sequence, body])?;
-                    if moved == 0 {
-                        // What spoke against it, or else it is an older ticket that is new here.
-                        added?;
-                        if ticket.sequence > 0 {
-                            self.run(INSERT_TICKET, row)?;
-                        }
-                    }
+                let moved =
+                    self.beside(UPDATE_TICKET, params![key, theirs, status, sequence, body])?;
+                if moved == 0 {
+                    let n = self.next_ticket()?;
+                    self.insert_ticket(n, ticket, &body)?;
                 }
             }
         }
@@ -381,26 +467,26 @@ impl Tx for SqliteTx<'_> {
         if let Some(known) = self.lately.snapshots.get(source) {
             return Ok(known.clone());
         }
-        let found: Option<Snapshot> = self.one(SNAPSHOT, params![source], rows::value)?;
+        let found: Option<Snapshot> = self.one_beside(SNAPSHOT, params![source], rows::value)?;
         self.lately.snapshots.keep(&source.to_owned(), found.clone());
         Ok(found)
     }
 
     fn snapshots(&mut self) -> Result<Vec<Snapshot>, TxError> {
-        self.all(SNAPSHOTS, params![], rows::value)
+        self.all_beside(SNAPSHOTS, params![], rows::value)
     }
 
     fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), TxError> {
         let sql = "INSERT INTO snapshots (source, body) VALUES (?1, ?2)
             ON CONFLICT (source) DO UPDATE SET body = ?2";
-        self.run(sql, params![snapshot.source, rows::to_body(snapshot)])?;
+        self.beside(sql, params![snapshot.source, rows::to_body(snapshot)])?;
         self.lately.snapshots.keep(&snapshot.source, Some(snapshot.clone()));
         Ok(())
     }
 
     fn mark_seen(&mut self, at: &OccurrenceRef, number: u64) -> Result<(), TxError> {
         let key = params![at.alarm.source, at.alarm.id, int(at.occurrence), int(number)];
-        self.run(MARK_SEEN, key).map(drop)
+        self.beside(MARK_SEEN, key).map(drop)
     }
 
     fn unnamed(
@@ -420,13 +506,13 @@ impl Tx for SqliteTx<'_> {
 
     fn group(&mut self, key: &[u8; 16]) -> Result<Option<TicketKey>, TxError> {
         let sql = "SELECT ticket FROM groups WHERE key = ?1";
-        self.one(sql, params![key], |row| Ok(TicketKey(Uuid::from_bytes(row.get(0)?))))
+        self.one_beside(sql, params![key], |row| Ok(TicketKey(Uuid::from_bytes(row.get(0)?))))
     }
 
     fn put_group(&mut self, key: &[u8; 16], ticket: TicketKey) -> Result<(), TxError> {
         let sql = "INSERT INTO groups (key, ticket) VALUES (?1, ?2)
             ON CONFLICT (key) DO UPDATE SET ticket = ?2";
-        self.run(sql, params![key, rows::id(&ticket.0)]).map(drop)
+        self.beside(sql, params![key, rows::id(&ticket.0)]).map(drop)
     }
 
     fn nth_newest_ticket(
@@ -440,10 +526,14 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn request(&mut self, id: RequestId) -> Result<Option<Request>, TxError> {
+        if let Some(part) = self.lately.unwritten.of_request(id).and_then(|it| it.request.as_ref())
+        {
+            return Ok(Some(Request::clone(&part.row)));
+        }
         if let Some(request) = self.lately.requests.get(&id) {
             return Ok(Some(request.clone()));
         }
-        let found = self.one(REQUEST, params![rows::id(&id.0)], rows::request)?;
+        let found = self.one_beside(REQUEST, params![rows::id(&id.0)], rows::request)?;
         if let Some(request) = &found {
             self.lately.requests.keep(&id, request.clone());
         }
@@ -451,8 +541,13 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn add_request(&mut self, request: &Request) -> Result<u64, TxError> {
+        if let Some(n) = self.add_unwritten_request(request)? {
+            return Ok(n);
+        }
         let body = rows::to_packed(request);
+        let n = self.next_request()?;
         let params = params![
+            int(n),
             rows::id(&request.id.0),
             request.backend.as_str(),
             rows::id(&request.ticket.0),
@@ -464,15 +559,16 @@ impl Tx for SqliteTx<'_> {
             request.ready_at.as_nanos(),
             body,
         ];
-        self.run(ADD_REQUEST, params)?;
-        // Before the next statement that adds a row.
-        let n = self.added();
+        self.beside(ADD_REQUEST, params)?;
         self.lately.requests.keep(&request.id, rows::numbered_copy(request, n, &body));
         self.tally().request(&request.backend, None, Some(request.state));
         Ok(n)
     }
 
     fn put_request(&mut self, request: &Request) -> Result<(), TxError> {
+        if self.put_unwritten_request(request) {
+            return Ok(());
+        }
         let (state, ended) = (request.state.as_str(), request.state.ended());
         let ready_at = request.ready_at.as_nanos();
         let body = rows::to_packed(request);
@@ -492,7 +588,7 @@ impl Tx for SqliteTx<'_> {
         }
         self.tally().request(&request.backend, Some(before.0), Some(request.state));
         if let Some(reference) = &request.backend_ref {
-            self.run(PUT_REFERENCE, params![rows::id(&request.id.0), reference])?;
+            self.beside(PUT_REFERENCE, params![rows::id(&request.id.0), reference])?;
         }
         let n = rows::number_of(before.2);
         self.lately.requests.keep(&request.id, rows::numbered_copy(request, n, &body));
@@ -500,7 +596,11 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError> {
-        self.one(FIRST_OPEN, params![rows::id(&ticket.0)], rows::request)
+        if let Some(young) = self.lately.unwritten.ticket(ticket) {
+            let open = young.request.iter().find(|it| !it.row.state.ended());
+            return Ok(open.map(|it| Request::clone(&it.row)));
+        }
+        self.one_beside(FIRST_OPEN, params![rows::id(&ticket.0)], rows::request)
     }
 
     fn open_requests(&mut self, backend: &BackendId) -> Result<u64, TxError> {
@@ -508,13 +608,14 @@ impl Tx for SqliteTx<'_> {
             Some(written) => *written,
             None => {
                 let written =
-                    self.one(OPEN_REQUESTS, params![backend.as_str()], |row| row.get(0))?;
+                    self.one_beside(OPEN_REQUESTS, params![backend.as_str()], |row| row.get(0))?;
                 let written = written.unwrap_or(0);
                 self.lately.open_requests.insert(backend.clone(), written);
                 written
             }
         };
-        let counted = self.lately.tally.open_requests(backend);
+        let counted =
+            self.lately.tally.open_requests(backend) + self.lately.unwritten.open_requests(backend);
         Ok(u64::try_from(written + counted).unwrap_or(0))
     }
 
@@ -530,23 +631,27 @@ impl Tx for SqliteTx<'_> {
         &mut self,
         key: &CorrelationKey,
     ) -> Result<Option<Ticket>, TxError> {
-        self.one(TICKET_BY_CORRELATION, params![key.0], rows::value)
+        if let Some(key) = self.lately.unwritten.by_correlation_key(key) {
+            return Tx::ticket(self, key);
+        }
+        self.one_beside(TICKET_BY_CORRELATION, params![key.0], rows::value)
     }
 
     fn watched(&mut self, ticket: TicketKey) -> Result<Option<Watched>, TxError> {
         let sql = "SELECT body FROM watched WHERE ticket = ?1";
-        self.one(sql, params![rows::id(&ticket.0)], rows::value)
+        self.one_beside(sql, params![rows::id(&ticket.0)], rows::value)
     }
 
     fn put_watched(&mut self, watched: &Watched) -> Result<(), TxError> {
         let sql = "INSERT INTO watched (ticket, backend, body) VALUES (?1, ?2, ?3)
             ON CONFLICT (ticket) DO UPDATE SET body = ?3";
         let ticket = rows::id(&watched.ticket.0);
-        self.run(sql, params![ticket, watched.backend.as_str(), rows::to_body(watched)]).map(drop)
+        self.beside(sql, params![ticket, watched.backend.as_str(), rows::to_body(watched)])
+            .map(drop)
     }
 
     fn drop_watched(&mut self, ticket: TicketKey) -> Result<(), TxError> {
-        self.run("DELETE FROM watched WHERE ticket = ?1", params![rows::id(&ticket.0)]).map(drop)
+        self.beside("DELETE FROM watched WHERE ticket = ?1", params![rows::id(&ticket.0)]).map(drop)
     }
 
     fn requests_in(&mut self, backend: &BackendId, state: State) -> Result<Vec<Request>, TxError> {
@@ -555,26 +660,33 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn add_event(&mut self, event: &TicketEvent) -> Result<u64, TxError> {
-        let sql = "INSERT INTO events (event_id, ticket, sequence, body) VALUES (?1, ?2, ?3, ?4)";
+        let n = self.next_event()?;
+        if let Some(event) = self.add_unwritten_event(event, n)? {
+            self.lately.news.add(event);
+            return Ok(n);
+        }
         let body = rows::to_packed(event);
         let params = params![
+            int(n),
             rows::id(&event.event_id.0),
             rows::id(&event.ticket.key.0),
             int(event.sequence),
             body,
         ];
-        self.run(sql, params)?;
-        let n = self.added();
-        self.run("INSERT INTO unsent (n) VALUES (?1)", params![int(n)])?;
+        self.beside(ADD_EVENT, params)?;
+        self.beside(ADD_UNSENT, params![int(n)])?;
         self.lately.news.add(rows::numbered_event(event, n, &body));
         Ok(n)
     }
 
     fn mark_sent(&mut self, n: u64, at: Timestamp) -> Result<(), TxError> {
+        if let Some(ticket) = self.lately.unwritten.of_event(n) {
+            self.lately.unwritten.mark_sent(ticket, n, at);
+            return Ok(());
+        }
         // A second confirm, after a repeated publish, does not move the first one's time.
-        if self.run("DELETE FROM unsent WHERE n = ?1", params![int(n)])? > 0 {
-            let sql = "INSERT INTO sent (n, at) VALUES (?1, ?2)";
-            self.run(sql, params![int(n), at.as_nanos()])?;
+        if self.beside("DELETE FROM unsent WHERE n = ?1", params![int(n)])? > 0 {
+            self.beside(ADD_SENT, params![int(n), at.as_nanos()])?;
         }
         Ok(())
     }
@@ -584,7 +696,7 @@ impl Tx for SqliteTx<'_> {
             return Ok(row.clone());
         }
         let row: LaneRow =
-            self.one(LANE, params![backend.as_str()], rows::value)?.unwrap_or_default();
+            self.one_beside(LANE, params![backend.as_str()], rows::value)?.unwrap_or_default();
         self.lately.lanes.insert(backend.clone(), row.clone());
         Ok(row)
     }
@@ -592,14 +704,14 @@ impl Tx for SqliteTx<'_> {
     fn put_lane(&mut self, backend: &BackendId, row: &LaneRow) -> Result<(), TxError> {
         let sql = "INSERT INTO lanes (backend, body) VALUES (?1, ?2)
             ON CONFLICT (backend) DO UPDATE SET body = ?2";
-        self.run(sql, params![backend.as_str(), rows::to_body(row)])?;
+        self.beside(sql, params![backend.as_str(), rows::to_body(row)])?;
         self.lately.lanes.insert(backend.clone(), row.clone());
         Ok(())
     }
 
     fn take_fences(&mut self, count: u64) -> Result<Fence, TxError> {
         self.wrote = true;
-        let last = self.one(TAKE_FENCES, params![int(count)], |row| rows::number(row, 0))?;
+        let last = self.one_beside(TAKE_FENCES, params![int(count)], |row| rows::number(row, 0))?;
         let last = last.ok_or_else(|| TxError::Broken("no fence was given".to_owned()))?;
         Ok(Fence(last + 1 - count))
     }
@@ -609,7 +721,7 @@ impl Tx for SqliteTx<'_> {
             return Ok(*fence);
         }
         let sql = "SELECT fence FROM barriers WHERE client = ?1";
-        let fence = self.one(sql, params![int(client.0)], |row| rows::number(row, 0))?;
+        let fence = self.one_beside(sql, params![int(client.0)], |row| rows::number(row, 0))?;
         let fence = fence.map_or_else(Fence::default, Fence);
         self.lately.barriers.insert(client, fence);
         Ok(fence)
@@ -617,17 +729,17 @@ impl Tx for SqliteTx<'_> {
 
     fn raise_barrier(&mut self, client: ClientNumber, to: Fence) -> Result<(), TxError> {
         self.lately.barriers.remove(&client);
-        self.run(RAISE_BARRIER, params![int(client.0), int(to.0)]).map(drop)
+        self.beside(RAISE_BARRIER, params![int(client.0), int(to.0)]).map(drop)
     }
 
     fn command(&mut self, id: CommandId) -> Result<Option<CommandRecord>, TxError> {
-        self.one(COMMAND, params![rows::id(&id.0)], rows::value)
+        self.one_beside(COMMAND, params![rows::id(&id.0)], rows::value)
     }
 
     fn put_command(&mut self, record: &CommandRecord) -> Result<(), TxError> {
         let sql = "INSERT INTO commands (id, accepted_at, body) VALUES (?1, ?2, ?3)";
         let body = rows::to_body(record);
-        self.run(sql, params![rows::id(&record.id.0), record.accepted_at.as_nanos(), body])
+        self.beside(sql, params![rows::id(&record.id.0), record.accepted_at.as_nanos(), body])
             .map(drop)
     }
 
@@ -635,44 +747,45 @@ impl Tx for SqliteTx<'_> {
         let sql = "INSERT INTO locks (guid, client, body) VALUES (?1, ?2, ?3)
             ON CONFLICT (guid) DO UPDATE SET client = ?2, body = ?3";
         let params = params![rows::id(&lock.guid), int(lock.client.0), rows::to_body(lock)];
-        self.run(sql, params).map(drop)
+        self.beside(sql, params).map(drop)
     }
 
     fn lock(&mut self, guid: Uuid) -> Result<Option<KeptLock>, TxError> {
         let sql = "SELECT body FROM locks WHERE guid = ?1";
-        self.one(sql, params![rows::id(&guid)], rows::value)
+        self.one_beside(sql, params![rows::id(&guid)], rows::value)
     }
 
     fn drop_lock(&mut self, guid: Uuid) -> Result<(), TxError> {
-        self.run("DELETE FROM locks WHERE guid = ?1", params![rows::id(&guid)]).map(drop)
+        self.beside("DELETE FROM locks WHERE guid = ?1", params![rows::id(&guid)]).map(drop)
     }
 
     fn park(&mut self, message: &Parked) -> Result<u64, TxError> {
         let sql = "INSERT INTO parked (at, inlet, body, raw) VALUES (?1, ?2, ?3, ?4)";
         let body = rows::to_body(message);
-        self.run(sql, params![message.at.as_nanos(), message.inlet, body, message.body])?;
+        self.beside(sql, params![message.at.as_nanos(), message.inlet, body, message.body])?;
         Ok(self.added())
     }
 
     fn parked(&mut self, n: u64) -> Result<Option<Parked>, TxError> {
-        self.one(PARKED, params![int(n)], rows::parked)
+        self.one_beside(PARKED, params![int(n)], rows::parked)
     }
 
     fn put_parked(&mut self, message: &Parked) -> Result<(), TxError> {
         let sql = "UPDATE parked SET body = ?2, raw = ?3 WHERE n = ?1";
-        self.run(sql, params![int(message.n), rows::to_body(message), message.body]).map(drop)
+        self.beside(sql, params![int(message.n), rows::to_body(message), message.body]).map(drop)
     }
 
     fn drop_parked(&mut self, n: u64) -> Result<(), TxError> {
-        self.run("DELETE FROM parked WHERE n = ?1", params![int(n)]).map(drop)
+        self.beside("DELETE FROM parked WHERE n = ?1", params![int(n)]).map(drop)
     }
 
     fn held(&mut self, ticket: TicketKey) -> Result<Option<Pause>, TxError> {
-        self.one(HELD_TICKET, params![rows::id(&ticket.0)], rows::value)
+        self.one_beside(HELD_TICKET, params![rows::id(&ticket.0)], rows::value)
     }
 
     fn count_held(&mut self, backend: &BackendId) -> Result<u64, TxError> {
-        let count = self.one(COUNT_HELD, params![backend.as_str()], |row| rows::number(row, 0))?;
+        let count =
+            self.one_beside(COUNT_HELD, params![backend.as_str()], |row| rows::number(row, 0))?;
         Ok(count.unwrap_or(0))
     }
 
@@ -684,8 +797,10 @@ impl Tx for SqliteTx<'_> {
     ) -> Result<(), TxError> {
         let ticket = rows::id(&ticket.0);
         match why {
-            Some(why) => self.run(PUT_HELD, params![ticket, backend.as_str(), rows::to_body(why)]),
-            None => self.run("DELETE FROM held WHERE ticket = ?1", params![ticket]),
+            Some(why) => {
+                self.beside(PUT_HELD, params![ticket, backend.as_str(), rows::to_body(why)])
+            }
+            None => self.beside("DELETE FROM held WHERE ticket = ?1", params![ticket]),
         }
         .map(drop)
     }
@@ -695,7 +810,7 @@ impl Tx for SqliteTx<'_> {
             return Ok(known.clone());
         }
         let found: Option<ServiceTable> =
-            self.one(SERVICES, params![backend.as_str()], rows::value)?;
+            self.one_beside(SERVICES, params![backend.as_str()], rows::value)?;
         self.lately.services.insert(backend.clone(), found.clone());
         Ok(found)
     }
@@ -714,7 +829,7 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn route(&mut self, backend: &BackendId) -> Result<Option<Route>, TxError> {
-        self.one(ROUTE, params![backend.as_str()], rows::value)
+        self.one_beside(ROUTE, params![backend.as_str()], rows::value)
     }
 
     fn put_route(&mut self, backend: &BackendId, route: Option<&Route>) -> Result<(), TxError> {
@@ -727,6 +842,6 @@ impl Tx for SqliteTx<'_> {
 
     fn audit(&mut self, at: Timestamp, who: &str, what: &str, why: &str) -> Result<(), TxError> {
         let sql = "INSERT INTO audit (at, who, what, why) VALUES (?1, ?2, ?3, ?4)";
-        self.run(sql, params![at.as_nanos(), who, what, why]).map(drop)
+        self.beside(sql, params![at.as_nanos(), who, what, why]).map(drop)
     }
 }

@@ -1,22 +1,26 @@
 //! The one writer: a thread that owns the write connection and commits in groups.
 //!
 //! Always: a group is whatever waits when the writer is free, so that one sync to disk is shared
-//! by all who wait for it and nobody waits for company; each set stands or falls alone (D4); an
-//! answer goes out only after the commit that makes it true. What the sets mean is left to
+//! by all who wait for it; only what nobody waits for waits for company; each set stands or falls
+//! alone (D4); an answer goes out only after the commit that makes it true. What the sets mean is left to
 //! [`changes::perform`](ticketgate_actors::changes::perform).
 
 use super::fresh::Fresh;
 use super::lately::Lately;
-use super::open::{Folder, OnFatal, OpenError};
-use super::queue::{Entry, Queue};
+use super::open::{Folder, OnFatal, OpenError, SqliteSettings};
+use super::queue::{Entry, Popped, Queue};
+use super::seen::Seen;
+use super::settle::recover;
 use super::tx::SqliteTx;
 use rusqlite::{Connection, ErrorCode};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use ticketgate_actors::changes::{Applied, ChangeSet, Context, Halt, perform};
-use ticketgate_actors::ports::{Clock, Soon, StoreError};
+use std::time::Duration;
+use ticketgate_actors::changes::{Applied, Change, ChangeSet, Context, Decide, Halt, perform};
+use ticketgate_actors::model::Mono;
+use ticketgate_actors::ports::{Clock, Soon, StoreError, TxError};
 use tokio::sync::oneshot;
 
 /// Sets inside the writer, waiting or in the group at work: what memory is given to them, and
@@ -28,7 +32,19 @@ const GROUP_SETS: usize = 512;
 
 type Answer = Result<Vec<Applied>, StoreError>;
 
-/// Sets of one caller, and where their answers go.
+/// What nobody waits for goes with the next commit that somebody waits for, if that comes within this time:
+/// under load a third of all syncs to disk would be for such alone.
+const COMPANY_WITHIN: Duration = Duration::from_millis(2);
+/// From so many un-ended new requests of a backend on, its lane does not wait for one more.
+const LANE_HAS_WORK: i64 = 3;
+/// When nothing has come for so long, all is written: a copy of the folder, or a person with a shell, then
+/// finds it in the tables.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// However much comes, all is written so often: what does not come to rest for hours is in its tables, too.
+const ALL_EVERY: Duration = Duration::from_secs(10);
+
+/// Sets of one caller, and where their answers go. One without sets has all written to the tables.
 struct Job {
     sets: Vec<ChangeSet>,
     answer: oneshot::Sender<Vec<Answer>>,
@@ -45,12 +61,27 @@ impl Writer {
         folder: &Folder,
         connection: Connection,
         (clock, node): (Arc<dyn Clock>, String),
-        fresh: Arc<Fresh>,
-        on_fatal: OnFatal,
+        (fresh, seen): (Arc<Fresh>, Arc<Seen>),
+        settings: SqliteSettings,
     ) -> Result<Self, OpenError> {
         let queue = Queue::new(QUEUED_SETS);
-        let lately = RefCell::default();
-        let work = Work { queue: queue.clone(), connection, lately, fresh, clock, node, on_fatal };
+        let mut lately = Lately::default();
+        recover(&connection, &mut lately).map_err(|error| folder.judge_journal(error))?;
+        let work = Work {
+            queue: queue.clone(),
+            connection,
+            lately: RefCell::new(lately),
+            journal_bytes: Cell::new(0),
+            all_written_at: Cell::new(clock.now().mono),
+            fresh,
+            seen,
+            clock,
+            node,
+            written_at_once: settings.written_at_once,
+            unwritten_max: settings.unwritten_max,
+            journal_max: settings.journal_bytes,
+            on_fatal: settings.on_fatal,
+        };
         let thread = folder.spawn("store-writer", move || work.run())?;
         Ok(Self { queue, thread: Some(thread) })
     }
@@ -76,6 +107,20 @@ impl Writer {
             }
             answers.resize(count, closed());
             answers
+        })
+    }
+
+    /// Has all written to the tables that is only journaled; Ok: readers see it.
+    pub(super) fn settle(&self) -> Soon<Result<(), StoreError>> {
+        let queue = self.queue.clone();
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let down = || StoreError::Down("the store is closed".to_owned());
+            queue.push(Job { sets: Vec::new(), answer }, 1).await.map_err(|_| down())?;
+            match answered.await.map_err(|_| down())?.pop() {
+                Some(Err(error)) => Err(error),
+                _ => Ok(()),
+            }
         })
     }
 }
@@ -104,9 +149,17 @@ struct Work {
     queue: Arc<Queue<Job>>,
     connection: Connection,
     lately: RefCell<Lately>,
+    /// Bytes added to the journal since it was begun.
+    journal_bytes: Cell<usize>,
+    all_written_at: Cell<Mono>,
     fresh: Arc<Fresh>,
+    seen: Arc<Seen>,
     clock: Arc<dyn Clock>,
     node: String,
+    /// As in [`SqliteSettings`].
+    written_at_once: usize,
+    unwritten_max: usize,
+    journal_max: usize,
     on_fatal: OnFatal,
 }
 
@@ -135,9 +188,26 @@ impl Drop for Work {
 
 impl Work {
     fn run(self) {
-        while let Some(first) = self.queue.pop() {
+        loop {
+            let unwritten = !self.lately.borrow().unwritten.is_empty();
+            let first = match self.queue.pop(unwritten.then_some(QUIET)) {
+                Popped::Entry(first) => first,
+                Popped::Nothing => {
+                    self.write_all();
+                    continue;
+                }
+                Popped::Closed => break,
+            };
             let mut count = first.item.sets.len();
             let mut group = vec![first];
+            // Somebody waits for whatever comes now, or it has no more patience than this.
+            while count < GROUP_SETS
+                && group.last().is_some_and(|last| self.can_wait(&last.item))
+                && let Popped::Entry(next) = self.queue.pop(Some(COMPANY_WITHIN))
+            {
+                count += next.item.sets.len();
+                group.push(next);
+            }
             while count < GROUP_SETS
                 && let Some(next) = self.queue.pop_waiting()
             {
@@ -145,31 +215,54 @@ impl Work {
                 group.push(next);
             }
             self.commit_and_answer(group, count);
+            self.write_some();
         }
+        self.write_all();
         // An empty log opens faster, and the database alone is then a whole copy.
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the store's log was not emptied at close; it is at the next open");
         }
     }
 
+    /// Does nobody wait for this: that events were confirmed, or one more request of a lane that has
+    /// others?
+    fn can_wait(&self, job: &Job) -> bool {
+        let lately = self.lately.borrow();
+        let has_work = |decide: &Decide| {
+            let alarm = lately.alarms.get(&decide.at);
+            let backend = alarm.and_then(|alarm| alarm.backend.as_ref());
+            backend.is_some_and(|it| lately.unwritten.open_requests(it) >= LANE_HAS_WORK)
+        };
+        !job.sets.is_empty()
+            && job.sets.iter().flat_map(|set| &set.0).all(|change| match change {
+                Change::Sent(_) => true,
+                Change::Decide(decide) => has_work(decide),
+                _ => false,
+            })
+    }
+
     fn commit_and_answer(&self, group: Vec<Entry<Job>>, count: usize) {
         let sets = || group.iter().flat_map(|entry| &entry.item.sets);
-        let (mut answers, fatal) = match self.commit(sets(), count) {
+        let settle = group.iter().any(|entry| entry.item.sets.is_empty());
+        let (mut answers, fault) = match self.commit(sets(), count, settle) {
             Ok(answers) => (answers, None),
             Err(lost) => {
-                self.lately.borrow_mut().forget();
                 tracing::error!(reason = lost.reason, sets = count, "a group was not committed");
-                let down = Err(StoreError::Down(lost.reason.clone()));
-                (vec![down; count], lost.fatal.then_some(lost.reason))
+                (vec![Err(StoreError::Down(lost.reason.clone())); count], Some(lost))
             }
         };
         for Entry { item, .. } in group {
             let rest = answers.split_off(item.sets.len());
+            if item.sets.is_empty() {
+                // Whether it was settled.
+                let down = |lost: &Lost| Err(StoreError::Down(lost.reason.clone()));
+                answers.extend(fault.as_ref().map(down));
+            }
             // A caller that has gone away does not mind.
             let _ = item.answer.send(answers);
             answers = rest;
         }
-        if let Some(reason) = fatal {
+        if let Some(Lost { reason, fatal: true }) = fault {
             (self.on_fatal)(reason);
         }
     }
@@ -183,13 +276,21 @@ impl Work {
         &self,
         sets: impl Iterator<Item = &'s ChangeSet> + Clone,
         count: usize,
+        settle: bool,
     ) -> Result<Vec<Answer>, Lost> {
-        match self.attempt(sets.clone(), count, false)? {
-            Some(answers) => Ok(answers),
-            None => {
-                let answers = self.attempt(sets, count, true)?;
-                Ok(answers.unwrap_or_else(|| vec![closed(); count]))
+        let attempt = |savepoints| {
+            let done = self.attempt(sets.clone(), (count, settle), savepoints);
+            if !matches!(done, Ok(Some(_))) {
+                self.lately.borrow_mut().unwritten.all_undone();
             }
+            if done.is_err() {
+                self.lately.borrow_mut().forget();
+            }
+            done
+        };
+        match attempt(false)? {
+            Some(answers) => Ok(answers),
+            None => Ok(attempt(true)?.unwrap_or_else(|| vec![closed(); count])),
         }
     }
 
@@ -198,7 +299,7 @@ impl Work {
     fn attempt<'s>(
         &self,
         sets: impl Iterator<Item = &'s ChangeSet>,
-        count: usize,
+        (count, settle): (usize, bool),
         savepoints: bool,
     ) -> Result<Option<Vec<Answer>>, Lost> {
         self.execute("BEGIN IMMEDIATE")?;
@@ -209,15 +310,112 @@ impl Work {
                 Done::Stands(answer) => answers.push(answer),
                 Done::MustGo(answer) => {
                     self.execute("ROLLBACK")?;
+                    self.lately.borrow_mut().unwritten.all_undone();
+                    if count > 1 || settle {
+                        return Ok(None);
+                    }
                     // Alone it needs no second attempt: the transaction was its savepoint.
-                    return Ok((count == 1).then(|| vec![answer]));
+                    return Ok(Some(vec![answer]));
                 }
             }
         }
-        self.write_tally()?;
-        self.execute("COMMIT")?;
-        self.lately.borrow_mut().news.committed(&self.fresh);
+        if settle {
+            self.in_transaction("what was journaled", |tx| tx.settle())?;
+        }
+        let journal = self.lately.borrow_mut().unwritten.journal();
+        self.in_transaction("the journal", |tx| tx.add_to_journal(&journal))?;
+        self.end(journal.len())?;
         Ok(Some(answers))
+    }
+
+    /// The counts, the commit, and what others are told then.
+    fn end(&self, journal_bytes: usize) -> Result<(), Lost> {
+        self.write_tally()?;
+        self.lately.borrow().unwritten.writing(&self.seen, true);
+        let committed = self.execute("COMMIT");
+        if committed.is_err() {
+            self.lately.borrow().unwritten.writing(&self.seen, false);
+        }
+        committed?;
+        let mut lately = self.lately.borrow_mut();
+        lately.news.committed(&self.fresh);
+        lately.unwritten.committed(&self.seen);
+        self.journal_bytes.set(match lately.unwritten.is_empty() {
+            true => 0,
+            false => self.journal_bytes.get() + journal_bytes,
+        });
+        Ok(())
+    }
+
+    /// Writes tickets that have come to rest to their tables, if there are enough of them.
+    fn write_some(&self) {
+        let (at_rest, all) = {
+            let lately = self.lately.borrow();
+            (lately.unwritten.at_rest(), lately.unwritten.len())
+        };
+        let now = self.clock.now().mono;
+        if all > self.unwritten_max || now.since(self.all_written_at.get()) > ALL_EVERY {
+            return self.write_all();
+        }
+        if at_rest < self.written_at_once {
+            return;
+        }
+        let anew = self.journal_bytes.get() >= self.journal_max;
+        let begun_anew = self.write_beside(|tx| tx.settle_some(self.written_at_once, anew));
+        if begun_anew == Some(true) {
+            self.journal_bytes.set(0);
+        }
+    }
+
+    /// Writes all of them.
+    fn write_all(&self) {
+        self.all_written_at.set(self.clock.now().mono);
+        self.write_beside(|tx| tx.settle());
+    }
+
+    /// In a transaction of its own. If it fails, all stays as it was, in the journal, and the next group
+    /// tries again.
+    fn write_beside<T>(
+        &self,
+        write: impl FnOnce(&mut SqliteTx<'_>) -> Result<T, TxError>,
+    ) -> Option<T> {
+        let written = self.execute("BEGIN IMMEDIATE").and_then(|()| {
+            self.lately.borrow_mut().begin(self.others_writes());
+            let written = self.in_transaction("what was journaled", write)?;
+            self.end(0)?;
+            Ok(written)
+        });
+        match written {
+            Ok(written) => Some(written),
+            Err(lost) => {
+                let mut lately = self.lately.borrow_mut();
+                lately.unwritten.all_undone();
+                lately.forget();
+                tracing::error!(reason = lost.reason, "journaled rows were not written");
+                if lost.fatal {
+                    (self.on_fatal)(lost.reason);
+                }
+                None
+            }
+        }
+    }
+
+    /// Does this in the transaction at work, or rolls it back.
+    fn in_transaction<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&mut SqliteTx<'_>) -> Result<T, TxError>,
+    ) -> Result<T, Lost> {
+        let mut lately = self.lately.borrow_mut();
+        let mut tx = SqliteTx::new(&self.connection, &mut lately);
+        let done = work(&mut tx);
+        let fault = tx.fault;
+        lately.tally.stands();
+        done.map_err(|error| {
+            let (TxError::Broken(reason) | TxError::Conflict(reason)) = error;
+            self.roll_back();
+            Lost { reason: format!("{what}: {reason}"), fatal: is_fatal(fault) }
+        })
     }
 
     /// Applies one set; on an error nothing of it stays. `Lost`: the transaction is gone.
@@ -233,9 +431,11 @@ impl Work {
         if matches!(outcome, Ok(Ok(_))) {
             lately.tally.stands();
             lately.news.stands();
+            lately.unwritten.stands();
         } else {
             lately.tally.undone();
             lately.news.undone();
+            lately.unwritten.undone();
             if wrote {
                 lately.forget();
             }
@@ -274,6 +474,9 @@ impl Work {
     /// What the group's sets have counted goes into its transaction.
     fn write_tally(&self) -> Result<(), Lost> {
         let mut lately = self.lately.borrow_mut();
+        if lately.tally.is_empty() {
+            return Ok(());
+        }
         // What is remembered of these numbers is from before.
         lately.open_requests.clear();
         let written = lately.tally.write(&self.connection);
@@ -294,12 +497,16 @@ impl Work {
 
     /// Rolls all of it back, because this failed.
     fn lost(&self, what: &str, error: &rusqlite::Error) -> Lost {
+        self.roll_back();
+        Lost { reason: format!("{what}: {error}"), fatal: is_fatal(error.sqlite_error_code()) }
+    }
+
+    fn roll_back(&self) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
             tracing::error!(%error, "a failed group could not be rolled back");
         }
-        Lost { reason: format!("{what}: {error}"), fatal: is_fatal(error.sqlite_error_code()) }
     }
 }
 

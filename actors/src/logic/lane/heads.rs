@@ -191,6 +191,11 @@ impl Heads {
         Some(head.request)
     }
 
+    /// How many of each class are in memory.
+    pub fn of_each(&self) -> [usize; CLASSES] {
+        std::array::from_fn(|class| self.windows[class].ready.len())
+    }
+
     /// How many are in memory.
     pub fn len(&self) -> usize {
         self.windows.iter().map(|window| window.ready.len()).sum()

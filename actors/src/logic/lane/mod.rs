@@ -238,6 +238,11 @@ impl Lane {
         }
     }
 
+    /// Requests of each class that wait for a call, as far as they are in memory.
+    pub fn waiting(&self) -> [usize; CLASSES] {
+        self.heads.of_each()
+    }
+
     /// Nothing is under way: a stop may go on.
     pub fn quiet(&self) -> bool {
         matches!(self.doing, Doing::Idle | Doing::Out)

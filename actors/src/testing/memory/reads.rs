@@ -9,8 +9,8 @@ use crate::model::{
     TicketKey, Timestamp, Watched,
 };
 use crate::ports::{
-    AlarmFilter, Answered, DueAlarm, LaneCounts, LaneRow, Page, Pause, Reads, RequestFilter,
-    StoreFigures, TicketFilter,
+    AlarmFilter, Answered, DueAlarm, DueMost, LaneCounts, LaneRow, Page, Pause, Reads,
+    RequestFilter, StoreFigures, TicketFilter,
 };
 use std::collections::BTreeMap;
 
@@ -21,22 +21,21 @@ impl Rows {
     }
 
     /// Alarms of a backend that are due, the longest due first.
-    pub fn due_alarms(
-        &self,
-        backend: &BackendId,
-        now: Timestamp,
-        only_new: bool,
-        limit: u32,
-    ) -> Vec<DueAlarm> {
+    pub fn due_alarms(&self, backend: &BackendId, now: Timestamp, most: DueMost) -> Vec<DueAlarm> {
         let due = self.alarms.iter().filter(|(_, alarm)| {
-            alarm.backend.as_ref() == Some(backend)
-                && alarm.due_at.is_some_and(|at| at <= now)
-                && !(only_new && alarm.ticket.is_some())
+            alarm.backend.as_ref() == Some(backend) && alarm.due_at.is_some_and(|at| at <= now)
         });
-        let mut due: Vec<_> = due.map(|(n, alarm)| (alarm.due_at, *n)).collect();
+        let mut due: Vec<_> =
+            due.map(|(n, alarm)| (alarm.due_at, *n, alarm.ticket.is_none())).collect();
         due.sort_unstable();
-        due.truncate(limit as usize);
-        due.into_iter().map(|(_, n)| self.with_ticket((*self.alarms[&n]).clone())).collect()
+        let (mut new, mut known) = (most.new, most.known);
+        due.retain(|(_, _, is_new)| {
+            let left = if *is_new { &mut new } else { &mut known };
+            let fits = *left > 0;
+            *left = left.saturating_sub(1);
+            fits
+        });
+        due.into_iter().map(|(_, n, _)| self.with_ticket((*self.alarms[&n]).clone())).collect()
     }
 
     fn with_ticket(&self, alarm: Alarm) -> DueAlarm {
@@ -260,10 +259,9 @@ impl Reads for MemoryStore {
         &self,
         backend: BackendId,
         at: Timestamp,
-        only_new: bool,
-        limit: u32,
+        most: DueMost,
     ) -> Answered<Vec<DueAlarm>> {
-        now(self.rows().due_alarms(&backend, at, only_new, limit))
+        now(self.rows().due_alarms(&backend, at, most))
     }
 
     fn open_requests(&self, backend: BackendId) -> Answered<u64> {

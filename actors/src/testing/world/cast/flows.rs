@@ -7,7 +7,7 @@ use crate::logic::lane::{Input, Read};
 use crate::logic::locks::{Grant, Holder, Locks, Wish};
 use crate::logic::turns::Turn;
 use crate::model::{BackendId, ClientNumber, Mono, OccurrenceRef, Op, RequestId, TicketKey};
-use crate::ports::{Answer, DueAlarm, StoreError, Work};
+use crate::ports::{Answer, DueAlarm, DueMost, StoreError, Work};
 use crate::testing::world::plan::Fault;
 use crate::testing::world::{INSTANCE, World};
 use std::rc::Rc;
@@ -54,11 +54,9 @@ impl World {
                 move |w| {
                     let admission = w.systems[&of].settings.admission;
                     let open = w.rows.open_of(&of);
-                    let only_new = !admission.admits(Op::Update, open);
-                    match only_new && !admission.admits(Op::Create, open) {
-                        true => Vec::new(),
-                        false => w.rows.due_alarms(&of, now, only_new, DUE_MAX),
-                    }
+                    let most = |op| if admission.admits(op, open) { DUE_MAX } else { 0 };
+                    let most = DueMost { new: most(Op::Create), known: most(Op::Update) };
+                    w.rows.due_alarms(&of, now, most)
                 },
                 move |w, rows| {
                     if w.service.dispatcher == me {

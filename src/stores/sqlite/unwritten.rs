@@ -1,0 +1,692 @@
+//! New tickets on their way: what is journaled at each commit, and not yet in its tables.
+//!
+//! A ticket that is made moves through half a dozen commits within milliseconds: decided, about to be
+//! called, done, told. Each would rewrite its rows and the indexes around them. So a new ticket, its one
+//! request, its alarm's changes and its events stay here until they have come to rest; a commit adds what
+//! it has changed to the journal, one row of the same database in the same transaction, so that it is as
+//! durable as ever. The tables get each row once.
+//!
+//! Always: what is here is in the journal, or in the transaction at work. Nothing here is in the
+//! tables, but an alarm as it was before. A ticket is here with all that belongs to it or not at all: at
+//! most one alarm and one request; whatever goes beyond is written first (`settle`), and so is
+//! everything before a statement that might miss it.
+
+use super::rows;
+use super::seen::Seen;
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use ticketgate_actors::model::{
+    Alarm, AlarmRef, BackendId, CorrelationKey, HistoryList, HistoryRow, Request, RequestId,
+    Ticket, TicketEvent, TicketKey, Timestamp,
+};
+
+/// A row, and its body once a commit has written that.
+#[derive(Debug)]
+pub(super) struct Part<T> {
+    pub(super) row: Arc<T>,
+    body: Option<Arc<[u8]>>,
+}
+
+impl<T> Clone for Part<T> {
+    fn clone(&self) -> Self {
+        Self { row: self.row.clone(), body: self.body.clone() }
+    }
+}
+
+impl<T: Serialize> Part<T> {
+    fn new(row: T) -> Self {
+        Self { row: Arc::new(row), body: None }
+    }
+
+    /// As it is stored.
+    pub(super) fn body(&self) -> Arc<[u8]> {
+        self.body.clone().unwrap_or_else(|| rows::to_packed(&*self.row).into())
+    }
+
+    /// Adds it to a journal, if it is not in one yet.
+    fn write(&mut self, head: &Head, journal: &mut Vec<u8>) {
+        if self.body.is_none() {
+            self.write_again(head, journal);
+        }
+    }
+
+    fn write_again(&mut self, head: &Head, journal: &mut Vec<u8>) {
+        let body = self.body();
+        rows::pack(head, journal);
+        journal.extend_from_slice(&body);
+        self.body = Some(body);
+    }
+}
+
+/// An event, and when the broker confirmed it.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) event: Part<TicketEvent>,
+    pub(super) sent_at: Option<Timestamp>,
+    sent_written: bool,
+}
+
+/// A new ticket and what belongs to it.
+#[derive(Clone, Debug)]
+pub(super) struct Young {
+    /// The number of the ticket's row, which is in no body.
+    pub(super) n: u64,
+    pub(super) ticket: Part<Ticket>,
+    pub(super) request: Option<Part<Request>>,
+    /// The alarm as it is now.
+    pub(super) alarm: Option<Part<Alarm>>,
+    /// The alarm as its table has it; none: not known.
+    pub(super) alarm_before: Option<Arc<Alarm>>,
+    pub(super) events: Vec<Told>,
+}
+
+impl Young {
+    /// It has come to rest: its request has ended, and subscribers were told.
+    fn at_rest(&self) -> bool {
+        self.request.as_ref().is_some_and(|it| it.row.state.ended())
+            && self.events.iter().all(|told| told.sent_at.is_some())
+    }
+
+    fn write(&mut self, journal: &mut Vec<u8>, again: bool) {
+        fn one<T: Serialize>(part: &mut Part<T>, head: &Head, journal: &mut Vec<u8>, again: bool) {
+            match again {
+                true => part.write_again(head, journal),
+                false => part.write(head, journal),
+            }
+        }
+        one(&mut self.ticket, &Head::Ticket(self.n), journal, again);
+        if let Some(request) = &mut self.request {
+            let n = request.row.n;
+            one(request, &Head::Request(n), journal, again);
+        }
+        if let Some(alarm) = &mut self.alarm {
+            one(alarm, &Head::Alarm, journal, again);
+        }
+        for told in &mut self.events {
+            let n = told.event.row.n;
+            one(&mut told.event, &Head::Event(n), journal, again);
+            if let Some(at) = told.sent_at
+                && (again || !told.sent_written)
+            {
+                rows::pack(&Head::Sent(n, at), journal);
+                told.sent_written = true;
+            }
+        }
+    }
+}
+
+/// What stands before a body in the journal, or alone.
+#[derive(Debug, Serialize, Deserialize)]
+enum Head {
+    /// With its row's number, as the others that have one.
+    Ticket(u64),
+    Request(u64),
+    /// Of the ticket that it names.
+    Alarm,
+    Event(u64),
+    /// Without a body.
+    Sent(u64, Timestamp),
+    /// Number, list and time; the body is its cells.
+    History(u64, HistoryList, Timestamp),
+    /// Without a body: these tickets, and history rows up to that number, are in their tables.
+    Written(Vec<TicketKey>, u64),
+}
+
+/// The numbers that were given last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Numbers {
+    pub(super) ticket: u64,
+    pub(super) request: u64,
+    pub(super) event: u64,
+    pub(super) history: u64,
+}
+
+impl Numbers {
+    /// As the tables have them.
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let sql = "SELECT name, seq FROM sqlite_sequence";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        let mut numbers = Self::default();
+        while let Some(row) = rows.next()? {
+            let seq = rows::number(row, 1)?;
+            match row.get_ref(0)?.as_str()? {
+                "requests" => numbers.request = seq,
+                "events" => numbers.event = seq,
+                "history" => numbers.history = seq,
+                _ => {}
+            }
+        }
+        numbers.ticket = newest_ticket(connection)?;
+        Ok(numbers)
+    }
+
+    fn at_least(self, other: Self) -> Self {
+        Self {
+            ticket: self.ticket.max(other.ticket),
+            request: self.request.max(other.request),
+            event: self.event.max(other.event),
+            history: self.history.max(other.history),
+        }
+    }
+}
+
+/// The number of the newest row: of tickets it is given again when that row goes.
+pub(super) fn newest_ticket(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT coalesce(max(n), 0) FROM tickets";
+    connection.prepare_cached(sql)?.query_row([], |row| rows::number(row, 0))
+}
+
+/// The tickets, and the ways to find them.
+#[derive(Debug, Default)]
+pub(super) struct Maps {
+    pub(super) tickets: HashMap<TicketKey, Young>,
+    requests: HashMap<RequestId, TicketKey>,
+    alarms: HashMap<AlarmRef, TicketKey>,
+    events: HashMap<u64, TicketKey>,
+    theirs: HashMap<BackendId, HashMap<String, TicketKey>>,
+    correlations: HashMap<CorrelationKey, TicketKey>,
+    /// Un-ended requests.
+    open: HashMap<BackendId, i64>,
+    at_rest: usize,
+    unsent: u64,
+    pub(super) history: BTreeMap<u64, HistoryRow>,
+}
+
+impl Maps {
+    pub(super) fn is_empty(&self) -> bool {
+        self.tickets.is_empty() && self.history.is_empty()
+    }
+
+    /// Puts a ticket in the place of what is there, or takes it away; gives what was there.
+    fn place(&mut self, key: TicketKey, young: Option<Young>) -> Option<Young> {
+        let now = young.as_ref().map(Found::of);
+        let before = self.tickets.get(&key).map(Found::of);
+        let (now, before) = (now.unwrap_or_default(), before.unwrap_or_default());
+        // What has moved, and nothing else: most changes move little of it.
+        if now.request != before.request {
+            if let Some(id) = before.request {
+                self.requests.remove(&id);
+            }
+            if let Some(id) = now.request {
+                self.requests.insert(id, key);
+            }
+        }
+        if now.alarm.as_ref().map(|it| &it.at) != before.alarm.as_ref().map(|it| &it.at) {
+            if let Some(alarm) = &before.alarm {
+                self.alarms.remove(&alarm.at.alarm);
+            }
+            if let Some(alarm) = &now.alarm {
+                self.alarms.insert(alarm.at.alarm.clone(), key);
+            }
+        }
+        if now.open != before.open {
+            for (of, n) in [(&before, -1), (&now, 1)] {
+                if let (true, Some(ticket)) = (of.open, &of.ticket) {
+                    *self.open.entry(ticket.backend.clone()).or_default() += n;
+                }
+            }
+        }
+        let theirs = |of: &Found| of.ticket.as_ref().and_then(|it| it.backend_id.clone());
+        let (their_now, their_before) = (theirs(&now), theirs(&before));
+        if their_now != their_before {
+            for (of, id, add) in [(&before, their_before, false), (&now, their_now, true)] {
+                let Some((ticket, id)) = of.ticket.as_ref().zip(id) else { continue };
+                let ids = self.theirs.entry(ticket.backend.clone()).or_default();
+                match add {
+                    true => drop(ids.insert(id, key)),
+                    false => drop(ids.remove(&id)),
+                }
+            }
+        }
+        match (&before.ticket, &now.ticket) {
+            (None, Some(new)) => {
+                self.correlations.insert(new.correlation_key.clone(), key);
+            }
+            (Some(gone), None) => {
+                self.correlations.remove(&gone.correlation_key);
+            }
+            _ => {}
+        }
+        for n in &before.events[now.events.len().min(before.events.len())..] {
+            self.events.remove(n);
+        }
+        for n in &now.events[before.events.len().min(now.events.len())..] {
+            self.events.insert(*n, key);
+        }
+        self.unsent += now.unsent;
+        self.unsent -= before.unsent;
+        self.at_rest += usize::from(now.at_rest);
+        self.at_rest -= usize::from(before.at_rest);
+        match young {
+            Some(young) => self.tickets.insert(key, young),
+            None => self.tickets.remove(&key),
+        }
+    }
+}
+
+/// By what a ticket is found.
+#[derive(Default)]
+struct Found {
+    ticket: Option<Arc<Ticket>>,
+    request: Option<RequestId>,
+    open: bool,
+    alarm: Option<Arc<Alarm>>,
+    events: Vec<u64>,
+    unsent: u64,
+    at_rest: bool,
+}
+
+impl Found {
+    fn of(young: &Young) -> Self {
+        Self {
+            ticket: Some(young.ticket.row.clone()),
+            request: young.request.as_ref().map(|it| it.row.id),
+            open: young.request.as_ref().is_some_and(|it| !it.row.state.ended()),
+            alarm: young.alarm.as_ref().map(|it| it.row.clone()),
+            events: young.events.iter().map(|told| told.event.row.n).collect(),
+            unsent: young.events.iter().filter(|told| told.sent_at.is_none()).count() as u64,
+            at_rest: young.at_rest(),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Undo {
+    Ticket(TicketKey, Option<Box<Young>>),
+    History(u64),
+    /// These were written to their table.
+    Histories(BTreeMap<u64, HistoryRow>),
+    /// All was written to the tables.
+    All(Arc<Maps>),
+}
+
+/// What is journaled and not yet in its tables.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten {
+    pub(super) maps: Maps,
+    undo: Vec<Undo>,
+    /// Where the set at work begins in it.
+    set: usize,
+    numbers: Option<Numbers>,
+    numbers_of_set: Option<Numbers>,
+    numbers_of_group: Option<Numbers>,
+}
+
+impl Unwritten {
+    pub(super) fn is_empty(&self) -> bool {
+        self.maps.is_empty()
+    }
+
+    /// Tickets.
+    pub(super) fn len(&self) -> usize {
+        self.maps.tickets.len()
+    }
+
+    /// Tickets that have come to rest.
+    pub(super) fn at_rest(&self) -> usize {
+        self.maps.at_rest
+    }
+
+    /// A transaction begins.
+    pub(super) fn begin(&mut self) {
+        self.undo.clear();
+        self.set = 0;
+        self.numbers_of_group = self.numbers;
+        self.numbers_of_set = self.numbers;
+    }
+
+    /// The set at work stands.
+    pub(super) fn stands(&mut self) {
+        self.set = self.undo.len();
+        self.numbers_of_set = self.numbers;
+    }
+
+    /// The set at work was undone.
+    pub(super) fn undone(&mut self) {
+        self.undo_to(self.set);
+        self.numbers = self.numbers_of_set;
+    }
+
+    /// The whole transaction was undone.
+    pub(super) fn all_undone(&mut self) {
+        self.undo_to(0);
+        self.set = 0;
+        self.numbers = self.numbers_of_group;
+        self.numbers_of_set = self.numbers;
+    }
+
+    fn undo_to(&mut self, length: usize) {
+        while self.undo.len() > length
+            && let Some(undo) = self.undo.pop()
+        {
+            match undo {
+                Undo::Ticket(key, before) => {
+                    self.maps.place(key, before.map(|it| *it));
+                }
+                Undo::History(n) => {
+                    self.maps.history.remove(&n);
+                }
+                Undo::Histories(rows) => self.maps.history.extend(rows),
+                Undo::All(maps) => {
+                    self.maps = Arc::into_inner(maps).expect("who has written them is done");
+                }
+            }
+        }
+    }
+
+    /// Somebody else may have given numbers.
+    pub(super) fn forget_numbers(&mut self) {
+        self.numbers = None;
+    }
+
+    /// The numbers that were given last.
+    pub(super) fn numbers(&mut self, connection: &Connection) -> rusqlite::Result<&mut Numbers> {
+        if self.numbers.is_none() {
+            let known = self.numbers_of_group.unwrap_or_default();
+            self.numbers = Some(Numbers::read(connection)?.at_least(self.given()).at_least(known));
+        }
+        Ok(self.numbers.get_or_insert_default())
+    }
+
+    /// The greatest numbers that are here.
+    fn given(&self) -> Numbers {
+        let requests = self.maps.tickets.values().filter_map(|it| it.request.as_ref());
+        Numbers {
+            ticket: self.maps.tickets.values().map(|it| it.n).max().unwrap_or(0),
+            request: requests.map(|it| it.row.n).max().unwrap_or(0),
+            event: self.maps.events.keys().copied().max().unwrap_or(0),
+            history: self.maps.history.keys().next_back().copied().unwrap_or(0),
+        }
+    }
+
+    pub(super) fn ticket(&self, key: TicketKey) -> Option<&Young> {
+        self.maps.tickets.get(&key)
+    }
+
+    pub(super) fn of_request(&self, id: RequestId) -> Option<&Young> {
+        self.ticket(*self.maps.requests.get(&id)?)
+    }
+
+    pub(super) fn of_alarm(&self, alarm: &AlarmRef) -> Option<&Young> {
+        self.ticket(*self.maps.alarms.get(alarm)?)
+    }
+
+    pub(super) fn of_event(&self, n: u64) -> Option<TicketKey> {
+        self.maps.events.get(&n).copied()
+    }
+
+    pub(super) fn by_backend_id(&self, backend: &BackendId, id: &str) -> Option<TicketKey> {
+        self.maps.theirs.get(backend)?.get(id).copied()
+    }
+
+    pub(super) fn by_correlation_key(&self, key: &CorrelationKey) -> Option<TicketKey> {
+        self.maps.correlations.get(key).copied()
+    }
+
+    /// Un-ended requests of a backend.
+    pub(super) fn open_requests(&self, backend: &BackendId) -> i64 {
+        self.maps.open.get(backend).copied().unwrap_or(0)
+    }
+
+    /// A new ticket comes in here.
+    pub(super) fn add(&mut self, n: u64, ticket: Ticket) {
+        let (key, ticket) = (ticket.key, Part::new(ticket));
+        let (request, alarm, alarm_before, events) = (None, None, None, Vec::new());
+        let young = Young { n, ticket, request, alarm, alarm_before, events };
+        self.put(key, Some(young));
+    }
+
+    pub(super) fn put_ticket(&mut self, ticket: Ticket) {
+        let key = ticket.key;
+        self.change(key, |young| young.ticket = Part::new(ticket));
+    }
+
+    pub(super) fn put_request(&mut self, request: Request) {
+        let key = request.ticket;
+        self.change(key, |young| young.request = Some(Part::new(request)));
+    }
+
+    /// `before`: as its table has it, where it was not here.
+    pub(super) fn put_alarm(&mut self, key: TicketKey, alarm: Alarm, before: Option<Alarm>) {
+        self.change(key, |young| {
+            young.alarm = Some(Part::new(alarm));
+            if let Some(before) = before {
+                young.alarm_before = Some(Arc::new(before));
+            }
+        });
+    }
+
+    pub(super) fn add_event(&mut self, key: TicketKey, event: TicketEvent) {
+        let event = Part::new(event);
+        let told = Told { event, sent_at: None, sent_written: false };
+        self.change(key, |young| young.events.push(told));
+    }
+
+    pub(super) fn mark_sent(&mut self, key: TicketKey, n: u64, at: Timestamp) {
+        self.change(key, |young| {
+            for told in &mut young.events {
+                if told.event.row.n == n {
+                    told.sent_at.get_or_insert(at);
+                }
+            }
+        });
+    }
+
+    pub(super) fn add_history(&mut self, row: HistoryRow) {
+        self.undo.push(Undo::History(row.n));
+        self.maps.history.insert(row.n, row);
+    }
+
+    fn change(&mut self, key: TicketKey, how: impl FnOnce(&mut Young)) {
+        if let Some(mut young) = self.maps.tickets.get(&key).cloned() {
+            how(&mut young);
+            self.put(key, Some(young));
+        }
+    }
+
+    fn put(&mut self, key: TicketKey, young: Option<Young>) {
+        let before = self.maps.place(key, young);
+        let of_set = &self.undo[self.set..];
+        let known = |undo: &Undo| matches!(undo, Undo::Ticket(of, _) if *of == key);
+        let since_all = of_set.iter().rev().take_while(|undo| !matches!(undo, Undo::All(_)));
+        if !since_all.into_iter().any(known) {
+            self.undo.push(Undo::Ticket(key, before.map(Box::new)));
+        }
+    }
+
+    /// All of it, to be written to the tables by the transaction at work: nothing is here any more.
+    pub(super) fn take_all(&mut self) -> Arc<Maps> {
+        let all = Arc::new(std::mem::take(&mut self.maps));
+        self.undo.push(Undo::All(all.clone()));
+        all
+    }
+
+    /// Tickets that have come to rest, at most so many, the oldest first.
+    pub(super) fn some_at_rest(&self, most: usize) -> Vec<Young> {
+        let at_rest = self.maps.tickets.values().filter(|young| young.at_rest());
+        let mut keys: Vec<TicketKey> = at_rest.map(|young| young.ticket.row.key).collect();
+        keys.sort_unstable();
+        keys.truncate(most);
+        keys.iter().filter_map(|key| self.ticket(*key).cloned()).collect()
+    }
+
+    /// These are in their tables now, as are all history rows.
+    pub(super) fn written(&mut self, tickets: &[Young]) {
+        for young in tickets {
+            self.put(young.ticket.row.key, None);
+        }
+        // No single row of these is ever undone alone: what is kept for that is all of them.
+        let history = std::mem::take(&mut self.maps.history);
+        if !history.is_empty() {
+            self.undo.push(Undo::Histories(history));
+        }
+    }
+}
+
+impl Unwritten {
+    /// What the transaction at work has changed and is still here, for the journal.
+    pub(super) fn journal(&mut self) -> Vec<u8> {
+        let mut journal = Vec::new();
+        for undo in since_all(&self.undo) {
+            match undo {
+                Undo::Ticket(key, _) => {
+                    if let Some(young) = self.maps.tickets.get_mut(key) {
+                        young.write(&mut journal, false);
+                    }
+                }
+                Undo::History(n) => {
+                    if let Some(row) = self.maps.history.get(n) {
+                        write_history(row, &mut journal);
+                    }
+                }
+                Undo::Histories(_) | Undo::All(_) => {}
+            }
+        }
+        journal
+    }
+
+    /// The journal of all that is here, in the place of the one before.
+    pub(super) fn whole_journal(&mut self) -> Vec<u8> {
+        let mut journal = Vec::new();
+        for young in self.maps.tickets.values_mut() {
+            young.write(&mut journal, true);
+        }
+        self.maps.history.values().for_each(|row| write_history(row, &mut journal));
+        journal
+    }
+
+    /// What the journal says once these are in their tables.
+    pub(super) fn journal_of_written(&self, tickets: &[Young], history: u64) -> Vec<u8> {
+        let mut journal = Vec::new();
+        let keys = tickets.iter().map(|young| young.ticket.row.key).collect();
+        rows::pack(&Head::Written(keys, history), &mut journal);
+        journal
+    }
+
+    /// Takes up what a journal says, from the service before this one.
+    pub(super) fn read(&mut self, mut journal: &[u8]) -> Result<(), String> {
+        while !journal.is_empty() {
+            self.read_one(&mut journal)?;
+        }
+        // Nothing of it is undone.
+        self.begin();
+        Ok(())
+    }
+
+    fn read_one(&mut self, journal: &mut &[u8]) -> Result<(), String> {
+        let unknown = |what: &str| format!("its journal names a {what} that is not in it");
+        let known = |this: &Self, key: TicketKey| match this.ticket(key) {
+            Some(_) => Ok(key),
+            None => Err(unknown("ticket")),
+        };
+        match next(journal)? {
+            Head::Ticket(n) => {
+                let ticket: Ticket = next(journal)?;
+                match self.ticket(ticket.key) {
+                    Some(_) => self.put_ticket(ticket),
+                    None => self.add(n, ticket),
+                }
+            }
+            Head::Request(n) => {
+                let request: Request = next(journal)?;
+                known(self, request.ticket)?;
+                self.put_request(Request { n, ..request });
+            }
+            Head::Alarm => {
+                let alarm: Alarm = next(journal)?;
+                let key = known(self, alarm.ticket.ok_or_else(|| unknown("ticket"))?)?;
+                self.put_alarm(key, alarm, None);
+            }
+            Head::Event(n) => {
+                let event: TicketEvent = next(journal)?;
+                let key = known(self, event.ticket.key)?;
+                if self.of_event(n).is_none() {
+                    self.add_event(key, TicketEvent { n, ..event });
+                }
+            }
+            Head::Sent(n, at) => {
+                let key = self.of_event(n).ok_or_else(|| unknown("event"))?;
+                self.mark_sent(key, n, at);
+            }
+            Head::History(n, list, at) => {
+                let cells = next(journal)?;
+                self.add_history(HistoryRow { n, list, at, cells });
+            }
+            Head::Written(keys, history) => {
+                for key in keys {
+                    self.put(key, None);
+                }
+                self.maps.history = self.maps.history.split_off(&history.saturating_add(1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells readers that the commit which follows brings something to the tables, or that it failed.
+    pub(super) fn writing(&self, seen: &Seen, now: bool) {
+        let gone = |undo: &Undo| match undo {
+            Undo::Ticket(key, _) => !self.maps.tickets.contains_key(key),
+            Undo::Histories(_) | Undo::All(_) => true,
+            Undo::History(_) => false,
+        };
+        if !now || self.undo.iter().any(gone) {
+            seen.change(|seen| seen.writing = now);
+        }
+    }
+
+    /// Tells readers what the transaction has changed, once it is committed.
+    pub(super) fn committed(&mut self, seen: &Seen) {
+        if self.undo.is_empty() {
+            return;
+        }
+        seen.change(|seen| {
+            seen.writing = false;
+            let all = self.undo.iter().any(|undo| matches!(undo, Undo::All(_)));
+            let some = self.undo.iter().any(|undo| matches!(undo, Undo::Histories(_)));
+            if all {
+                seen.forget();
+            }
+            seen.written += u64::from(all || some);
+            for undo in since_all(&self.undo) {
+                let Undo::Ticket(key, before) = undo else { continue };
+                let now = self.maps.tickets.get(key);
+                let before = before.as_deref();
+                if let Some(alarm) = before.and_then(|it| it.alarm.as_ref()) {
+                    seen.alarm(&alarm.row, false);
+                }
+                if let Some(alarm) = now.and_then(|it| it.alarm.as_ref()) {
+                    seen.alarm(&alarm.row, true);
+                }
+                seen.written += u64::from(now.is_none());
+                for young in before.into_iter().chain(now) {
+                    let backend = &young.ticket.row.backend;
+                    seen.open(backend, self.open_requests(backend));
+                }
+            }
+            seen.any = !self.is_empty();
+            seen.unsent = self.maps.unsent;
+        });
+        self.undo.clear();
+        self.set = 0;
+    }
+}
+
+/// What has happened since all was written.
+fn since_all(undo: &[Undo]) -> &[Undo] {
+    let all = undo.iter().rposition(|undo| matches!(undo, Undo::All(_)));
+    &undo[all.map_or(0, |place| place + 1)..]
+}
+
+fn write_history(row: &HistoryRow, journal: &mut Vec<u8>) {
+    rows::pack(&Head::History(row.n, row.list, row.at), journal);
+    rows::pack(&row.cells, journal);
+}
+
+/// The next value of a journal.
+fn next<T: serde::de::DeserializeOwned>(journal: &mut &[u8]) -> Result<T, String> {
+    T::deserialize(&mut rmp_serde::Deserializer::new(journal))
+        .map_err(|error| format!("its journal cannot be read: {error}"))
+}
