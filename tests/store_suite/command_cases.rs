@@ -3,7 +3,7 @@
 use crate::world::{Answer, World, alarm_ref, found, noc, raise};
 use std::time::Duration;
 use ticketgate_actors::changes::{
-    Admission, Applied, Change, CommandTaken, End, ForceUnlock, Guard, LockProof, Refusal,
+    Admission, Applied, Change, CommandTaken, End, ForceUnlock, Guard, Intend, LockProof, Refusal,
     TakeCommand, Write,
 };
 use ticketgate_actors::logic::answers;
@@ -160,6 +160,20 @@ pub async fn a_command_for_an_alarm_makes_its_ticket(world: &mut World) {
     let epoch = world.take_lane().await;
     let intended = world.intended(epoch, taken.request.id).await;
     world.concluded(epoch, &intended, End::Done(found("INC1"))).await;
+    let event = world.reads.unsent_events(0, 10).await.unwrap().pop().unwrap();
+    assert_eq!(event.alarms, [alarm_ref("a")]);
+}
+
+/// Nothing is read in between: no store may need that to tell of the alarm.
+pub async fn a_command_for_an_alarm_tells_of_it_at_once(world: &mut World) {
+    let epoch = world.take_lane().await;
+    world.apply(raise("a")).await;
+    let taken = take(world, &command(world, 1, create_for("a"))).await;
+    let intend =
+        Intend { backend: noc(), epoch, request: taken.request.id, attempts: 0, level: None };
+    world.apply(Change::Intend(Box::new(intend))).await;
+    let end = world.conclude(epoch, taken.request.id, 1, End::Done(found("INC1")));
+    world.apply(end).await;
     let event = world.reads.unsent_events(0, 10).await.unwrap().pop().unwrap();
     assert_eq!(event.alarms, [alarm_ref("a")]);
 }

@@ -42,6 +42,7 @@ macro_rules! every_case {
             command_cases: a_command_under_a_lost_lock_leaves_no_trace,
             command_cases: a_command_goes_its_whole_way_and_its_event_carries_the_answer,
             command_cases: a_command_for_an_alarm_makes_its_ticket,
+            command_cases: a_command_for_an_alarm_tells_of_it_at_once,
             command_cases: a_command_names_a_ticket_by_either_id,
             command_cases: a_ticket_that_was_never_made_takes_no_commands,
             command_cases: a_partners_ticket_takes_commands_before_it_has_an_id_there,

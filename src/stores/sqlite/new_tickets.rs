@@ -14,8 +14,11 @@ use ticketgate_actors::model::{
 };
 use ticketgate_actors::ports::TxError;
 
+/// Or something that names it, and came to its table before it.
 pub(super) const TICKET_IS_THERE: &str = "SELECT 1 FROM tickets WHERE key = ?1
-    UNION ALL SELECT 1 FROM tickets WHERE correlation_key = ?2 LIMIT 1";
+    UNION ALL SELECT 1 FROM tickets WHERE correlation_key = ?2
+    UNION ALL SELECT 1 FROM alarms WHERE ticket = ?1
+    UNION ALL SELECT 1 FROM requests WHERE ticket = ?1 LIMIT 1";
 pub(super) const BACKEND_ID_IS_THERE: &str =
     "SELECT 1 FROM tickets WHERE backend = ?1 AND backend_id = ?2";
 pub(super) const REQUEST_IS_THERE: &str = "SELECT 1 FROM requests WHERE id = ?1";
@@ -123,7 +126,12 @@ impl SqliteTx<'_> {
         &mut self,
         request: &Request,
     ) -> Result<Option<u64>, TxError> {
-        let Some(young) = self.lately.unwritten.ticket(request.ticket) else { return Ok(None) };
+        let Some(young) = self.lately.unwritten.ticket(request.ticket) else {
+            if self.lately.unwritten.of_request(request.id).is_some() {
+                self.settle()?;
+            }
+            return Ok(None);
+        };
         // Its second one. Rule T1 is the table's to keep.
         let alone = young.request.is_none();
         let id = params![rows::id(&request.id.0)];
@@ -155,10 +163,15 @@ impl SqliteTx<'_> {
     ) -> Result<Option<TicketEvent>, TxError> {
         let key = event.ticket.key;
         if self.lately.unwritten.ticket(key).is_none() {
+            if self.lately.unwritten.has_event(event.event_id) {
+                self.settle()?;
+            }
             return Ok(None);
         }
         let id = params![rows::id(&event.event_id.0)];
-        if self.one_beside(EVENT_IS_THERE, id, |_| Ok(()))?.is_some() {
+        if self.lately.unwritten.has_event(event.event_id)
+            || self.one_beside(EVENT_IS_THERE, id, |_| Ok(()))?.is_some()
+        {
             return Err(TxError::Conflict(EVENT_IDS.to_owned()));
         }
         let event = TicketEvent { n, ..event.clone() };

@@ -245,13 +245,18 @@ impl Folder {
         match unrecovered {
             Unrecovered::Unreadable(reason) => OpenError::Damaged { dir: self.dir.clone(), reason },
             Unrecovered::Failed(error) => self.judge(&error),
+            Unrecovered::Fault(code, reason) => self.judge_code(Some(code), reason),
         }
     }
 
     /// What a database error at opening means for the operator.
     fn judge(&self, error: &rusqlite::Error) -> OpenError {
-        let (dir, reason) = (self.dir.clone(), error.to_string());
-        match error.sqlite_error_code() {
+        self.judge_code(error.sqlite_error_code(), error.to_string())
+    }
+
+    fn judge_code(&self, code: Option<ErrorCode>, reason: String) -> OpenError {
+        let dir = self.dir.clone();
+        match code {
             Some(
                 ErrorCode::ReadOnly
                 | ErrorCode::CannotOpen

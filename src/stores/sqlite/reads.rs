@@ -408,7 +408,7 @@ impl Reads for SqliteStore {
         if let Some(events) = self.fresh.take(after, limit) {
             return Box::pin(async { Ok(events) });
         }
-        self.read(move |it| all(it, UNSENT_EVENTS, params![int(after), limit], rows::event))
+        self.writer.read(move |it| all(it, UNSENT_EVENTS, params![int(after), limit], rows::event))
     }
 
     fn unsent_count(&self, most: u32) -> Answered<u64> {
@@ -421,7 +421,7 @@ impl Reads for SqliteStore {
     }
 
     fn events_after(&self, after: u64, limit: u32) -> Answered<Vec<TicketEvent>> {
-        self.read(move |it| all(it, EVENTS_AFTER, params![int(after), limit], rows::event))
+        self.writer.read(move |it| all(it, EVENTS_AFTER, params![int(after), limit], rows::event))
     }
 
     fn event(&self, id: EventId) -> Answered<Option<TicketEvent>> {
@@ -429,7 +429,7 @@ impl Reads for SqliteStore {
     }
 
     fn newest_event(&self) -> Answered<Option<TicketEvent>> {
-        self.read(|it| one(it, NEWEST_EVENT, [], rows::event))
+        self.writer.read(|it| one(it, NEWEST_EVENT, [], rows::event))
     }
 
     fn occurrences(&self, alarm: AlarmRef) -> Answered<Vec<Alarm>> {

@@ -87,7 +87,10 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (tx::BY_REFERENCE, &["requests_backend_ref"]),
         (tx::TICKET_BY_CORRELATION, &["tickets_correlation_key"]),
         (reads::LANE_DUE, &["alarms_due"]),
-        (new_tickets::TICKET_IS_THERE, &["tickets_key", "tickets_correlation_key"]),
+        (
+            new_tickets::TICKET_IS_THERE,
+            &["tickets_key", "tickets_correlation_key", "alarms_ticket", "requests_ticket"],
+        ),
         (new_tickets::BACKEND_ID_IS_THERE, &["tickets_backend_id"]),
         (new_tickets::REQUEST_IS_THERE, &["requests_id"]),
         (new_tickets::EVENT_IS_THERE, &["events_id"]),

@@ -7,7 +7,7 @@ use super::rows::{self, int};
 use super::tx::SqliteTx;
 use super::tx::{ADD_EVENT, ADD_SENT, ADD_UNSENT};
 use super::unwritten::Young;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{Alarm, HistoryRow};
 use ticketgate_actors::ports::TxError;
@@ -30,8 +30,9 @@ impl SqliteTx<'_> {
         let mut tickets: Vec<&Young> = all.tickets.values().collect();
         // In the order in which they were made: their lists run by the rows' own numbers.
         tickets.sort_unstable_by_key(|young| young.n);
-        self.write(tickets, all.history.values())?;
-        self.beside(EMPTY_JOURNAL, []).map(drop)
+        // First: on a full disk its pages are room for the rows.
+        self.beside(EMPTY_JOURNAL, [])?;
+        self.write(tickets, all.history.values())
     }
 
     /// Writes some tickets that have come to rest, and says so in the journal. True: it is begun anew.
@@ -154,8 +155,13 @@ pub(super) fn recover(connection: &Connection, lately: &mut Lately) -> Result<()
     connection.execute_batch("BEGIN IMMEDIATE")?;
     lately.begin(None);
     let mut tx = SqliteTx::new(connection, lately);
-    tx.settle().and_then(|()| tx.beside(EMPTY_JOURNAL, [])).map_err(|error| match error {
-        TxError::Broken(reason) | TxError::Conflict(reason) => Unrecovered::Unreadable(reason),
+    let settled = tx.beside(EMPTY_JOURNAL, []).and_then(|_| tx.settle());
+    settled.map_err(|error| {
+        let (TxError::Broken(reason) | TxError::Conflict(reason)) = error;
+        match tx.fault {
+            Some(code) => Unrecovered::Fault(code, reason),
+            None => Unrecovered::Unreadable(reason),
+        }
     })?;
     lately.tally.stands();
     lately.tally.write(connection)?;
@@ -171,6 +177,8 @@ pub(super) enum Unrecovered {
     Unreadable(String),
     /// The database failed.
     Failed(rusqlite::Error),
+    /// The same, while rows were written.
+    Fault(ErrorCode, String),
 }
 
 impl From<rusqlite::Error> for Unrecovered {

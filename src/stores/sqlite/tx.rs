@@ -196,8 +196,9 @@ impl<'a> SqliteTx<'a> {
 
     /// A row of alarms, tickets or requests goes.
     pub(super) fn remove(&mut self, sql: &str, params: impl Params) -> Result<(), TxError> {
+        let gone = self.run(sql, params).map(drop);
         self.lately.forget();
-        self.run(sql, params).map(drop)
+        gone
     }
 
     /// Events went that the outbox may not have heard of.

@@ -15,11 +15,11 @@ use super::rows;
 use super::seen::Seen;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use ticketgate_actors::model::{
-    Alarm, AlarmRef, BackendId, CorrelationKey, HistoryList, HistoryRow, Request, RequestId,
-    Ticket, TicketEvent, TicketKey, Timestamp,
+    Alarm, AlarmRef, BackendId, CorrelationKey, EventId, HistoryList, HistoryRow, Request,
+    RequestId, Ticket, TicketEvent, TicketKey, Timestamp,
 };
 
 /// A row, and its body once a commit has written that.
@@ -186,6 +186,7 @@ pub(super) struct Maps {
     requests: HashMap<RequestId, TicketKey>,
     alarms: HashMap<AlarmRef, TicketKey>,
     events: HashMap<u64, TicketKey>,
+    event_ids: HashSet<EventId>,
     theirs: HashMap<BackendId, HashMap<String, TicketKey>>,
     correlations: HashMap<CorrelationKey, TicketKey>,
     /// Un-ended requests.
@@ -250,11 +251,13 @@ impl Maps {
             }
             _ => {}
         }
-        for n in &before.events[now.events.len().min(before.events.len())..] {
+        for (n, id) in &before.events[now.events.len().min(before.events.len())..] {
             self.events.remove(n);
+            self.event_ids.remove(id);
         }
-        for n in &now.events[before.events.len().min(now.events.len())..] {
+        for (n, id) in &now.events[before.events.len().min(now.events.len())..] {
             self.events.insert(*n, key);
+            self.event_ids.insert(*id);
         }
         self.unsent += now.unsent;
         self.unsent -= before.unsent;
@@ -274,19 +277,20 @@ struct Found {
     request: Option<RequestId>,
     open: bool,
     alarm: Option<Arc<Alarm>>,
-    events: Vec<u64>,
+    events: Vec<(u64, EventId)>,
     unsent: u64,
     at_rest: bool,
 }
 
 impl Found {
     fn of(young: &Young) -> Self {
+        let events = young.events.iter().map(|told| &told.event.row);
         Self {
             ticket: Some(young.ticket.row.clone()),
             request: young.request.as_ref().map(|it| it.row.id),
             open: young.request.as_ref().is_some_and(|it| !it.row.state.ended()),
             alarm: young.alarm.as_ref().map(|it| it.row.clone()),
-            events: young.events.iter().map(|told| told.event.row.n).collect(),
+            events: events.map(|event| (event.n, event.event_id)).collect(),
             unsent: young.events.iter().filter(|told| told.sent_at.is_none()).count() as u64,
             at_rest: young.at_rest(),
         }
@@ -312,7 +316,6 @@ pub(super) struct Unwritten {
     set: usize,
     numbers: Option<Numbers>,
     numbers_of_set: Option<Numbers>,
-    numbers_of_group: Option<Numbers>,
 }
 
 impl Unwritten {
@@ -334,7 +337,6 @@ impl Unwritten {
     pub(super) fn begin(&mut self) {
         self.undo.clear();
         self.set = 0;
-        self.numbers_of_group = self.numbers;
         self.numbers_of_set = self.numbers;
     }
 
@@ -354,8 +356,8 @@ impl Unwritten {
     pub(super) fn all_undone(&mut self) {
         self.undo_to(0);
         self.set = 0;
-        self.numbers = self.numbers_of_group;
-        self.numbers_of_set = self.numbers;
+        // Also where it had not begun: then those of the group are from before the last commit.
+        self.forget_numbers();
     }
 
     fn undo_to(&mut self, length: usize) {
@@ -380,13 +382,13 @@ impl Unwritten {
     /// Somebody else may have given numbers.
     pub(super) fn forget_numbers(&mut self) {
         self.numbers = None;
+        self.numbers_of_set = None;
     }
 
     /// The numbers that were given last.
     pub(super) fn numbers(&mut self, connection: &Connection) -> rusqlite::Result<&mut Numbers> {
         if self.numbers.is_none() {
-            let known = self.numbers_of_group.unwrap_or_default();
-            self.numbers = Some(Numbers::read(connection)?.at_least(self.given()).at_least(known));
+            self.numbers = Some(Numbers::read(connection)?.at_least(self.given()));
         }
         Ok(self.numbers.get_or_insert_default())
     }
@@ -412,6 +414,11 @@ impl Unwritten {
 
     pub(super) fn of_alarm(&self, alarm: &AlarmRef) -> Option<&Young> {
         self.ticket(*self.maps.alarms.get(alarm)?)
+    }
+
+    /// Is an event of that id here?
+    pub(super) fn has_event(&self, id: EventId) -> bool {
+        self.maps.event_ids.contains(&id)
     }
 
     pub(super) fn of_event(&self, n: u64) -> Option<TicketKey> {
@@ -689,4 +696,33 @@ fn write_history(row: &HistoryRow, journal: &mut Vec<u8>) {
 fn next<T: serde::de::DeserializeOwned>(journal: &mut &[u8]) -> Result<T, String> {
     T::deserialize(&mut rmp_serde::Deserializer::new(journal))
         .map_err(|error| format!("its journal cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::migrate;
+    use super::*;
+
+    /// A transaction that could not begin is undone, too.
+    #[test]
+    fn a_number_that_was_committed_is_never_given_again() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0).unwrap();
+        let mut unwritten = Unwritten::default();
+        unwritten.begin();
+        let numbers = unwritten.numbers(&connection).unwrap();
+        numbers.history += 1;
+        let row = HistoryRow {
+            n: numbers.history,
+            list: HistoryList::ALL[0],
+            at: Timestamp::default(),
+            cells: Vec::new(),
+        };
+        unwritten.add_history(row);
+        unwritten.stands();
+        unwritten.committed(&Seen::default());
+        unwritten.all_undone();
+        assert_eq!(unwritten.numbers(&connection).unwrap().history, 1);
+        assert_eq!(unwritten.maps.history.len(), 1);
+    }
 }

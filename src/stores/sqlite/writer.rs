@@ -44,11 +44,15 @@ const QUIET: Duration = Duration::from_millis(200);
 /// However much comes, all is written so often: what does not come to rest for hours is in its tables, too.
 const ALL_EVERY: Duration = Duration::from_secs(10);
 
-/// Sets of one caller, and where their answers go. One without sets has all written to the tables.
+/// Sets of one caller, and where their answers go. One without sets has all written to the tables, and then
+/// reads.
 struct Job {
     sets: Vec<ChangeSet>,
     answer: oneshot::Sender<Vec<Answer>>,
+    then: Option<Read>,
 }
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The handle; dropping it lets what is queued be committed, then ends the thread.
 pub(super) struct Writer {
@@ -95,7 +99,7 @@ impl Writer {
                 let rest = sets.split_off(sets.len().min(GROUP_SETS));
                 let weight = sets.len();
                 let (answer, answered) = oneshot::channel();
-                if queue.push(Job { sets, answer }, weight).await.is_err() {
+                if queue.push(Job { sets, answer, then: None }, weight).await.is_err() {
                     break;
                 }
                 waiting.push((weight, answered));
@@ -110,13 +114,38 @@ impl Writer {
         })
     }
 
+    /// Reads on the writer's own connection, when all is in the tables, and before anything else is
+    /// committed: for who goes on from the last row that was read, and must not miss one that a commit
+    /// before has only journaled.
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Soon<Result<T, StoreError>> {
+        let (answer, answered) = oneshot::channel();
+        let settled = self.settle_and(Some(Box::new(move |connection: &Connection| {
+            let read = catch_unwind(AssertUnwindSafe(|| read(connection)));
+            // Who asked may have gone away. A panic is told as no answer.
+            drop(read.map(|read| answer.send(read)));
+        })));
+        Box::pin(async move {
+            settled.await?;
+            let down = |reason: String| StoreError::Down(reason);
+            let read = answered.await.map_err(|_| down("the read did not end".to_owned()))?;
+            read.map_err(|error| down(error.to_string()))
+        })
+    }
+
     /// Has all written to the tables that is only journaled; Ok: readers see it.
     pub(super) fn settle(&self) -> Soon<Result<(), StoreError>> {
+        self.settle_and(None)
+    }
+
+    fn settle_and(&self, then: Option<Read>) -> Soon<Result<(), StoreError>> {
         let queue = self.queue.clone();
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
             let down = || StoreError::Down("the store is closed".to_owned());
-            queue.push(Job { sets: Vec::new(), answer }, 1).await.map_err(|_| down())?;
+            queue.push(Job { sets: Vec::new(), answer, then }, 1).await.map_err(|_| down())?;
             match answered.await.map_err(|_| down())?.pop() {
                 Some(Err(error)) => Err(error),
                 _ => Ok(()),
@@ -257,6 +286,9 @@ impl Work {
                 // Whether it was settled.
                 let down = |lost: &Lost| Err(StoreError::Down(lost.reason.clone()));
                 answers.extend(fault.as_ref().map(down));
+                if let (Some(read), None) = (item.then, &fault) {
+                    read(&self.connection);
+                }
             }
             // A caller that has gone away does not mind.
             let _ = item.answer.send(answers);
