@@ -1,7 +1,9 @@
 //! The readers: a few threads, each with a connection of its own that cannot write.
 //!
-//! Always: a read sees one moment of the committed store, even over several statements; whatever
-//! was answered by the writer before the read was asked for is in it. What is read is in `reads`.
+//! Always: a read sees one moment of the tables, even over several statements; whatever was answered by
+//! the writer before the read was asked for is in it (`SqliteStore::read` has it written first). Of two
+//! tickets that are committed meanwhile it may see the later one and not the earlier: who goes on from the
+//! last row that was read reads with the writer (`Writer::read`). What is read is in `reads`.
 
 use super::open::{Folder, OpenError};
 use super::queue::{Popped, Queue};
