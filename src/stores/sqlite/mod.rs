@@ -24,6 +24,7 @@ mod sync;
 mod tally;
 mod tx;
 mod unwritten;
+mod write;
 mod writer;
 
 pub use open::{OnFatal, OpenError, SqliteSettings};

@@ -5,19 +5,14 @@
 use super::lately::Lately;
 use super::rows::{self, int};
 use super::tx::SqliteTx;
-use super::tx::{ADD_EVENT, ADD_SENT, ADD_UNSENT};
 use super::unwritten::Young;
 use rusqlite::{Connection, ErrorCode, params};
-use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{Alarm, HistoryRow};
 use ticketgate_actors::ports::TxError;
 
 const ADD_TO_JOURNAL: &str = "INSERT INTO journal (body) VALUES (?1)";
 const EMPTY_JOURNAL: &str = "DELETE FROM journal";
 pub(super) const JOURNAL: &str = "SELECT body FROM journal ORDER BY n";
-const ADD_REQUEST: &str = "INSERT INTO requests
-    (n, id, backend, ticket, op, class, level_made, state, ended, ready_at, body, backend_ref)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const ADD_HISTORY: &str = "INSERT INTO history (n, list, at, body) VALUES (?1, ?2, ?3, ?4)";
 
 impl SqliteTx<'_> {
@@ -90,22 +85,7 @@ impl SqliteTx<'_> {
         self.insert_ticket(young.n, ticket, &young.ticket.body())?;
         if let Some(part) = &young.request {
             let request = &*part.row;
-            let params = params![
-                int(request.n),
-                rows::id(&request.id.0),
-                request.backend.as_str(),
-                rows::id(&request.ticket.0),
-                request.op.as_str(),
-                class_of(request.op),
-                rows::level_made(request),
-                request.state.as_str(),
-                request.state.ended(),
-                request.ready_at.as_nanos(),
-                part.body(),
-                request.backend_ref,
-            ];
-            self.beside(ADD_REQUEST, params)?;
-            self.tally().request(&request.backend, None, Some(request.state));
+            self.insert_request(request.n, request, &part.body())?;
         }
         if let Some(part) = &young.alarm {
             self.write_alarm(young.alarm_before.as_deref(), &part.row, &part.body())?;
@@ -113,13 +93,7 @@ impl SqliteTx<'_> {
         }
         for told in &young.events {
             let event = &*told.event.row;
-            let (n, body) = (int(event.n), told.event.body());
-            let (id, ticket) = (rows::id(&event.event_id.0), rows::id(&event.ticket.key.0));
-            self.beside(ADD_EVENT, params![n, id, ticket, int(event.sequence), body])?;
-            match told.sent_at {
-                Some(at) => self.beside(ADD_SENT, params![n, at.as_nanos()])?,
-                None => self.beside(ADD_UNSENT, params![n])?,
-            };
+            self.insert_event(event.n, event, &told.event.body(), told.sent_at)?;
         }
         Ok(())
     }

@@ -5,17 +5,15 @@
 //! `fault` remembers the gravest of it for the writer. Whether to roll back is the writer's
 //! business.
 //!
-//! An update sets only columns that can change, and where the row was read or written lately only
-//! those that do: SQLite rewrites every index that holds a column of the `SET` list, changed or not. `REPLACE` is never used: it would give a row a new `n`.
+//! A statement settles first what is only journaled, unless it says that it may run beside that. How rows
+//! that are written often come to their tables is in [`super::write`].
 
 use super::lately::Lately;
 use super::rows::{self, int};
 use super::schema;
 use super::tally::Tally;
 use super::unwritten::{Numbers, newest_ticket};
-use rusqlite::types::ToSql;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
-use ticketgate_actors::logic::lane::class_of;
 use ticketgate_actors::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
     Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route, ServiceTable, Snapshot,
@@ -85,28 +83,6 @@ pub(super) const HELD_TICKET: &str = "SELECT body FROM held WHERE ticket = ?1";
 pub(super) const COUNT_HELD: &str = "SELECT count(*) FROM held WHERE backend = ?1";
 const PUT_HELD: &str = "INSERT INTO held (ticket, backend, body) VALUES (?1, ?2, ?3)
     ON CONFLICT (ticket) DO UPDATE SET body = ?3";
-const PUT_ALARM: &str = "INSERT INTO alarms
-    (source, id, occurrence, active, backend, due_at, wanted, settled, ticket, request, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-    ON CONFLICT (source, id, occurrence) DO UPDATE SET active = ?4, backend = ?5, due_at = ?6,
-    wanted = ?7, settled = ?8, ticket = ?9, request = ?10, body = ?11";
-// Not one upsert: with three unique indexes, an upsert of a ticket that is there would stumble
-// over its own correlation key.
-const UPDATE_TICKET: &str =
-    "UPDATE tickets SET backend_id = ?2, status = ?3, sequence = ?4, body = ?5 WHERE key = ?1";
-const INSERT_TICKET: &str = "INSERT INTO tickets
-    (n, key, backend, backend_id, correlation_key, status, sequence, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const ADD_REQUEST: &str = "INSERT INTO requests
-    (n, id, backend, ticket, op, class, level_made, state, ended, ready_at, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-// Apart, since almost no request has one, and an index would be rewritten for it each time.
-const PUT_REFERENCE: &str =
-    "UPDATE requests SET backend_ref = ?2 WHERE id = ?1 AND backend_ref IS NOT ?2";
-pub(super) const ADD_EVENT: &str =
-    "INSERT INTO events (n, event_id, ticket, sequence, body) VALUES (?1, ?2, ?3, ?4, ?5)";
-pub(super) const ADD_UNSENT: &str = "INSERT INTO unsent (n) VALUES (?1)";
-pub(super) const ADD_SENT: &str = "INSERT INTO sent (n, at) VALUES (?1, ?2)";
 const PUT_SERVICES: &str = "INSERT INTO services (backend, body) VALUES (?1, ?2)
     ON CONFLICT (backend) DO UPDATE SET body = ?2";
 const PUT_ROUTE: &str = "INSERT INTO routes (backend, body) VALUES (?1, ?2)
@@ -226,63 +202,6 @@ impl<'a> SqliteTx<'a> {
         u64::try_from(self.connection.last_insert_rowid()).unwrap_or(0)
     }
 
-    /// Writes an alarm to its table. `before`: as that has it, where that is known.
-    pub(super) fn write_alarm(
-        &mut self,
-        before: Option<&Alarm>,
-        alarm: &Alarm,
-        body: &[u8],
-    ) -> Result<(), TxError> {
-        let (source, id, occurrence) =
-            (&alarm.at.alarm.source, &alarm.at.alarm.id, int(alarm.at.occurrence));
-        let backend = alarm.backend.as_ref().map(BackendId::as_str);
-        let due_at = alarm.due_at.map(Timestamp::as_nanos);
-        let (wanted, settled) = (int(alarm.wanted_version), int(alarm.settled_version));
-        let ticket = alarm.ticket.as_ref().map(|ticket| rows::id(&ticket.0));
-        let request = alarm.request.as_ref().map(|request| rows::id(&request.0));
-        let Some(before) = before else {
-            let active = alarm.active;
-            let params = params![
-                source, id, occurrence, active, backend, due_at, wanted, settled, ticket, request,
-                body
-            ];
-            return self.beside(PUT_ALARM, params).map(drop);
-        };
-        let update = Update::of("alarms", &body)
-            .set(before.active != alarm.active, "active", &alarm.active)
-            .set(before.backend != alarm.backend, "backend", &backend)
-            .set(before.due_at != alarm.due_at, "due_at", &due_at)
-            .set(before.wanted_version != alarm.wanted_version, "wanted", &wanted)
-            .set(before.settled_version != alarm.settled_version, "settled", &settled)
-            .set(before.ticket != alarm.ticket, "ticket", &ticket)
-            .set(before.request != alarm.request, "request", &request);
-        let row = " WHERE source = ? AND id = ? AND occurrence = ?";
-        match update.of_row(self, row, &[source, id, &occurrence])? {
-            0 => Err(TxError::Broken(format!("{} has no row any more", alarm.at.alarm))),
-            _ => Ok(()),
-        }
-    }
-
-    /// Adds a ticket to its table.
-    pub(super) fn insert_ticket(
-        &mut self,
-        n: u64,
-        ticket: &Ticket,
-        body: &[u8],
-    ) -> Result<(), TxError> {
-        let params = params![
-            int(n),
-            rows::id(&ticket.key.0),
-            ticket.backend.as_str(),
-            rows::backend_id(ticket),
-            ticket.correlation_key.0,
-            ticket.status.as_str(),
-            int(ticket.sequence),
-            body
-        ];
-        self.beside(INSERT_TICKET, params).map(drop)
-    }
-
     fn judge(&mut self, error: rusqlite::Error) -> TxError {
         if let rusqlite::Error::SqliteFailure(code, message) = &error {
             let unique = matches!(
@@ -295,41 +214,6 @@ impl<'a> SqliteTx<'a> {
             self.fault = Some(code.code);
         }
         TxError::Broken(error.to_string())
-    }
-}
-
-/// An update that names the columns which have moved, and no others.
-struct Update<'a> {
-    sql: String,
-    values: Vec<&'a dyn ToSql>,
-}
-
-impl<'a> Update<'a> {
-    /// Of that table; the body is always new.
-    fn of(table: &str, body: &'a dyn ToSql) -> Self {
-        Self { sql: format!("UPDATE {table} SET body = ?"), values: vec![body] }
-    }
-
-    fn set(mut self, moved: bool, column: &str, value: &'a dyn ToSql) -> Self {
-        if moved {
-            self.sql.push_str(", ");
-            self.sql.push_str(column);
-            self.sql.push_str(" = ?");
-            self.values.push(value);
-        }
-        self
-    }
-
-    /// Of the one row that has these.
-    fn of_row(
-        mut self,
-        tx: &mut SqliteTx<'_>,
-        condition: &str,
-        key: &[&'a dyn ToSql],
-    ) -> Result<usize, TxError> {
-        self.sql.push_str(condition);
-        self.values.extend_from_slice(key);
-        tx.beside(&self.sql, &*self.values)
     }
 }
 
@@ -435,30 +319,14 @@ impl Tx for SqliteTx<'_> {
             return Ok(());
         }
         self.against_unwritten(ticket)?;
-        let key = rows::id(&ticket.key.0);
-        let theirs = rows::backend_id(ticket);
-        let status = ticket.status.as_str();
-        let sequence = int(ticket.sequence);
         let body = rows::to_packed(ticket);
-        match self.lately.tickets.get(&ticket.key) {
-            Some(before) => {
-                let update = Update::of("tickets", &body)
-                    .set(before.backend_id != ticket.backend_id, "backend_id", &theirs)
-                    .set(before.status != ticket.status, "status", &status)
-                    .set(before.sequence != ticket.sequence, "sequence", &sequence);
-                if update.of_row(self, " WHERE key = ?", &[&key])? == 0 {
-                    let gone = format!("ticket {} has no row any more", ticket.key);
-                    return Err(TxError::Broken(gone));
-                }
+        let before = self.lately.tickets.get(&ticket.key).cloned();
+        if !self.update_ticket(before.as_ref(), ticket, &body)? {
+            if before.is_some() {
+                return Err(TxError::Broken(format!("ticket {} has no row any more", ticket.key)));
             }
-            None => {
-                let moved =
-                    self.beside(UPDATE_TICKET, params![key, theirs, status, sequence, body])?;
-                if moved == 0 {
-                    let n = self.next_ticket()?;
-                    self.insert_ticket(n, ticket, &body)?;
-                }
-            }
+            let n = self.next_ticket()?;
+            self.insert_ticket(n, ticket, &body)?;
         }
         self.lately.tickets.keep(&ticket.key, rows::copy(ticket, &body));
         Ok(())
@@ -547,22 +415,8 @@ impl Tx for SqliteTx<'_> {
         }
         let body = rows::to_packed(request);
         let n = self.next_request()?;
-        let params = params![
-            int(n),
-            rows::id(&request.id.0),
-            request.backend.as_str(),
-            rows::id(&request.ticket.0),
-            request.op.as_str(),
-            class_of(request.op),
-            rows::level_made(request),
-            request.state.as_str(),
-            request.state.ended(),
-            request.ready_at.as_nanos(),
-            body,
-        ];
-        self.beside(ADD_REQUEST, params)?;
+        self.insert_request(n, request, &body)?;
         self.lately.requests.keep(&request.id, rows::numbered_copy(request, n, &body));
-        self.tally().request(&request.backend, None, Some(request.state));
         Ok(n)
     }
 
@@ -570,29 +424,18 @@ impl Tx for SqliteTx<'_> {
         if self.put_unwritten_request(request) {
             return Ok(());
         }
-        let (state, ended) = (request.state.as_str(), request.state.ended());
-        let ready_at = request.ready_at.as_nanos();
         let body = rows::to_packed(request);
         // A change has read what it changes; where it has not, this does.
         let never = || TxError::Broken(format!("request {} was never added", request.id));
-        let moving = |before: &Request| (before.state, before.ready_at, int(before.n));
         let before = match self.lately.requests.get(&request.id) {
-            Some(before) => moving(before),
-            None => moving(&Tx::request(self, request.id)?.ok_or_else(never)?),
+            Some(before) => before.clone(),
+            None => Tx::request(self, request.id)?.ok_or_else(never)?,
         };
-        let update = Update::of("requests", &body)
-            .set(before.0 != request.state, "state", &state)
-            .set(before.0.ended() != ended, "ended", &ended)
-            .set(before.1 != request.ready_at, "ready_at", &ready_at);
-        if update.of_row(self, " WHERE n = ?", &[&before.2])? == 0 {
+        if !self.update_request(&before, request, &body)? {
             return Err(never());
         }
-        self.tally().request(&request.backend, Some(before.0), Some(request.state));
-        if let Some(reference) = &request.backend_ref {
-            self.beside(PUT_REFERENCE, params![rows::id(&request.id.0), reference])?;
-        }
-        let n = rows::number_of(before.2);
-        self.lately.requests.keep(&request.id, rows::numbered_copy(request, n, &body));
+        let kept = rows::numbered_copy(request, before.n, &body);
+        self.lately.requests.keep(&request.id, kept);
         Ok(())
     }
 
@@ -667,15 +510,7 @@ impl Tx for SqliteTx<'_> {
             return Ok(n);
         }
         let body = rows::to_packed(event);
-        let params = params![
-            int(n),
-            rows::id(&event.event_id.0),
-            rows::id(&event.ticket.key.0),
-            int(event.sequence),
-            body,
-        ];
-        self.beside(ADD_EVENT, params)?;
-        self.beside(ADD_UNSENT, params![int(n)])?;
+        self.insert_event(n, event, &body, None)?;
         self.lately.news.add(rows::numbered_event(event, n, &body));
         Ok(n)
     }
@@ -687,7 +522,7 @@ impl Tx for SqliteTx<'_> {
         }
         // A second confirm, after a repeated publish, does not move the first one's time.
         if self.beside("DELETE FROM unsent WHERE n = ?1", params![int(n)])? > 0 {
-            self.beside(ADD_SENT, params![int(n), at.as_nanos()])?;
+            self.insert_sent(n, at)?;
         }
         Ok(())
     }
