@@ -14,6 +14,7 @@ mod past;
 mod queue;
 mod reader;
 mod reads;
+mod resting;
 mod rows;
 mod schema;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod sync;
 mod tally;
 mod tx;
 mod unwritten;
+mod work;
 mod write;
 mod writer;
 

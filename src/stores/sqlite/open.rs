@@ -272,9 +272,13 @@ impl Folder {
     }
 }
 
+/// What was answered survives a power cut, not only the end of the process (G2).
+pub(super) const SYNCED: &str = "FULL";
+/// For what a power cut may undo. Its order among the commits holds all the same.
+pub(super) const NOT_SYNCED: &str = "NORMAL";
+
 fn tune(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Result<()> {
-    // FULL: what was answered survives a power cut, not only the end of the process (G2).
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", SYNCED)?;
     connection.pragma_update(None, "foreign_keys", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;

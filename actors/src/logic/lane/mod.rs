@@ -484,15 +484,17 @@ impl Lane {
             // What failed already is a poor probe: one poisoned request must not keep all closed.
             true => self.heads.least_tried(may).map(write),
         };
-        // Not only among the firsts: one that is tried again and again must hide nobody.
-        let oldest = self.heads.oldest(may).map(write).filter(|_| !self.gate.is_open());
+        // Not only among the firsts: one that is tried again and again must hide nobody. By age first, which
+        // is at hand: the requests themselves are touched only where one is that old.
+        let aged = |since: Mono| now.mono.since(since) > AGED_AFTER && !mutant!(NoAging);
+        let oldest = self.heads.oldest(|head| aged(head.ready_since) && may(head));
+        let oldest = oldest.map(write).filter(|_| !self.gate.is_open());
         let read = self.reads.front().map(|(_, since)| (*since, Choice::Read));
         let sweep = self.sweep.waits_since().map(|since| (since, Choice::Sweep));
         let candidates: Vec<_> =
             look.into_iter().chain(first).chain(read).chain(sweep).chain(oldest).collect();
         let oldest = candidates.iter().enumerate().min_by_key(|(_, (since, _))| *since)?;
-        let aged = now.mono.since(oldest.1.0) > AGED_AFTER && !mutant!(NoAging);
-        let place = if aged { oldest.0 } else { 0 };
+        let place = if aged(oldest.1.0) { oldest.0 } else { 0 };
         candidates.into_iter().nth(place).map(|(_, choice)| choice)
     }
 
