@@ -1,17 +1,21 @@
 //! Which messages were open when the process died (rule I3), kept in one small file.
 //!
 //! Written without a sync, on purpose: what it guards against is a reader that aborts (a stack
-//! overflow, memory), and a dead *process* loses nothing that was written. Costs two system calls
-//! a batch. Layout: 16 bytes of hash and 4 bytes of crash count an entry.
+//! overflow, memory), and a dead *process* loses nothing that was written. Costs two writes
+//! a batch. Layout: 16 bytes of hash and 4 bytes of crash count an entry. What is left of a longer list is
+//! zeros: to cut the file would change what the file system journals, and make the store's next sync slower.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use ticketgate_actors::ports::{MessageHash, Tripwire};
 
 const ENTRY: usize = 20;
+/// Where the list ends before the file does. No message has this hash, but once in 2^128.
+const NOTHING: MessageHash = [0; 16];
 /// Suspects that are remembered; more than a batch can hold at once are not needed.
 const ENTRIES_MAX: usize = 4_096;
 
@@ -24,6 +28,8 @@ pub struct FileTripwire {
 #[derive(Debug)]
 struct State {
     file: File,
+    /// Bytes of the file that may be other than zero.
+    used: usize,
     open: HashMap<MessageHash, u32>,
     /// Left over from processes that died, with their counts.
     suspects: HashMap<MessageHash, u32>,
@@ -42,12 +48,15 @@ impl FileTripwire {
             let (hash, count) = entry.split_at(16);
             let mut key = [0; 16];
             key.copy_from_slice(hash);
+            if key == NOTHING {
+                break;
+            }
             let mut crashes = [0; 4];
             crashes.copy_from_slice(count);
             // One more death than was written down: the one that ended the last process.
             suspects.insert(key, u32::from_be_bytes(crashes).saturating_add(1));
         }
-        let state = State { file, open: HashMap::new(), suspects };
+        let mut state = State { file, used: bytes.len(), open: HashMap::new(), suspects };
         state.write();
         Ok(Self { state: Mutex::new(state) })
     }
@@ -60,7 +69,7 @@ impl FileTripwire {
 impl State {
     /// Open messages are written with the crashes that they have seen so far; suspects that are
     /// not open now keep theirs, one less, since reading the file adds one.
-    fn write(&self) {
+    fn write(&mut self) {
         let idle = self
             .suspects
             .iter()
@@ -72,14 +81,12 @@ impl State {
             bytes.extend_from_slice(hash);
             bytes.extend_from_slice(&crashes.to_be_bytes());
         }
-        let mut file = &self.file;
-        let written = file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| file.write_all(&bytes))
-            .and_then(|()| file.set_len(bytes.len() as u64));
-        if let Err(error) = written {
+        let used = bytes.len();
+        bytes.resize(used.max(self.used), 0);
+        match self.file.write_all_at(&bytes, 0) {
+            Ok(()) => self.used = used,
             // Without it a message that kills its reader is only found by a person.
-            tracing::warn!(%error, "the intake tripwire cannot be written");
+            Err(error) => tracing::warn!(%error, "the intake tripwire cannot be written"),
         }
     }
 }

@@ -37,8 +37,8 @@ pub fn places(prefix: Option<&str>) -> Vec<wire::Place> {
     topology::places(prefix.unwrap_or(&AmqpSettings::default().prefix))
 }
 
-/// Threads of the bus: one for each direction.
-const THREADS: usize = 2;
+/// Threads of the bus: it reads, encodes and hands on; what takes longer is done elsewhere.
+const THREADS: usize = 1;
 
 /// Where what comes in goes.
 #[derive(Clone)]
