@@ -207,6 +207,7 @@ impl Pair {
             request: request.id,
             attempts: request.attempts + u32::from(pick[4].is_multiple_of(16)),
             level,
+            with_decision: pick[3].is_multiple_of(4),
         }))
     }
 
