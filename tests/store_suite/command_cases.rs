@@ -14,7 +14,7 @@ use ticketgate_actors::model::{
 use ticketgate_actors::ports::StoreError;
 use uuid::Uuid;
 
-fn command(world: &World, n: u128, write: Write) -> TakeCommand {
+pub fn command(world: &World, n: u128, write: Write) -> TakeCommand {
     let mut fields = Fields::new();
     fields.insert("summary".into(), "by hand".into());
     TakeCommand {
@@ -43,7 +43,7 @@ fn create_for(alarm: &str) -> Write {
     Write::Create { backend: noc(), kind: Kind::Incident, alarm: Some(alarm_ref(alarm)) }
 }
 
-fn update(key: TicketKey) -> Write {
+pub fn update(key: TicketKey) -> Write {
     Write::Change(Op::Update, TicketName::Key(key))
 }
 
@@ -51,7 +51,7 @@ async fn try_take(world: &World, take: &TakeCommand) -> Answer {
     world.try_apply(Change::Command(Box::new(take.clone()))).await
 }
 
-async fn take(world: &World, take: &TakeCommand) -> CommandTaken {
+pub async fn take(world: &World, take: &TakeCommand) -> CommandTaken {
     match try_take(world, take).await.unwrap().pop() {
         Some(Applied::Command(taken)) => *taken,
         other => panic!("{other:?}"),
@@ -169,8 +169,14 @@ pub async fn a_command_for_an_alarm_tells_of_it_at_once(world: &mut World) {
     let epoch = world.take_lane().await;
     world.apply(raise("a")).await;
     let taken = take(world, &command(world, 1, create_for("a"))).await;
-    let intend =
-        Intend { backend: noc(), epoch, request: taken.request.id, attempts: 0, level: None };
+    let intend = Intend {
+        backend: noc(),
+        epoch,
+        request: taken.request.id,
+        attempts: 0,
+        level: None,
+        with_decision: false,
+    };
     world.apply(Change::Intend(Box::new(intend))).await;
     let end = world.conclude(epoch, taken.request.id, 1, End::Done(found("INC1")));
     world.apply(end).await;

@@ -207,7 +207,23 @@ impl Pair {
             request: request.id,
             attempts: request.attempts + u32::from(pick[4].is_multiple_of(16)),
             level,
+            with_decision: pick[3].is_multiple_of(4),
         }))
+    }
+
+    /// The intent that half of the decisions share their set with.
+    async fn at_once(&mut self, set: &[Change], pick: [u8; 5]) -> Option<Change> {
+        let Some(Change::Decide(decide)) = set.last() else { return None };
+        let alarm = self.memory.occurrences(decide.at.alarm.clone()).await.unwrap().pop();
+        let backend = alarm.and_then(|alarm| alarm.backend).filter(|_| pick[2] % 2 == 1)?;
+        Some(Change::Intend(Box::new(Intend {
+            epoch: self.epoch(&backend, pick[4]).await,
+            backend,
+            request: decide.request,
+            attempts: 0,
+            level: None,
+            with_decision: true,
+        })))
     }
 
     async fn conclude(&mut self, pick: [u8; 5]) -> Change {
@@ -456,6 +472,8 @@ proptest! {
                     let mut set = Vec::new();
                     for draw in draws {
                         set.push(pair.change(draw).await);
+                        let intend = pair.at_once(&set, draw.1).await;
+                        set.extend(intend);
                     }
                     sets.push(ChangeSet(set));
                 }

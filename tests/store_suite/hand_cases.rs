@@ -50,7 +50,7 @@ pub async fn a_person_pauses_a_lane_once_and_a_restart_keeps_it(world: &mut Worl
     assert_eq!(world.reads.audited(None, next).await.unwrap(), audit[..1]);
 }
 
-fn hold(ticket: TicketKey, hold: bool) -> Change {
+pub fn hold(ticket: TicketKey, hold: bool) -> Change {
     let (who, reason) = ("ann".into(), "wait for the owner".into());
     Change::HoldTicket(Box::new(HoldTicket { backend: noc(), ticket, hold, who, reason }))
 }
@@ -112,7 +112,7 @@ async fn retried(world: &World, retry: &Retry) -> Concluded {
     }
 }
 
-async fn fails(world: &World, epoch: Epoch, request: RequestId) -> Request {
+pub async fn fails(world: &World, epoch: Epoch, request: RequestId) -> Request {
     let intended = world.intended(epoch, request).await;
     let failed = End::Failed(TicketError::because("429 for ever"));
     world.concluded(epoch, &intended, failed).await.request

@@ -4,6 +4,7 @@
 //! `differential` holds the store in memory against SQLite, over random change sets.
 //! Another store joins with one line at the end of this file.
 
+mod at_once_cases;
 mod by_hand_cases;
 mod canary_cases;
 mod cases;
@@ -50,6 +51,10 @@ macro_rules! every_case {
             command_cases: a_forced_unlock_bars_every_older_fence,
             cases: a_decision_that_saw_no_ticket_is_refused_once_there_is_one,
             cases: a_ticket_is_taken_over_when_the_occurrence_before_is_done,
+            at_once_cases: a_decision_and_its_intent_share_a_commit,
+            at_once_cases: neither_stands_where_one_is_refused,
+            at_once_cases: only_a_create_that_is_first_in_line_goes_with_its_decision,
+            at_once_cases: a_decision_that_makes_nothing_has_no_intent,
             lane_cases: a_whole_way_from_alarm_to_confirmed_event,
             lane_cases: news_from_an_older_epoch_is_refused,
             lane_cases: taking_a_lane_puts_its_open_intent_in_doubt,

@@ -182,7 +182,14 @@ impl World {
         let known = self.reads.request(request).await.unwrap();
         let attempts = known.map_or(0, |request| request.attempts);
         let backend = noc();
-        Change::Intend(Box::new(Intend { backend, epoch, request, attempts, level: None }))
+        Change::Intend(Box::new(Intend {
+            backend,
+            epoch,
+            request,
+            attempts,
+            level: None,
+            with_decision: false,
+        }))
     }
 
     pub async fn intended(&self, epoch: Epoch, request: RequestId) -> Request {

@@ -5,20 +5,21 @@
 //! What always holds: one thing at a time; what a person forced to be *not busy* has no effect any
 //! more (rule L11).
 
-use super::gateway::{Ask, Submit};
+use super::gateway::{Ask, Journal, Journaled, Submit};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
 use super::{
     BusyWith, Desk, DeskPath, Finished, Gateway, Outbox, Outside, Pool, Release, Response, calling,
 };
-use crate::changes::{Applied, CanaryStep, Change, Decide, LockProof, Refusal};
+use crate::changes::{Applied, CanaryStep, Change, Decide, Decision, LockProof, Refusal};
 use crate::logic::flow::{Decided, Flow, Next};
 use crate::logic::lane::ReadsFrom;
 use crate::logic::locks::Grant;
 use crate::logic::topology::Topology;
 use crate::logic::turns::{Turn, Turns};
 use crate::model::{
-    BackendId, ClientNumber, EventId, Kind, Moment, Mono, RequestId, TestAlarm, TicketKey,
+    BackendId, ClientNumber, EventId, Fence, Kind, Moment, Mono, OccurrenceRef, RequestId,
+    TestAlarm, TicketKey,
 };
 use crate::ports::{Answer, Call, DueAlarm, SearchBy, StoreError, Via, Work};
 use actix::{Actor, ActorContext, Context, Handler, Message, ResponseFuture};
@@ -259,7 +260,7 @@ impl Run {
         if !self.turns.borrow().stands(self.turn) {
             return;
         }
-        let again = self.journal(&due, decided, lock).await;
+        let again = self.journal(&due, backend, decided, lock).await;
         if let Some((_, finished)) = &mut held.finished {
             finished.again = again;
         }
@@ -276,12 +277,17 @@ impl Run {
     }
 
     /// Commits the decision; true: the flow has to run again.
-    async fn journal(&self, due: &DueAlarm, decided: Decided, lock: LockProof) -> bool {
+    async fn journal(
+        &self,
+        due: &DueAlarm,
+        backend: BackendId,
+        decided: Decided,
+        lock: LockProof,
+    ) -> bool {
         let now = self.outside.clock.now().wall;
-        let backend = due.alarm.backend.as_ref();
-        let seat = backend.and_then(|backend| self.outside.backends.get(backend));
+        let seat = self.outside.backends.get(&backend);
         let admission = seat.map(|seat| seat.settings.admission).unwrap_or_default();
-        let decide = Decide {
+        let decide = Box::new(Decide {
             at: due.alarm.at.clone(),
             version: due.alarm.wanted_version,
             ticket: decided.read,
@@ -293,30 +299,53 @@ impl Run {
             along: decided.along,
             storm: self.outside.policy().storm,
             admission,
-        };
-        match self.outside.store.apply(Change::Decide(Box::new(decide)).into()).await {
-            Ok(applied) => {
-                for one in applied {
-                    let Applied::Decided { request, first, events } = one else { continue };
-                    if let Some(request) = request.filter(|_| first) {
-                        self.gateway.tell(Submit(request));
-                    }
-                    if events {
-                        self.outbox.tell(Woken);
-                    }
-                }
+        });
+        let at = &due.alarm.at;
+        if !matches!(decide.decision, Decision::Create { .. }) {
+            return self.store(at, decide).await;
+        }
+        let (turns, made_in) = (self.turns.clone(), self.turn);
+        let handed_over = Journal { backend, decide, turns, made_in };
+        match self.gateway.ask(handed_over).await.unwrap_or(Journaled::Unknown) {
+            Journaled::Stored(Ok(())) => false,
+            Journaled::Stored(Err(error)) => runs_again(at, &error),
+            Journaled::Alone(_) if !self.turns.borrow().stands(self.turn) => true,
+            Journaled::Alone(decide) => self.store(at, decide).await,
+            Journaled::Unknown => {
+                tracing::warn!(alarm = %at.alarm, "the gateway went away with a decision");
+                self.shut_out(lock).await;
+                // Should it not be stored, the clock finds it: there is no gateway to hurry for.
                 false
             }
-            Err(StoreError::Refused(refusal)) => {
-                tracing::debug!(alarm = %due.alarm.at.alarm, %refusal, "a flow's turn is void");
-                // There is no room: it waits as a level until the dispatcher finds some.
-                refusal != Refusal::Full
+        }
+    }
+
+    /// What was handed over under this lock may be on its way to the store still. The lock is given back only
+    /// when that is refused there, or stored (L3).
+    async fn shut_out(&self, lock: LockProof) {
+        let barrier = Change::RaiseBarrier(lock.client, Fence(lock.fence.0 + 1));
+        if self.outside.store.apply(barrier.into()).await.is_err() {
+            let now = self.outside.clock.now().mono;
+            actix::clock::sleep(lock.expires.since(now)).await;
+        }
+    }
+
+    /// Commits the decision alone, and submits what it made; true: the flow has to run again.
+    async fn store(&self, at: &OccurrenceRef, decide: Box<Decide>) -> bool {
+        let applied = match self.outside.store.apply(Change::Decide(decide).into()).await {
+            Ok(applied) => applied,
+            Err(error) => return runs_again(at, &error),
+        };
+        for one in applied {
+            let Applied::Decided { request, first, events } = one else { continue };
+            if let Some(request) = request.filter(|_| first) {
+                self.gateway.tell(Submit(request));
             }
-            Err(StoreError::Down(reason)) => {
-                tracing::warn!(alarm = %due.alarm.at.alarm, reason, "a decision was not stored");
-                true
+            if events {
+                self.outbox.tell(Woken);
             }
         }
+        false
     }
 
     async fn search(
@@ -418,6 +447,21 @@ impl Run {
         {
             let since = self.outside.clock.now().wall;
             view.busy = Some(BusyWith { what: what.to_owned(), text, since, until });
+        }
+    }
+}
+
+/// Does a flow run again at once whose decision was not stored?
+fn runs_again(at: &OccurrenceRef, error: &StoreError) -> bool {
+    match error {
+        StoreError::Refused(refusal) => {
+            tracing::debug!(alarm = %at.alarm, %refusal, "a flow's turn is void");
+            // There is no room: it waits as a level until the dispatcher finds some.
+            *refusal != Refusal::Full
+        }
+        StoreError::Down(reason) => {
+            tracing::warn!(alarm = %at.alarm, reason, "a decision was not stored");
+            true
         }
     }
 }

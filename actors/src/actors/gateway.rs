@@ -8,12 +8,13 @@ use super::aside::{Aside, Then};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
 use super::{Dispatcher, Full, Outbox, Outside, Wake, calling, ops};
-use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Level};
+use crate::changes::{Applied, Change, ChangeSet, Concluded, Decide, LaterAnswer, Level};
 use crate::logic::ahead::{Ahead, Kind};
 use crate::logic::lane::{Dice, Effect, HEADS_MAX, Input, Lane, Note, Read, SWEEP_PAGE, Turn};
 use crate::logic::topic;
+use crate::logic::turns::{self, Turns};
 use crate::model::{
-    Alarm, BackendId, EventId, Fields, Moment, Mono, Request, State, Ticket, Timestamp,
+    Alarm, BackendId, EventId, Fields, Moment, Mono, Request, RequestId, State, Ticket, Timestamp,
 };
 use crate::ports::{Answer, Call, Heard, Ids, LeaseLost, Reads, Soon, StoreError, Work};
 use actix::{
@@ -22,7 +23,7 @@ use actix::{
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
@@ -33,6 +34,32 @@ const LEASE_RETRY: Duration = Duration::from_secs(1);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Submit(pub Box<Request>);
+
+/// A decision to make a new ticket: where its lane is idle it is stored together with the intent of the call.
+/// Answered when it is stored, or is not; never later.
+#[derive(Message)]
+#[rtype(result = "Journaled")]
+pub struct Journal {
+    /// Whose lane.
+    pub backend: BackendId,
+    /// The decision.
+    pub decide: Box<Decide>,
+    /// Says whether a person has made it void on its way here (rule L11).
+    pub turns: watch::Receiver<Turns>,
+    /// The turn in which it was made.
+    pub made_in: turns::Turn,
+}
+
+/// What became of a decision that was handed over.
+#[derive(Debug)]
+pub enum Journaled {
+    /// It is stored, and what it made is on its way; or it is not, and why.
+    Stored(Result<(), StoreError>),
+    /// The lane has other work, or makes no calls now: it is to be stored alone, and its request submitted.
+    Alone(Box<Decide>),
+    /// Nobody knows: the gateway went away. Should it be stored, it is not made a second time.
+    Unknown,
+}
 
 /// A read, to pass the lane: a flow's search, a script's, or the sync's of what changed.
 #[derive(Message)]
@@ -87,6 +114,8 @@ pub struct Gateway {
     seats: HashMap<BackendId, Seat>,
     reads: HashMap<u64, oneshot::Sender<Heard>>,
     next_read: u64,
+    /// Who waits for a decision, by the request that it makes.
+    decisions: HashMap<RequestId, oneshot::Sender<Journaled>>,
     drained: Vec<oneshot::Sender<()>>,
     aside: Aside,
     _alive: Alive,
@@ -126,6 +155,7 @@ impl Gateway {
             seats,
             reads: HashMap::new(),
             next_read: 0,
+            decisions: HashMap::new(),
             drained: Vec::new(),
             aside: Aside::default(),
             _alive: alive,
@@ -168,6 +198,7 @@ impl Gateway {
                     let _ = asker.send(heard);
                 }
             }
+            Effect::Declined(decide) => self.journaled(decide.request, Journaled::Alone(decide)),
             Effect::WakeFlows => self.dispatcher.tell(Wake(backend.clone())),
             Effect::WakeOutbox => self.outbox.tell(Woken),
             Effect::Ops(what, why) => self.ops(backend, what, &why, "ticketgate"),
@@ -213,12 +244,27 @@ impl Gateway {
     }
 
     fn store(&mut self, backend: BackendId, turn: Turn, set: ChangeSet, ctx: &mut Context<Self>) {
+        let decided = set.0.iter().find_map(|change| match change {
+            Change::Decide(decide) => Some(decide.request),
+            _ => None,
+        });
         let stored = self.outside.store.apply(set);
         self.aside.run(ctx, stored, move |result, gateway: &mut Self, ctx| {
+            if let Some(request) = decided {
+                let told = result.as_ref().map(drop).map_err(StoreError::clone);
+                gateway.journaled(request, Journaled::Stored(told));
+            }
             gateway.log_ends(&backend, &result);
             gateway.tell_undecided(&result);
             gateway.feed(&backend, Input::Stored(turn, result), ctx);
         });
+    }
+
+    fn journaled(&mut self, request: RequestId, what: Journaled) {
+        if let Some(asker) = self.decisions.remove(&request) {
+            // A client that went away needs no answer: its flow runs again.
+            let _ = asker.send(what);
+        }
     }
 
     fn call(&mut self, backend: BackendId, turn: Turn, call: Call, ctx: &mut Context<Self>) {
@@ -444,6 +490,22 @@ impl Handler<Ask> for Gateway {
             let gone = || Answer::NotSent("the lane went away".to_owned()).into();
             answer.await.unwrap_or_else(|_| gone())
         })
+    }
+}
+
+impl Handler<Journal> for Gateway {
+    type Result = ResponseFuture<Journaled>;
+
+    fn handle(&mut self, it: Journal, ctx: &mut Self::Context) -> Self::Result {
+        let Journal { backend, decide, turns, made_in } = it;
+        // What is void, or of a backend without a lane, goes back: its client knows what to do with it.
+        if !turns.borrow().stands(made_in) || !self.seats.contains_key(&backend) {
+            return Box::pin(async { Journaled::Alone(decide) });
+        }
+        let (told, is_told) = oneshot::channel();
+        self.decisions.insert(decide.request, told);
+        self.feed(&backend, Input::Offered(decide), ctx);
+        Box::pin(async move { is_told.await.unwrap_or(Journaled::Unknown) })
     }
 }
 

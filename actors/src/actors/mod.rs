@@ -16,6 +16,8 @@
 
 mod answers;
 mod aside;
+#[cfg(test)]
+mod at_once_tests;
 mod calling;
 mod canary;
 mod client;
@@ -44,7 +46,7 @@ pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
 pub use dispatcher::{Dispatcher, Finished, Full, Wake};
 pub use exchanged::{EXCHANGES_MAX, Exchanged};
-pub use gateway::{Ask, Drain, Gateway, Reseat, Resume, Submit, TakeAnswer};
+pub use gateway::{Ask, Drain, Gateway, Journal, Journaled, Reseat, Resume, Submit, TakeAnswer};
 pub use hands::{CancelRequest, Hold, PauseLane, RetryRequest, SettleRequest};
 pub use heartbeat::{BeatInlet, Heard, Heartbeat, HeartbeatSettings, StopBeating};
 pub use intake::{Accepted, Intake, IntakeError, IntakeFigures, ParkedInlet};

@@ -2,6 +2,9 @@
 //!
 //! A level-made request freezes here. If its alarm has moved on since the fields were rendered,
 //! nothing is written and the lane hears [`Applied::Stale`]: it renders again, or supersedes.
+//!
+//! An intent may share its set with the decision that makes its request. Nobody has looked at that request
+//! between the two, so what a lane knows of one that was submitted is asked of the rows.
 
 use super::{Applied, Halt, Refusal, lane, sync};
 use crate::model::{
@@ -32,6 +35,8 @@ pub struct Intend {
     pub attempts: u32,
     /// Fresh fields, where the lane rendered the level again.
     pub level: Option<Level>,
+    /// The decision that makes the request stands before it in its set.
+    pub with_decision: bool,
 }
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Applied, Halt> {
@@ -41,6 +46,9 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
     if !matches!(request.state, State::Accepted | State::Wait | State::InDoubt)
         || request.attempts != it.attempts && !mutant!(StaleHead)
     {
+        return Ok(Applied::Skipped);
+    }
+    if it.with_decision && !may_go(tx, it, &request)? {
         return Ok(Applied::Skipped);
     }
     if !request.frozen {
@@ -70,6 +78,17 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &Intend, now: Timestamp) -> Result<Ap
     tx.put_request(&request)?;
     let ticket = tx.ticket(request.ticket)?.ok_or(Refusal::NotFound)?;
     Ok(Applied::Intended(Box::new(request), Box::new(ticket)))
+}
+
+/// May a request that was just decided go at once? A create of this lane, if nothing stands before it in the
+/// line of its ticket (G4) and no person holds that.
+fn may_go(tx: &mut dyn Tx, it: &Intend, request: &Request) -> Result<bool, Halt> {
+    if mutant!(DecidedGoesAtOnce) {
+        return Ok(true);
+    }
+    let of_lane = request.op == Op::Create && request.backend == it.backend;
+    let first = tx.first_open_request(request.ticket)?.is_some_and(|first| first.id == request.id);
+    Ok(of_lane && first && tx.held(request.ticket)?.is_none())
 }
 
 /// The other alarms whose level stands in the ticket too, where a rule lets it share one.

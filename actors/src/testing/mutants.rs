@@ -78,6 +78,8 @@ mutants! {
     TwoCalls by "G3",
     /// A write in doubt counts as done: the next one overtakes it.
     DoubtIsDone by "G4",
+    /// What was just decided goes at once, whatever stands before it in the line of its ticket.
+    DecidedGoesAtOnce by "G4",
     /// A create in doubt is sent again.
     DoubtIsWait by "G7",
     /// A doubt is looked at without settling.
@@ -98,6 +100,8 @@ mutants! {
     NoPause by "G10",
     /// A backend that fails again and again is called as if nothing were wrong.
     OpenCalls by "G11",
+    /// What was just decided goes at once, whatever the backend asked for.
+    OffersPassTheGate by "G10" "G11",
     /// Retries have no budget.
     NoBudget by "G10",
     /// A backend's pace is not kept.

@@ -143,7 +143,8 @@ impl Desk {
         let Applied::LaneTaken(epoch, _) = self.apply(Change::TakeLane(take)) else {
             panic!("no lane")
         };
-        let intend = Intend { backend, epoch, request, attempts, level: None };
+        let intend =
+            Intend { backend, epoch, request, attempts, level: None, with_decision: false };
         match self.apply(Change::Intend(Box::new(intend))) {
             Applied::Intended(request, _) => *request,
             other => panic!("{other:?}"),

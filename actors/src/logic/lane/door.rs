@@ -1,6 +1,6 @@
 //! What comes in at a lane's one door, and what goes out.
 
-use crate::changes::{Applied, ChangeSet, Level};
+use crate::changes::{Applied, ChangeSet, Decide, Level};
 use crate::model::{
     Alarm, Epoch, Mono, Op, Request, RequestId, Ticket, TicketKey, Timestamp, Watched,
 };
@@ -40,6 +40,9 @@ pub enum Input {
     },
     /// A request was journaled and is first in line of its ticket.
     Submitted(Box<Request>),
+    /// A flow has decided to make a new ticket. Where nothing goes before its request, the decision is
+    /// stored together with the intent of the call, else it is declined.
+    Offered(Box<Decide>),
     /// A flow wants to search, or the sync to read what changed.
     Asked(Read),
     /// Rows of one class.
@@ -92,6 +95,8 @@ pub enum Effect {
     Render(Turn, Box<Request>, Box<Alarm>, Vec<Alarm>),
     /// The answer to a read, with what came along with it.
     AnswerRead(u64, Heard),
+    /// An offered decision that is to be stored alone, and its request to be submitted.
+    Declined(Box<Decide>),
     /// Alarms of this lane's backend have become due.
     WakeFlows,
     /// Events were stored.

@@ -127,6 +127,11 @@ impl Heads {
         u8::try_from(class).ok()
     }
 
+    /// Nothing is ready, here or in the store.
+    pub fn none_anywhere(&self) -> bool {
+        self.windows.iter().all(|window| window.complete && window.ready.is_empty())
+    }
+
     /// Some waiting rows may have become ready: look at the store again.
     pub fn reload(&mut self) {
         self.windows.iter_mut().for_each(Window::leave_out);

@@ -4,6 +4,7 @@
 //! holds:
 //! * an intent is durable before its call, and is written for the next call only;
 //! * outcome *k* and intent *k+1* share a change set;
+//! * a decision shares one with the intent of its call, where the lane is idle (`offered`);
 //! * whatever is asynchronous carries its turn, and an old turn changes nothing;
 //! * a doubt holds its ticket, never the lane.
 //!
@@ -16,6 +17,7 @@ mod gate;
 mod heads;
 mod held;
 mod judge;
+mod offered;
 mod rows;
 mod settings;
 mod shows;
@@ -309,6 +311,7 @@ impl Lane {
                     false => self.heads.reload(),
                 }
             }
+            Input::Offered(decide) => self.offered(decide, now, effects),
             Input::Asked(read) if self.reads.len() >= READS_MAX => {
                 effects.push(Effect::AnswerRead(read.id, not_sent("the lane's searches are full")))
             }

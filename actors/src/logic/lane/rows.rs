@@ -2,6 +2,7 @@
 
 use super::{
     ASKED_PAUSE_MAX, Dice, Doing, DoubtHead, Effect, InFlight, Lane, STORE_RETRY, earliest, judge,
+    offered,
 };
 use crate::changes::{
     Applied, Change, ChangeSet, Conclude, Concluded, End, Intend, Level, Refusal,
@@ -22,6 +23,7 @@ impl Lane {
             request: request.id,
             attempts: request.attempts,
             level,
+            with_decision: false,
         }))
     }
 
@@ -57,6 +59,14 @@ impl Lane {
         };
         self.progress += u64::from(!matches!(result, Err(StoreError::Down(_))));
         match result {
+            Ok(applied) if offered::is(&set) => {
+                self.journaled(&set, applied, now, dice, effects);
+            }
+            Err(StoreError::Down(reason)) if offered::is(&set) => {
+                // Its flow runs again: this is not kept in memory.
+                effects.push(Effect::Ops("store_down", reason));
+                self.gate.hold("the store cannot write", STORE_RETRY, now.mono);
+            }
             Ok(applied) => {
                 for (change, one) in set.0.iter().zip(applied) {
                     if one == Applied::Skipped {
@@ -84,6 +94,8 @@ impl Lane {
             {
                 self.store(instead, effects);
             }
+            // Nothing of it is in the store, and its flow hears that.
+            Err(StoreError::Refused(_)) if offered::is(&set) => {}
             Err(StoreError::Refused(_)) => self.moved_by_another(set, effects),
         }
     }

@@ -1,6 +1,7 @@
 //! The lane by example. `Bench` plays the store and the clock; each test plays the backend.
 
 mod hands;
+mod offered;
 
 use super::judge::{Judged, Look};
 use super::*;

@@ -113,6 +113,7 @@ impl Cast {
             request: request.id,
             attempts: request.attempts,
             level: None,
+            with_decision: false,
         };
         let Some(Ok(Applied::Intended(request, ticket))) =
             self.apply(Change::Intend(Box::new(intend)), false)

@@ -1,12 +1,12 @@
 //! Mirrors `actors/dispatcher` and `actors/client`.
 
-use super::{DUE_MAX, FLOW_TIMEOUT};
-use crate::changes::{Applied, Change, Decide, LockProof, Refusal};
+use super::{DUE_MAX, FLOW_TIMEOUT, Told};
+use crate::changes::{Applied, Change, Decide, Decision, LockProof, Refusal};
 use crate::logic::flow::{Decided, Flow, Next};
 use crate::logic::lane::{Input, Read};
 use crate::logic::locks::{Grant, Holder, Locks, Wish};
 use crate::logic::turns::Turn;
-use crate::model::{BackendId, ClientNumber, Mono, OccurrenceRef, Op, RequestId, TicketKey};
+use crate::model::{BackendId, ClientNumber, Fence, Mono, OccurrenceRef, Op, RequestId, TicketKey};
 use crate::ports::{Answer, DueAlarm, DueMost, StoreError, Work};
 use crate::testing::world::plan::Fault;
 use crate::testing::world::{INSTANCE, World};
@@ -168,7 +168,7 @@ impl World {
         decided: Decided,
         (grant, (turn, voids)): (Grant, (Turn, u64)),
     ) {
-        let decide = Decide {
+        let decide = Box::new(Decide {
             at: due.alarm.at.clone(),
             version: due.alarm.wanted_version,
             ticket: decided.read,
@@ -180,33 +180,98 @@ impl World {
             along: decided.along,
             storm: self.policy.storm,
             admission: self.systems[&backend].settings.admission,
-        };
+        });
+        let run = Run { backend, at: due.alarm.at, grant, turn, voids };
+        // Lane and store must not rely on it that they are offered nothing but new tickets.
+        let creates = matches!(decide.decision, Decision::Create { .. });
+        let hands_over = creates || self.chance.one_in(4);
         let stall = self.stall();
         self.inside(stall, move |w| {
-            if !w.service.turns.entry(grant.client).or_default().stands(turn) {
-                w.meet("turns made void");
-                w.release(grant.guid);
-                return w.finished(&backend, &due.alarm.at, true);
+            if !w.stands(&run) {
+                return w.ended(&run, true);
             }
-            w.check_turn(grant.client, voids);
-            w.apply(Change::Decide(Box::new(decide)), move |w, answer| {
-                let full = StoreError::Refused(Refusal::Full);
-                let again = answer.as_ref().is_err_and(|error| *error != full);
-                for one in answer.into_iter().flatten() {
-                    let Applied::Decided { request, first, events } = one else { continue };
-                    if let Some(request) = request.filter(|_| first) {
-                        // Between the commit and this message the lane may have read the row.
-                        let late = if w.strikes(Fault::StallFlow, 12) { 40_000 } else { 3 };
-                        let after = w.chance.ms(0, late);
-                        w.inside(after, move |w| w.submit(*request));
-                    }
-                    if events {
-                        w.wake_outbox();
-                    }
+            if !hands_over {
+                return w.store_alone(run, decide);
+            }
+            let (me, hop) = (w.service.gateway, w.chance.ms(0, 2));
+            w.inside(hop, move |w| {
+                // A message to a gateway that is gone.
+                if w.service.gateway != me {
+                    return w.shut_out(run);
                 }
-                w.release(grant.guid);
-                w.finished(&backend, &due.alarm.at, again);
+                if !w.stands(&run) {
+                    return w.ended(&run, true);
+                }
+                let of = run.backend.clone();
+                let told = move |w: &mut World, told| match told {
+                    Told::Stored(stored) => w.ended(&run, stored.is_err_and(runs_again)),
+                    Told::Alone(_) if !w.stands(&run) => w.ended(&run, true),
+                    Told::Alone(decide) => w.store_alone(run, decide),
+                    Told::Unknown => w.shut_out(run),
+                };
+                w.hand_over(&of, decide, Box::new(told));
             });
         });
     }
+
+    /// Has nobody made its turn void? Asked only where the decision is acted on at once.
+    fn stands(&mut self, run: &Run) -> bool {
+        let client = run.grant.client;
+        if !self.service.turns.entry(client).or_default().stands(run.turn) {
+            self.meet("turns made void");
+            return false;
+        }
+        self.check_turn(client, run.voids);
+        true
+    }
+
+    fn store_alone(&mut self, run: Run, decide: Box<Decide>) {
+        self.apply(Change::Decide(decide), move |w, answer| {
+            let again = answer.as_ref().is_err_and(|error| runs_again(error.clone()));
+            for one in answer.into_iter().flatten() {
+                let Applied::Decided { request, first, events } = one else { continue };
+                if let Some(request) = request.filter(|_| first) {
+                    // Between the commit and this message the lane may have read the row.
+                    let late = if w.strikes(Fault::StallFlow, 12) { 40_000 } else { 3 };
+                    let after = w.chance.ms(0, late);
+                    w.inside(after, move |w| w.submit(*request));
+                }
+                if events {
+                    w.wake_outbox();
+                }
+            }
+            w.ended(&run, again);
+        });
+    }
+
+    fn shut_out(&mut self, run: Run) {
+        self.meet("decisions lost with their gateway");
+        let barrier = Fence(run.grant.fence.0 + 1);
+        self.apply(Change::RaiseBarrier(run.grant.client, barrier), move |w, raised| {
+            let wait = match raised {
+                Ok(_) => 0,
+                Err(_) => run.grant.expires.0.saturating_sub(w.mono().0),
+            };
+            w.inside(wait, move |w| w.ended(&run, false));
+        });
+    }
+
+    fn ended(&mut self, run: &Run, again: bool) {
+        self.release(run.grant.guid);
+        self.finished(&run.backend, &run.at, again);
+    }
+}
+
+/// One flow that has decided.
+struct Run {
+    backend: BackendId,
+    at: OccurrenceRef,
+    grant: Grant,
+    turn: Turn,
+    /// How often its client was set to not busy before it, as the watcher counts.
+    voids: u64,
+}
+
+fn runs_again(error: StoreError) -> bool {
+    error != StoreError::Refused(Refusal::Full)
 }

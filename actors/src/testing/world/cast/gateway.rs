@@ -1,8 +1,11 @@
 //! Mirrors `actors/gateway`.
 
-use crate::changes::{Applied, Change, ChangeSet, Concluded, LaterAnswer, Settle, TakeLane};
+use super::{Journaled, Told};
+use crate::changes::{
+    Applied, Change, ChangeSet, Concluded, Decide, LaterAnswer, Settle, TakeLane,
+};
 use crate::logic::lane::{Effect, HEADS_MAX, Input, SWEEP_PAGE, Turn};
-use crate::model::{BackendId, Mono, Request};
+use crate::model::{BackendId, Mono, Request, RequestId};
 use crate::ports::StoreError;
 use crate::testing::world::World;
 use std::collections::VecDeque;
@@ -100,6 +103,7 @@ impl World {
                     self.inside(after, move |w| asker(w, heard.answer));
                 }
             }
+            Effect::Declined(decide) => self.journaled(decide.request, Told::Alone(decide)),
             Effect::WakeFlows => {
                 let backend = backend.clone();
                 self.inside(1, move |w| w.wake_flows(&backend));
@@ -157,11 +161,36 @@ impl World {
 
     fn store(&mut self, backend: BackendId, turn: Turn, set: ChangeSet) {
         let me = self.service.gateway;
+        let decided = set.0.iter().find_map(|change| match change {
+            Change::Decide(decide) => Some(decide.request),
+            _ => None,
+        });
         self.apply(set, move |w, answer| {
             if w.service.gateway == me {
+                if let Some(request) = decided {
+                    let intended = |it: &Applied| matches!(it, Applied::Intended(..));
+                    if answer.iter().flatten().any(intended) {
+                        w.meet("decisions with their intent");
+                    }
+                    let told = answer.as_ref().map(drop).map_err(StoreError::clone);
+                    w.journaled(request, Told::Stored(told));
+                }
                 w.feed(&backend, Input::Stored(turn, answer));
             }
         });
+    }
+
+    /// `Handler<Journal>`.
+    pub(super) fn hand_over(&mut self, backend: &BackendId, decide: Box<Decide>, then: Journaled) {
+        self.service.decisions.insert(decide.request, then);
+        self.feed(backend, Input::Offered(decide));
+    }
+
+    fn journaled(&mut self, request: RequestId, what: Told) {
+        if let Some(asker) = self.service.decisions.remove(&request) {
+            let after = self.chance.ms(0, 3);
+            self.inside(after, move |w| asker(w, what));
+        }
     }
 
     fn wake_lane_at(&mut self, backend: &BackendId, at: Mono) {

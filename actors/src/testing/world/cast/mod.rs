@@ -16,12 +16,12 @@ use super::World;
 use super::beats::Heartbeat;
 use super::plan::Fault;
 use super::system::System;
-use crate::changes::{Applied, ChangeSet};
+use crate::changes::{Applied, ChangeSet, Decide};
 use crate::logic::lane::Lane;
 use crate::logic::locks::Grant;
 use crate::logic::outbox::Outbox;
 use crate::logic::turns::Turns;
-use crate::model::{BackendId, ClientNumber, Mono, OccurrenceRef};
+use crate::model::{BackendId, ClientNumber, Mono, OccurrenceRef, RequestId};
 use crate::ports::{Answer, DueAlarm, StoreError};
 use canary::Canaries;
 use pool::Pool;
@@ -35,7 +35,15 @@ const DUE_MAX: u32 = 128;
 type Answered = Result<Vec<Applied>, StoreError>;
 type Then = Box<dyn FnOnce(&mut World, Answered)>;
 type Granted = Box<dyn FnOnce(&mut World, Option<Grant>)>;
+type Journaled = Box<dyn FnOnce(&mut World, Told)>;
 type Searched = Box<dyn FnOnce(&mut World, Answer)>;
+
+/// Mirrors `Journaled` of `actors/gateway`.
+enum Told {
+    Stored(Result<(), StoreError>),
+    Alone(Box<Decide>),
+    Unknown,
+}
 
 /// One lane and its timer.
 pub(crate) struct Seat {
@@ -59,6 +67,8 @@ pub(crate) struct Service {
     pub gateway: u32,
     searches: HashMap<u64, Searched>,
     last_search: u64,
+    /// Who waits for a decision, by the request that it makes.
+    decisions: BTreeMap<RequestId, Journaled>,
     pub pool: Pool,
     pools: u32,
     /// Of each client.
@@ -96,6 +106,7 @@ impl Service {
             gateway: 0,
             searches: HashMap::new(),
             last_search: 0,
+            decisions: BTreeMap::new(),
             pool: Pool::new(clients, systems.len()),
             pools: 0,
             turns: BTreeMap::new(),
@@ -184,6 +195,9 @@ impl World {
                 self.service.seats = seats(&self.systems);
                 for (_, asker) in std::mem::take(&mut self.service.searches) {
                     self.inside(1, |w| asker(w, Answer::NotSent("the lane went away".into())));
+                }
+                for (_, asker) in std::mem::take(&mut self.service.decisions) {
+                    self.inside(1, |w| asker(w, Told::Unknown));
                 }
                 self.start_gateway();
             }
