@@ -1,14 +1,17 @@
 //! Alarms, decisions and sets: what every store does with them.
 
-use crate::world::{World, alarm_ref, found, later, noc, raise, routing, take_in};
+use crate::world::{World, alarm_ref, found, identity, later, noc, raise, routing, take_in};
 use serde_json::json;
 use std::time::Duration;
-use ticketgate_actors::changes::{Applied, Change, Decision, End, Refusal};
+use ticketgate_actors::changes::{Applied, Change, Decision, End, Refusal, TakeIn, TakenIn, Work};
+use ticketgate_actors::logic::ahead::Kind;
 use ticketgate_actors::logic::occurrence::{Absorbed, absorb};
+use ticketgate_actors::logic::policy::Routing;
 use ticketgate_actors::model::{
-    AlarmState, ClientNumber, CorrelationKey, EventName, Fence, Fields, Op, State, Timestamp,
+    AlarmEvent, AlarmState, ClientNumber, CorrelationKey, EventName, Fence, Fields, Op, State,
+    Timestamp,
 };
-use ticketgate_actors::ports::{AlarmFilter, Page, RequestFilter, StoreError};
+use ticketgate_actors::ports::{AlarmFilter, DueAlarm, DueMost, Page, RequestFilter, StoreError};
 use ticketgate_actors::testing::alarm_event;
 
 pub fn refused(why: Refusal) -> Result<Vec<Applied>, StoreError> {
@@ -18,7 +21,8 @@ pub fn refused(why: Refusal) -> Result<Vec<Applied>, StoreError> {
 pub async fn a_repeat_has_no_second_effect(world: &mut World) {
     let first = world.take_in("delivery 1", alarm_event("probe", "a")).await;
     assert!(!first.repeat);
-    assert_eq!(first.due, Some((noc(), world.now())));
+    let due = first.due.unwrap();
+    assert_eq!((due.backend, due.at), (noc(), world.now()));
     let before = world.alarm("a").await;
     let again = world.take_in("delivery 1", later("a", AlarmState::Cleared, 9)).await;
     assert!(again.repeat);
@@ -31,6 +35,46 @@ pub async fn a_repeat_has_no_second_effect(world: &mut World) {
         .map(|answer| matches!(&answer.unwrap()[0], Applied::TakenIn(taken) if taken.repeat))
         .collect();
     assert_eq!(repeats, [false, true]);
+}
+
+async fn work(world: &World, event: AlarmEvent, routing: Routing) -> Option<Work> {
+    let identity = identity(&format!("{event:?}"));
+    let take = TakeIn { identity, event, routing, parked_at: None };
+    match world.apply(Change::TakeIn(Box::new(take))).await {
+        Applied::TakenIn(taken) => taken.due,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub async fn what_is_handed_over_is_what_a_read_would_give(world: &mut World) {
+    let handed = work(world, alarm_event("probe", "a"), routing()).await.unwrap();
+    let alarm = *handed.whole.unwrap();
+    let read = world.reads.due_alarms(noc(), world.now(), DueMost::of_each(9)).await.unwrap();
+    assert_eq!(read, [DueAlarm { alarm, ticket: None, others: Vec::new() }]);
+
+    // A read would give more, or something else: the next state, the ticket before, the others of the group.
+    let read = |work: Option<Work>| work.map(|it| (it.kind, it.whole.is_none()));
+    let changed = work(world, later("a", AlarmState::Updated, 1), routing()).await;
+    assert_eq!(read(changed), Some((Kind::New, true)));
+    world.decided("a", world.create("key-a")).await;
+    assert_eq!(read(work(world, later("a", AlarmState::Updated, 2), routing()).await), None);
+    world.take_in("b", alarm_event("probe", "b")).await;
+    world.take_in("b over", later("b", AlarmState::Cleared, 1)).await;
+    let again = work(world, later("b", AlarmState::Raised, 2), routing()).await;
+    assert_eq!(read(again), Some((Kind::New, true)));
+    let shared = Routing { rule: Some("site".into()), group: Some("a".into()), ..routing() };
+    let of_group = work(world, alarm_event("probe", "c"), shared).await;
+    assert_eq!(read(of_group), Some((Kind::New, true)));
+
+    // It is not due yet.
+    let create_delay = Duration::from_secs(1);
+    let mut taken =
+        work(world, alarm_event("probe", "d"), Routing { create_delay, ..routing() }).await;
+    let due = taken.as_ref().map(|work| (work.at, work.whole.is_none()));
+    assert_eq!(due, Some((world.now().plus(create_delay), true)));
+    let mut taken = TakenIn { repeat: false, older: false, due: taken.take() };
+    assert_eq!(taken.due_by(world.now()), None);
+    assert!(taken.due_by(world.now().plus(create_delay)).is_some());
 }
 
 pub async fn an_identity_is_forgotten_only_when_it_is_old(world: &mut World) {

@@ -27,6 +27,7 @@ macro_rules! every_case {
     ($world:expr) => {
         every_case! { $world;
             cases: a_repeat_has_no_second_effect,
+            cases: what_is_handed_over_is_what_a_read_would_give,
             cases: an_identity_is_forgotten_only_when_it_is_old,
             cases: an_alarm_comes_back_to_the_byte,
             cases: a_second_level_made_request_is_refused_and_its_neighbours_are_not,

@@ -1,7 +1,8 @@
 //! Finds due alarms and starts a flow for each: the backend's permit first, then a client's lock.
 //!
 //! Level-triggered: a wake-up only says "look", and every backend is looked at by the clock too,
-//! so nothing depends on a wake-up arriving. A backend's permits bound its flows to its share of
+//! so nothing depends on a wake-up arriving, nor on what the intake hands over so that it needs no read
+//! ([`crate::logic::desk`]). A backend's permits bound its flows to its share of
 //! the clients (rule L12); its due alarms wait as rows. They also wait while enough requests wait for
 //! its lane ([`crate::logic::ahead`]).
 
@@ -9,16 +10,15 @@ use super::aside::{Aside, Then};
 use super::keeper::{Alive, Post};
 use super::{Carry, Outside, Pool, TicketClient, acquire};
 use crate::logic::ahead::Kind;
+use crate::logic::desk::{Desk, News, Page};
 use crate::logic::locks::{Grant, Holder, Locks, Wish};
-use crate::model::{BackendId, OccurrenceRef, Op, Timestamp};
+use crate::model::{BackendId, OccurrenceRef, Op};
 use crate::ports::{DueAlarm, DueMost, StoreError};
 use actix::{Actor, AsyncContext, Context, Handler, Message};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Due alarms of one backend and kind that are held in memory.
-const QUEUE_MAX: u32 = 128;
 /// How often delayed work is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -26,6 +26,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Wake(pub BackendId);
+
+/// What the intake has just committed for a backend. A shortcut: all of it are rows.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Handed {
+    /// Whose flows.
+    pub backend: BackendId,
+    /// What.
+    pub news: News,
+}
 
 /// A flow has ended.
 #[derive(Message)]
@@ -49,71 +59,6 @@ pub struct Full {
     pub kind: Kind,
     /// Enough.
     pub full: bool,
-}
-
-#[derive(Default)]
-struct Desk {
-    new: Line,
-    known: Line,
-    /// Queued or in a flow: not to be taken up twice.
-    taken: HashSet<OccurrenceRef>,
-    running: usize,
-    loading: bool,
-}
-
-/// The due alarms of one kind.
-#[derive(Default)]
-struct Line {
-    queue: VecDeque<DueAlarm>,
-    /// There may be due rows that are not in the queue.
-    more: bool,
-    /// Enough requests wait for the lane.
-    full: bool,
-}
-
-impl Line {
-    /// How many rows to read.
-    fn wants(&self, share: usize) -> u32 {
-        let wants = self.more && !self.full && self.queue.len() < share;
-        if wants { QUEUE_MAX } else { 0 }
-    }
-
-    fn loaded(&mut self, asked: u32, rows: usize) {
-        if asked > 0 {
-            // A wake-up that came meanwhile stays.
-            self.more |= rows >= asked as usize;
-        }
-    }
-
-    /// When the first that may go has become due.
-    fn first(&self) -> Option<Option<Timestamp>> {
-        self.queue.front().filter(|_| !self.full).map(|due| due.alarm.due_at)
-    }
-}
-
-impl Desk {
-    fn look(&mut self) {
-        self.new.more = true;
-        self.known.more = true;
-    }
-
-    fn line(&mut self, kind: Kind) -> &mut Line {
-        match kind {
-            Kind::New => &mut self.new,
-            Kind::Known => &mut self.known,
-        }
-    }
-
-    /// The one that has been due longest of those that may go.
-    fn next(&mut self) -> Option<DueAlarm> {
-        let kind = match (self.new.first(), self.known.first()) {
-            (Some(new), Some(known)) if known < new => Kind::Known,
-            (None, _) => Kind::Known,
-            _ => Kind::New,
-        };
-        self.line(kind).first()?;
-        self.line(kind).queue.pop_front()
-    }
 }
 
 /// The dispatcher actor.
@@ -154,57 +99,26 @@ impl Dispatcher {
 
     fn go_on(&mut self, backend: &BackendId, ctx: &mut Context<Self>) {
         let share = self.share();
-        loop {
-            let Some(desk) = self.desks.get_mut(backend) else { return };
-            if desk.running >= share {
-                break;
-            }
-            let Some(due) = desk.next() else { break };
-            desk.running += 1;
+        while let Some(due) = self.desks.get_mut(backend).and_then(|desk| desk.begin(share)) {
             self.begin(backend.clone(), due, ctx);
         }
-        let Some(desk) = self.desks.get_mut(backend) else { return };
-        let most = DueMost { new: desk.new.wants(share), known: desk.known.wants(share) };
-        if most != DueMost::default() && !desk.loading {
-            desk.loading = true;
-            desk.new.more &= most.new == 0;
-            desk.known.more &= most.known == 0;
+        if let Some(most) = self.desks.get_mut(backend).and_then(|desk| desk.read(share)) {
             self.load(backend.clone(), most, ctx);
         }
     }
 
     fn load(&mut self, backend: BackendId, most: DueMost, ctx: &mut Context<Self>) {
-        let rows = load(self.outside.clone(), backend.clone(), most);
-        self.aside.run(ctx, rows, move |rows, dispatcher: &mut Self, ctx| {
-            dispatcher.loaded(&backend, most, rows);
+        let page = load(self.outside.clone(), backend.clone(), most);
+        self.aside.run(ctx, page, move |page, dispatcher: &mut Self, ctx| {
+            if let Err(error) = &page {
+                // The clock looks again.
+                tracing::warn!(%backend, %error, "due alarms could not be read");
+            }
+            if let Some(desk) = dispatcher.desks.get_mut(&backend) {
+                desk.found(page.ok());
+            }
             dispatcher.go_on(&backend, ctx);
         });
-    }
-
-    fn loaded(
-        &mut self,
-        backend: &BackendId,
-        most: DueMost,
-        rows: Result<Vec<DueAlarm>, StoreError>,
-    ) {
-        let Some(desk) = self.desks.get_mut(backend) else { return };
-        desk.loading = false;
-        match rows {
-            Ok(rows) => {
-                let new = rows.iter().filter(|due| due.alarm.ticket.is_none()).count();
-                desk.new.loaded(most.new, new);
-                desk.known.loaded(most.known, rows.len() - new);
-                for due in rows {
-                    if desk.taken.insert(due.alarm.at.clone()) {
-                        let new = due.alarm.ticket.is_none();
-                        let kind = if new { Kind::New } else { Kind::Known };
-                        desk.line(kind).queue.push_back(due);
-                    }
-                }
-            }
-            // The clock looks again.
-            Err(error) => tracing::warn!(%backend, %error, "due alarms could not be read"),
-        }
     }
 
     fn begin(&mut self, backend: BackendId, due: DueAlarm, ctx: &mut Context<Self>) {
@@ -243,7 +157,7 @@ async fn load(
     outside: Arc<Outside>,
     backend: BackendId,
     most: DueMost,
-) -> Result<Vec<DueAlarm>, StoreError> {
+) -> Result<Page, StoreError> {
     let now = outside.clock.now().wall;
     let seat = outside.backends.get(&backend);
     let admission = seat.map(|seat| seat.settings.admission).unwrap_or_default();
@@ -251,10 +165,12 @@ async fn load(
     let admitted = |op, most| if admission.admits(op, open) { most } else { 0 };
     let most =
         DueMost { new: admitted(Op::Create, most.new), known: admitted(Op::Update, most.known) };
-    if most == DueMost::default() {
-        return Ok(Vec::new());
-    }
-    outside.reads.due_alarms(backend, now, most).await
+    let room = admission.room(Op::Create, open);
+    let rows = match most == DueMost::default() {
+        true => Vec::new(),
+        false => outside.reads.due_alarms(backend, now, most).await?,
+    };
+    Ok(Page { rows, room })
 }
 
 impl Actor for Dispatcher {
@@ -292,12 +208,23 @@ impl Handler<Wake> for Dispatcher {
     }
 }
 
+impl Handler<Handed> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, it: Handed, ctx: &mut Self::Context) {
+        if let Some(desk) = self.desks.get_mut(&it.backend) {
+            desk.hand(it.news);
+        }
+        self.go_on(&it.backend, ctx);
+    }
+}
+
 impl Handler<Full> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, it: Full, ctx: &mut Self::Context) {
         if let Some(desk) = self.desks.get_mut(&it.backend) {
-            desk.line(it.kind).full = it.full;
+            desk.full(it.kind, it.full);
         }
         self.go_on(&it.backend, ctx);
     }
@@ -309,11 +236,7 @@ impl Handler<Finished> for Dispatcher {
     fn handle(&mut self, finished: Finished, ctx: &mut Self::Context) {
         let Finished { backend, at, again } = finished;
         if let Some(desk) = self.desks.get_mut(&backend) {
-            desk.running = desk.running.saturating_sub(1);
-            desk.taken.remove(&at);
-            if again {
-                desk.look();
-            }
+            desk.finished(&at, again);
         }
         self.go_on(&backend, ctx);
     }

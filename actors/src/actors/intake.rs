@@ -7,15 +7,16 @@
 
 use super::canary::{CameIn, Canary, TestBoard};
 use super::parked_bell::{self, Notice, ParkedBell};
-use super::{Dispatcher, Outside, Post, Wake};
+use super::{Dispatcher, Handed, Outside, Post, Wake};
 use crate::changes::Refusal::NoSnapshot;
 use crate::changes::{Applied, ByHand, CanaryStep, Change, ChangeSet, TakeIn, Unpark};
 use crate::logic::correlation::digest_16;
+use crate::logic::desk::News;
 use crate::model::{
     Alarm, BackendId, CANARY_SOURCE, Identity, Parked, Pass, Said, Snapshot, Timestamp,
 };
 use crate::ports::{Decode, Delivery, Inlet, Malformed, Soon, StoreError, Tripwire, Verdict};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -39,6 +40,9 @@ pub enum IntakeError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// What was committed and makes work for flows, by their backends.
+type DueNow = HashMap<BackendId, News>;
 
 /// What became of the events of one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,10 +129,10 @@ impl Intake {
         let applied = self.outside.store.apply(set);
         let me = self.clone();
         Box::pin(async move {
-            let applied = applied.await?;
-            let mut due = HashSet::new();
-            let repeats = applied.iter().map(|one| me.note(one, &mut due)).collect();
-            me.wake(due);
+            let mut applied = applied.await?;
+            let mut due = DueNow::new();
+            let repeats = applied.iter_mut().map(|one| me.note(one, &mut due)).collect();
+            me.hand_over(due);
             me.clear_unnamed(&applied);
             Ok(repeats)
         })
@@ -156,12 +160,13 @@ impl Intake {
         let taken = |(identity, said)| self.take_in(identity, said, Some(parked_at));
         let events = events.into_iter().filter_map(taken);
         let changes = events.chain([Change::Unpark(Box::new(parked))]).collect();
-        let applied = self.outside.store.apply(ChangeSet(changes)).await?;
-        let mut due = HashSet::new();
+        let mut applied = self.outside.store.apply(ChangeSet(changes)).await?;
+        let mut due = DueNow::new();
         let mut count = Accepted::default();
-        for one in &applied {
+        for one in &mut applied {
+            let repeat = self.note(one, &mut due);
             match one {
-                _ if self.note(one, &mut due) => count.repeats += 1,
+                _ if repeat => count.repeats += 1,
                 Applied::TakenIn(taken) => {
                     count.accepted += 1;
                     count.older += u64::from(taken.older);
@@ -170,7 +175,7 @@ impl Intake {
                 _ => {}
             }
         }
-        self.wake(due);
+        self.hand_over(due);
         self.clear_unnamed(&applied);
         Ok(count)
     }
@@ -184,7 +189,7 @@ impl Intake {
         let Some(Applied::ByHand(alarm)) = applied.into_iter().next() else {
             return Err(StoreError::Down("the store answered oddly".to_owned()));
         };
-        self.wake(alarm.backend.iter().filter(|_| alarm.due_at.is_some()).cloned().collect());
+        self.wake(alarm.backend.iter().filter(|_| alarm.due_at.is_some()));
         Ok(*alarm)
     }
 
@@ -212,11 +217,13 @@ impl Intake {
         Some(Change::TakeIn(Box::new(TakeIn { identity, event, routing, parked_at })))
     }
 
-    /// Counts what was applied; true: it was here before.
-    fn note(&self, applied: &Applied, due: &mut HashSet<BackendId>) -> bool {
+    /// Counts what was applied, and takes out what flows have to do; true: it was here before.
+    fn note(&self, applied: &mut Applied, due: &mut DueNow) -> bool {
         let repeat = match applied {
             Applied::TakenIn(taken) => {
-                due.extend(taken.due.iter().map(|(backend, _)| backend.clone()));
+                if let Some(work) = taken.due_by(self.outside.clock.now().wall) {
+                    due.entry(work.backend.clone()).or_default().add(work);
+                }
                 taken.repeat
             }
             Applied::Marked { repeat, .. } => *repeat,
@@ -243,9 +250,15 @@ impl Intake {
         applied
     }
 
-    fn wake(&self, due: HashSet<BackendId>) {
+    fn wake<'a>(&self, due: impl IntoIterator<Item = &'a BackendId>) {
         for backend in due {
-            self.dispatcher.tell(Wake(backend));
+            self.dispatcher.tell(Wake(backend.clone()));
+        }
+    }
+
+    fn hand_over(&self, due: DueNow) {
+        for (backend, news) in due {
+            self.dispatcher.tell(Handed { backend, news });
         }
     }
 
@@ -263,21 +276,22 @@ impl Intake {
             return Err(IntakeError::Closed);
         }
         let now = self.outside.clock.now().wall;
-        let mut due = HashSet::new();
+        let mut due = DueNow::new();
         let mut count = Accepted::default();
         for applied in self.apply_each(self.sets(&delivery, read, now)).await {
-            let applied = applied?;
-            for one in &applied {
+            let mut applied = applied?;
+            for one in &mut applied {
+                let repeat = self.note(one, &mut due);
                 match one {
                     Applied::Count(_) => count.parked += 1,
-                    _ if self.note(one, &mut due) => count.repeats += 1,
+                    _ if repeat => count.repeats += 1,
                     Applied::TakenIn(_) | Applied::Marked { .. } => count.accepted += 1,
                     _ => {}
                 }
             }
             self.clear_unnamed(&applied);
         }
-        self.wake(due);
+        self.hand_over(due);
         Ok(count)
     }
 
@@ -358,7 +372,7 @@ impl Intake {
             let mut applied =
                 self.apply_each(read.into_iter().flatten().collect()).await.into_iter();
             self.tripwire.close(&hashes);
-            let mut due = HashSet::new();
+            let mut due = DueNow::new();
             for (sets, delivery) in of_each.into_iter().zip(part) {
                 let applied: Vec<_> = applied.by_ref().take(sets).collect();
                 let verdict = match applied.contains(&Err(StoreError::Refused(NoSnapshot))) {
@@ -367,7 +381,7 @@ impl Intake {
                 };
                 verdicts.push(verdict);
             }
-            self.wake(due);
+            self.hand_over(due);
         }
         verdicts
     }
@@ -378,13 +392,13 @@ impl Intake {
     fn judge(
         self: &Arc<Self>,
         applied: Vec<Result<Vec<Applied>, StoreError>>,
-        due: &mut HashSet<BackendId>,
+        due: &mut DueNow,
     ) -> Verdict {
         let mut verdict = Verdict::Settled;
         for result in applied {
             match result {
-                Ok(applied) => {
-                    for one in &applied {
+                Ok(mut applied) => {
+                    for one in &mut applied {
                         self.note(one, due);
                     }
                     self.clear_unnamed(&applied);
@@ -434,7 +448,7 @@ impl Intake {
             };
             let change = Change::ClearUnnamed { source: source.clone(), limit: CLEARED_AT_ONCE };
             match self.outside.store.apply(change.into()).await.as_deref() {
-                Ok([Applied::Cleared(due)]) => self.wake(due.iter().cloned().collect()),
+                Ok([Applied::Cleared(due)]) => self.wake(due),
                 Ok(_) => return,
                 Err(error) => {
                     tracing::warn!(source, %error, "a snapshot's clears were not stored");

@@ -6,7 +6,7 @@
 //! doubled without harm, since every actor also looks at the store by the clock.
 //!
 //! ```text
-//! intake ─wake→ dispatcher ─acquire→ pool
+//! intake ─hand→ dispatcher ─acquire→ pool
 //!                   │ carry            │ grant
 //!                   └────→ ticket client ─submit, ask→ gateway ─wake→ outbox
 //! offload: looks after what is over, by the clock
@@ -44,7 +44,7 @@ pub use answers::{AnswerInlet, Answers};
 pub use canary::{Canary, CanaryPlan, StopCanary, TestBoard};
 pub use client::{Carry, NotBusy, NotRead, ReadFor, TicketClient};
 pub use commands::{CommandInlet, Commands};
-pub use dispatcher::{Dispatcher, Finished, Full, Wake};
+pub use dispatcher::{Dispatcher, Finished, Full, Handed, Wake};
 pub use exchanged::{EXCHANGES_MAX, Exchanged};
 pub use gateway::{Ask, Drain, Gateway, Journal, Journaled, Reseat, Resume, Submit, TakeAnswer};
 pub use hands::{CancelRequest, Hold, PauseLane, RetryRequest, SettleRequest};

@@ -26,11 +26,16 @@ impl Default for Admission {
 impl Admission {
     /// May this be added to so many?
     pub fn admits(&self, op: Op, open: u64) -> bool {
+        self.room(op, open) > 0
+    }
+
+    /// How many of this may be added to so many.
+    pub fn room(&self, op: Op, open: u64) -> u64 {
         let limit = match op {
             Op::Create | Op::Reopen => self.max_open,
             Op::Update | Op::Close => self.creates_only_at.min(self.max_open),
         };
-        open < limit
+        limit.saturating_sub(open)
     }
 }
 

@@ -50,7 +50,7 @@ pub use settle::{PersonSays, Settle};
 pub use sync::{
     Answered, Message, Page, PersonSync, PlanRef, Record, Steer, Sweep, SweepDone, Synced, Where,
 };
-pub use take_in::{TakeIn, TakenIn};
+pub use take_in::{TakeIn, TakenIn, Work};
 pub use watch::Swept;
 
 use crate::logic::import::Brought;

@@ -1,9 +1,10 @@
 //! An alarm event comes in: identity, then the alarm's new level (rules I1, I2; CONTRACT 1.3).
 
 use super::{Halt, snapshot};
+use crate::logic::ahead::Kind;
 use crate::logic::occurrence::{Absorbed, absorb, counts_from};
 use crate::logic::policy::Routing;
-use crate::model::{AlarmEvent, AlarmState, BackendId, Identity, Pass, Timestamp};
+use crate::model::{Alarm, AlarmEvent, AlarmState, BackendId, Identity, Pass, Timestamp};
 use crate::ports::Tx;
 use std::time::Duration;
 
@@ -21,14 +22,46 @@ pub struct TakeIn {
 }
 
 /// What became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TakenIn {
     /// The same delivery was here before; nothing changed.
     pub repeat: bool,
     /// It is older than what is known of its alarm, which stays as it was.
     pub older: bool,
-    /// Whose flows have work from now on, and from when.
-    pub due: Option<(BackendId, Timestamp)>,
+    /// What it makes flows do.
+    pub due: Option<Work>,
+}
+
+impl TakenIn {
+    /// Takes out what flows have to do now; what is due later is found by the clock.
+    pub fn due_by(&mut self, now: Timestamp) -> Option<Work> {
+        self.due.take_if(|work| work.at <= now)
+    }
+}
+
+/// Work for a flow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Work {
+    /// Whose flows.
+    pub backend: BackendId,
+    /// From when on.
+    pub at: Timestamp,
+    /// Of which alarms.
+    pub kind: Kind,
+    /// The alarm as it is stored, where it is due now and a read would give nothing else with it. Only a
+    /// shortcut: the row says the same.
+    pub whole: Option<Box<Alarm>>,
+}
+
+impl Work {
+    fn of(alarm: Alarm, is_first: bool, now: Timestamp) -> Option<Self> {
+        let backend = alarm.backend.clone()?;
+        let (at, kind) = (alarm.due_at?, Kind::of(&alarm));
+        // Before the first occurrence there is no ticket. The alarms of a group are read: one that was given the
+        // group's ticket is due again, and nobody is woken for it.
+        let is_whole = is_first && at <= now && alarm.group.is_none();
+        Some(Self { backend, at, kind, whole: is_whole.then(|| Box::new(alarm)) })
+    }
 }
 
 pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<TakenIn, Halt> {
@@ -59,6 +92,7 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<Ta
     };
     let dated = changed_at.map(|_| AlarmEvent { changed_at, ..it.event.clone() });
     let event = dated.as_ref().unwrap_or(&it.event);
+    let is_first = newest.is_none();
     let (mut alarm, news) = match absorb(newest, event, &it.routing, now) {
         Absorbed::TooOld(alarm) => (alarm, false),
         Absorbed::Changed(alarm) | Absorbed::Opened(alarm) => (alarm, true),
@@ -68,5 +102,5 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &TakeIn, now: Timestamp) -> Result<Ta
     }
     tx.put_alarm(&alarm)?;
     snapshot::name(tx, &alarm, snapshot.as_ref(), news)?;
-    Ok(TakenIn { repeat: false, older: !news, due: alarm.backend.zip(alarm.due_at) })
+    Ok(TakenIn { repeat: false, older: !news, due: Work::of(alarm, is_first, now) })
 }

@@ -6,6 +6,7 @@
 //! those wait.
 
 use super::lane::{CLASSES, HEADS_MAX};
+use crate::model::Alarm;
 
 /// Requests that wait in all lanes together: what the store keeps at hand of them.
 const ALL: usize = 512;
@@ -27,6 +28,11 @@ pub enum Kind {
 impl Kind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::New, Self::Known];
+
+    /// Of this alarm.
+    pub fn of(alarm: &Alarm) -> Self {
+        if alarm.ticket.is_none() { Self::New } else { Self::Known }
+    }
 }
 
 /// Which flows of a lane have decided far enough.

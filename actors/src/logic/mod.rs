@@ -5,6 +5,7 @@ pub mod ahead;
 pub mod answers;
 pub mod canary;
 pub mod correlation;
+pub mod desk;
 pub mod expression;
 pub mod flow;
 pub mod history;

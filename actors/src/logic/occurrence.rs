@@ -170,7 +170,10 @@ fn change(
     if alarm.active && alarm.backend == routing.backend {
         if alarm.ticket.is_none() && alarm.request.is_none() && alarm.tickets_made == 0 {
             alarm.kind = routing.kind;
-            alarm.group.clone_from(&routing.group);
+            // What a person took off its ticket is not put back among those that share it.
+            if !alarm.taken_off || mutant!(BackToItsGroup) {
+                alarm.group.clone_from(&routing.group);
+            }
         }
         alarm.rule.clone_from(&routing.rule);
         alarm.close_delay_ms = in_millis(routing.close_delay);
@@ -319,6 +322,17 @@ mod tests {
             });
         }
         alarm.unwrap()
+    }
+
+    #[test]
+    fn what_a_person_took_off_its_ticket_stays_out_of_its_group() {
+        let shared = Routing { group: Some("site 1".into()), ..routing() };
+        let mut alarm = after(&[event(AlarmState::Raised, 10)]);
+        alarm.take_care_of(None);
+        alarm.taken_off = true;
+        let (Absorbed::Changed(alarm) | Absorbed::Opened(alarm) | Absorbed::TooOld(alarm)) =
+            absorb(Some(alarm), &event(AlarmState::Updated, 20), &shared, at(10_000));
+        assert_eq!(alarm.group, None);
     }
 
     #[test]

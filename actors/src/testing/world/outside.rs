@@ -161,10 +161,8 @@ impl World {
             move |w, answer| match answer {
                 Ok(applied) => {
                     for one in applied {
-                        if let Applied::TakenIn(taken) = one
-                            && let Some((backend, _)) = taken.due
-                        {
-                            w.wake_flows(&backend);
+                        if let Applied::TakenIn(taken) = one {
+                            w.hand_over(taken);
                         }
                     }
                     w.acknowledge(n);

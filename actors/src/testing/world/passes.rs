@@ -177,9 +177,7 @@ impl World {
                     w.field.line.pop_front();
                     for one in applied {
                         match one {
-                            Applied::TakenIn(taken) => {
-                                taken.due.iter().for_each(|(backend, _)| w.wake_flows(backend));
-                            }
+                            Applied::TakenIn(taken) => w.hand_over(taken),
                             Applied::Marked { ended: true, .. } => w.clear_all_unnamed(),
                             _ => {}
                         }

@@ -1,7 +1,8 @@
 //! Mirrors `actors/dispatcher` and `actors/client`.
 
-use super::{DUE_MAX, FLOW_TIMEOUT, Told};
-use crate::changes::{Applied, Change, Decide, Decision, LockProof, Refusal};
+use super::{FLOW_TIMEOUT, Told};
+use crate::changes::{Applied, Change, Decide, Decision, LockProof, Refusal, TakenIn};
+use crate::logic::desk::{News, Page};
 use crate::logic::flow::{Decided, Flow, Next};
 use crate::logic::lane::{Input, Read};
 use crate::logic::locks::{Grant, Holder, Locks, Wish};
@@ -30,54 +31,57 @@ impl World {
 
     pub(crate) fn wake_flows(&mut self, backend: &BackendId) {
         if let Some(desk) = self.service.desks.get_mut(backend) {
-            desk.more = true;
+            desk.look();
         }
         self.serve_desk(backend);
+    }
+
+    /// Mirrors `Intake::hand_over`.
+    pub(crate) fn hand_over(&mut self, mut taken: TakenIn) {
+        let Some(work) = taken.due_by(self.clocks().wall) else { return };
+        let (backend, mut news) = (work.backend.clone(), News::default());
+        news.add(work);
+        // Until it arrives the row may have been read, decided on and changed.
+        let late = if self.strikes(Fault::StallFlow, 8) { 40_000 } else { 3 };
+        let after = self.chance.ms(0, late);
+        self.inside(after, move |w| {
+            if let Some(desk) = w.service.desks.get_mut(&backend) {
+                desk.hand(news);
+            }
+            w.serve_desk(&backend);
+        });
     }
 
     fn serve_desk(&mut self, backend: &BackendId) {
         let share = Locks::flow_share(self.service.clients, self.systems.len());
-        while let Some(desk) = self.service.desks.get_mut(backend)
-            && desk.running < share
-            && let Some(due) = desk.queue.pop_front()
-        {
-            desk.running += 1;
+        while let Some(due) = self.service.desks.get_mut(backend).and_then(|it| it.begin(share)) {
             self.begin_flow(backend.clone(), due);
         }
-        let Some(desk) = self.service.desks.get_mut(backend) else { return };
-        if desk.more && !desk.loading && desk.queue.len() < share {
-            desk.loading = true;
-            desk.more = false;
-            let (now, me) = (self.clocks().wall, self.service.dispatcher);
-            let (of, backend) = (backend.clone(), backend.clone());
-            self.read(
-                move |w| {
-                    let admission = w.systems[&of].settings.admission;
-                    let open = w.rows.open_of(&of);
-                    let most = |op| if admission.admits(op, open) { DUE_MAX } else { 0 };
-                    let most = DueMost { new: most(Op::Create), known: most(Op::Update) };
-                    w.rows.due_alarms(&of, now, most)
-                },
-                move |w, rows| {
-                    if w.service.dispatcher == me {
-                        w.due(&backend, rows);
-                    }
-                },
-            );
-        }
-    }
-
-    fn due(&mut self, backend: &BackendId, rows: Option<Vec<DueAlarm>>) {
-        let Some(desk) = self.service.desks.get_mut(backend) else { return };
-        desk.loading = false;
-        let rows = rows.unwrap_or_default();
-        desk.more |= rows.len() >= DUE_MAX as usize;
-        for due in rows {
-            if desk.taken.insert(due.alarm.at.clone()) {
-                desk.queue.push_back(due);
-            }
-        }
-        self.serve_desk(backend);
+        let most = self.service.desks.get_mut(backend).and_then(|desk| desk.read(share));
+        let Some(most) = most else { return };
+        let (now, me) = (self.clocks().wall, self.service.dispatcher);
+        let (of, backend) = (backend.clone(), backend.clone());
+        self.read(
+            move |w| {
+                let admission = w.systems[&of].settings.admission;
+                let open = w.rows.open_of(&of);
+                let admitted = |op, most| if admission.admits(op, open) { most } else { 0 };
+                let (new, known) = (most.new, most.known);
+                let most =
+                    DueMost { new: admitted(Op::Create, new), known: admitted(Op::Update, known) };
+                let rows = w.rows.due_alarms(&of, now, most);
+                Page { rows, room: admission.room(Op::Create, open) }
+            },
+            move |w, page| {
+                if w.service.dispatcher != me {
+                    return;
+                }
+                if let Some(desk) = w.service.desks.get_mut(&backend) {
+                    desk.found(page);
+                }
+                w.serve_desk(&backend);
+            },
+        );
     }
 
     fn begin_flow(&mut self, backend: BackendId, due: DueAlarm) {
@@ -95,9 +99,7 @@ impl World {
 
     fn finished(&mut self, backend: &BackendId, at: &OccurrenceRef, again: bool) {
         if let Some(desk) = self.service.desks.get_mut(backend) {
-            desk.running = desk.running.saturating_sub(1);
-            desk.taken.remove(at);
-            desk.more |= again;
+            desk.finished(at, again);
         }
         self.serve_desk(backend);
     }
@@ -209,7 +211,7 @@ impl World {
                     Told::Alone(decide) => w.store_alone(run, decide),
                     Told::Unknown => w.shut_out(run),
                 };
-                w.hand_over(&of, decide, Box::new(told));
+                w.offer(&of, decide, Box::new(told));
             });
         });
     }

@@ -181,7 +181,7 @@ impl World {
     }
 
     /// `Handler<Journal>`.
-    pub(super) fn hand_over(&mut self, backend: &BackendId, decide: Box<Decide>, then: Journaled) {
+    pub(super) fn offer(&mut self, backend: &BackendId, decide: Box<Decide>, then: Journaled) {
         self.service.decisions.insert(decide.request, then);
         self.feed(backend, Input::Offered(decide));
     }

@@ -17,20 +17,20 @@ use super::beats::Heartbeat;
 use super::plan::Fault;
 use super::system::System;
 use crate::changes::{Applied, ChangeSet, Decide};
+use crate::logic::desk::Desk;
 use crate::logic::lane::Lane;
 use crate::logic::locks::Grant;
 use crate::logic::outbox::Outbox;
 use crate::logic::turns::Turns;
-use crate::model::{BackendId, ClientNumber, Mono, OccurrenceRef, RequestId};
-use crate::ports::{Answer, DueAlarm, StoreError};
+use crate::model::{BackendId, ClientNumber, Mono, RequestId};
+use crate::ports::{Answer, StoreError};
 use canary::Canaries;
 use pool::Pool;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// A flow's lock; short, so that stalls outlive it.
 pub(crate) const FLOW_TIMEOUT: Duration = Duration::from_secs(30);
-const DUE_MAX: u32 = 128;
 
 type Answered = Result<Vec<Applied>, StoreError>;
 type Then = Box<dyn FnOnce(&mut World, Answered)>;
@@ -49,15 +49,6 @@ enum Told {
 pub(crate) struct Seat {
     pub lane: Lane,
     timer: Option<Mono>,
-}
-
-#[derive(Default)]
-struct Desk {
-    queue: VecDeque<DueAlarm>,
-    taken: BTreeSet<OccurrenceRef>,
-    running: usize,
-    loading: bool,
-    more: bool,
 }
 
 /// What dies with the process.
@@ -96,7 +87,12 @@ fn seats(systems: &BTreeMap<BackendId, System>) -> BTreeMap<BackendId, Seat> {
 }
 
 fn desks(systems: &BTreeMap<BackendId, System>) -> BTreeMap<BackendId, Desk> {
-    systems.keys().map(|id| (id.clone(), Desk { more: true, ..Desk::default() })).collect()
+    let desk = || {
+        let mut desk = Desk::default();
+        desk.look();
+        desk
+    };
+    systems.keys().map(|id| (id.clone(), desk())).collect()
 }
 
 impl Service {

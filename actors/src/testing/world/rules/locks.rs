@@ -132,7 +132,9 @@ impl World {
     pub(crate) fn watch_unlocked(&mut self, it: &ForceUnlock) {
         let what = format!("client {} unlocked", it.client);
         let audited = self.rows.audited().iter().any(|row| row.2 == what && row.3 == it.reason);
-        let kept = it.guid.is_some_and(|guid| self.rows.kept().iter().any(|row| row.guid == guid));
+        // Its name may have been granted another client in the same commit.
+        let rows = self.rows.kept();
+        let kept = rows.iter().any(|row| Some(row.guid) == it.guid && row.client == it.client);
         if !audited || kept {
             self.fail("L10", format!("unlocked {}: audited {audited}, kept {kept}", it.client));
         }

@@ -14,6 +14,13 @@ impl World {
         of.any(|it| it.op == Op::Close)
     }
 
+    /// Its close has failed for good, and it stays open: its group may have begun another meanwhile.
+    fn was_not_closed(&self, key: TicketKey) -> bool {
+        let given_up = |state| matches!(state, State::Failed | State::Rejected | State::Cancelled);
+        let mut of = self.rows.all_requests().filter(|it| it.ticket == key && it.op == Op::Close);
+        of.any(|it| given_up(it.state))
+    }
+
     fn members(&self, key: TicketKey) -> Vec<Alarm> {
         self.rows.all_alarms().filter(|it| it.ticket == Some(key)).cloned().collect()
     }
@@ -30,6 +37,7 @@ impl World {
                 && !ticket.status.ended()
                 && self.members(ticket.key).iter().any(of_group)
                 && !self.is_being_closed(ticket.key)
+                && !self.was_not_closed(ticket.key)
         });
         if let Some(other) = other.map(|it| it.key) {
             let new = request.ticket;
