@@ -7,7 +7,7 @@
 
 use super::arrival::{self, Arrival};
 use super::ledger::{Ledger, Tag};
-use super::link::{self, Broker, Health, Trouble};
+use super::link::{self, Broker, Frames, Health, Trouble};
 use super::settings::AmqpSettings;
 use super::{Inlets, Phase, reached, topology};
 use futures_util::future::try_join_all;
@@ -58,7 +58,7 @@ pub(super) async fn session(
     health: &Health,
     phase: watch::Receiver<Phase>,
 ) -> Result<(), Trouble> {
-    let connection = broker.connect("in").await?;
+    let connection = broker.connect("in", Frames::AsTheBroker).await?;
     topology::declare(&connection, settings).await?;
     topology::declare_beats(&connection, settings, broker.node()).await?;
     let alarms = Source {

@@ -25,6 +25,9 @@ use tracing::{error, info, warn};
 /// For the connection and its handshake; with the longest wait between tries it stays under the 30
 /// seconds of rule A2.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest frame where nobody else's messages come in; a longer body goes in several. lapin keeps room for 32 in
+/// each direction of each connection.
+const SHORT_FRAME_BYTES: u32 = 32 << 10;
 /// For the broker's answer to our good-bye; nothing depends on it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between the first tries; doubled up to the longest.
@@ -55,6 +58,16 @@ impl From<lapin::Error> for Trouble {
     fn from(error: lapin::Error) -> Self {
         Self::Lost(error.to_string())
     }
+}
+
+/// How long the frames of a connection may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Frames {
+    /// As long as the broker has them: it cuts bodies to what was agreed on, and headers, which may be as
+    /// long as its own frames, it does not; a connection with shorter ones breaks at such a message.
+    AsTheBroker,
+    /// Only what we write comes over it.
+    Short,
 }
 
 /// Where the broker is, and how to reach it.
@@ -92,11 +105,14 @@ impl Broker {
     }
 
     /// Connects, within a time.
-    pub async fn connect(&self, purpose: &str) -> Result<Connection, Trouble> {
+    pub async fn connect(&self, purpose: &str, frames: Frames) -> Result<Connection, Trouble> {
         let name = format!("ticketgate/{} {purpose}", self.node);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let runtime = async_rs::Runtime::tokio_current();
-        let Access { uri, tls } = self.access().await?;
+        let Access { mut uri, tls } = self.access().await?;
+        if frames == Frames::Short {
+            uri.query.frame_max = Some(SHORT_FRAME_BYTES);
+        }
         let door = Door::of(&uri);
         let connecting = Connection::connect_uri_with_config(uri, properties, tls, runtime);
         match timeout(CONNECT_TIMEOUT, connecting).await {

@@ -21,7 +21,7 @@ pub use access::TlsFiles;
 pub use settings::{AmqpSettings, Hears, Subscription};
 
 use crate::wire::{self, Encoding};
-use link::{Broker, Health, Told, Trouble};
+use link::{Broker, Frames, Health, Told, Trouble};
 use publisher::Publisher;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -88,7 +88,7 @@ pub async fn sign_in(settings: &AmqpSettings, node: &str) -> Result<String, Stri
     let broker = Broker::new(settings, node);
     let runtime = runtime().map_err(|error| error.to_string())?;
     let asked = runtime.spawn(async move {
-        let connection = broker.connect("check").await?;
+        let connection = broker.connect("check", Frames::Short).await?;
         link::close(&connection).await;
         broker.door().await
     });
@@ -271,7 +271,7 @@ async fn fits(
     settings: Arc<AmqpSettings>,
     told: Arc<Told>,
 ) -> Result<(), Trouble> {
-    let connection = broker.connect("start").await.inspect_err(|trouble| {
+    let connection = broker.connect("start", Frames::Short).await.inspect_err(|trouble| {
         if told.is_news(trouble) {
             warn!(%trouble, "the broker is not there; it will be tried until it is");
         }

@@ -6,7 +6,7 @@
 //! fails. How many are under way at once is left to the caller. Nothing is `mandatory`: a ticket
 //! event that nobody is bound to is normal.
 
-use super::link::{self, Broker, Health, Trouble};
+use super::link::{self, Broker, Frames, Health, Trouble};
 use super::settings::AmqpSettings;
 use super::{Phase, reached, topology};
 use crate::wire::{Encoded, Exchange};
@@ -100,7 +100,7 @@ impl Publisher {
         health: &Health,
         mut phase: watch::Receiver<Phase>,
     ) -> Result<(), Trouble> {
-        let connection = Arc::new(broker.connect("out").await?);
+        let connection = Arc::new(broker.connect("out", Frames::Short).await?);
         topology::declare(&connection, settings).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;

@@ -4,8 +4,9 @@ use crate::cases::ticket;
 use crate::rabbit::Rabbit;
 use crate::shelf::{Shelf, until};
 use crate::world::{World, connect, settings};
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
+use lapin::BasicProperties;
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use std::sync::Arc;
 use std::time::Duration;
 use ticketgate::amqp::{AmqpBus, AmqpSettings, Hears, Inlets, StartError, Subscription};
@@ -19,6 +20,7 @@ async fn the_broker_keeps_sets_aside_and_refuses() {
     events_wait_for_a_subscriber_that_comes_later(&node).await;
     a_message_is_acknowledged_only_after_its_commit(&node).await;
     a_message_that_is_too_large_ends_whole_at_the_parked_inlet(&node).await;
+    headers_that_are_longer_than_a_frame_are_taken(&node).await;
     a_message_that_is_never_taken_does_not_stop_the_others(&node).await;
     what_is_under_way_at_the_stop_is_settled_and_the_rest_stays_at_the_broker(&node).await;
     a_queue_with_other_arguments_is_a_clear_error_at_start(&node).await;
@@ -75,6 +77,26 @@ async fn a_message_that_is_too_large_ends_whole_at_the_parked_inlet(node: &Rabbi
     let why = parked.dead_lettered.unwrap();
     assert_eq!(why, "rejected: it has 2097152 bytes; 262144 are allowed");
     assert_eq!(world.alarms.ids(), ["small"]);
+    world.nothing_is_left(node).await;
+}
+
+/// The broker cuts bodies to the length of a frame that was agreed on, and headers it does not.
+async fn headers_that_are_longer_than_a_frame_are_taken(node: &Rabbit) {
+    let world = World::rabbit(node, "headers").await;
+    let mut headers = FieldTable::default();
+    headers.insert("note".into(), AMQPValue::LongString("x".repeat(100 * 1024).into()));
+    let properties = BasicProperties::default()
+        .with_message_id("noted".into())
+        .with_content_type("application/json".into())
+        .with_headers(headers);
+    let (_connection, channel) = connect(&node.url()).await.unwrap();
+    let (exchange, key) = (world.named("alarms"), "alarm.probe.major");
+    let options = BasicPublishOptions::default();
+    let published =
+        channel.basic_publish(exchange.into(), key.into(), options, b"{}", properties).await;
+    assert!(published.unwrap().await.unwrap().is_ack());
+    world.publish_in("after", b"{}".to_vec()).await;
+    until("both are taken", || world.alarms.taken().len() == 2).await;
     world.nothing_is_left(node).await;
 }
 
