@@ -192,6 +192,9 @@ pub struct Request {
     /// Theirs, under which the later answer comes.
     #[serde(default)]
     pub backend_ref: Option<String>,
+    /// Which of its calls, counted by `attempts`, they gave that for; 0: not known.
+    #[serde(default)]
+    pub backend_ref_of: u32,
     /// The backend's service that it was accepted for; none: there was no table of them then.
     #[serde(default)]
     pub service: Option<String>,
@@ -239,6 +242,7 @@ impl Request {
             doubted: false,
             taken: false,
             backend_ref: None,
+            backend_ref_of: 0,
             service: None,
             retry_of: None,
             retried_by: None,
