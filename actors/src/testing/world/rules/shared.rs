@@ -86,9 +86,10 @@ impl World {
         let moved = |it: &&Request| {
             it.ticket == key && it.state == State::Done && matches!(it.op, Op::Close | Op::Reopen)
         };
-        let by_command = self.rows.all_requests().filter(moved).last().is_some_and(|it| {
-            it.op == Op::Close && matches!(it.made_by, MadeBy::Command { .. })
-        });
+        let by_command =
+            self.rows.all_requests().filter(moved).last().is_some_and(|it| {
+                it.op == Op::Close && matches!(it.made_by, MadeBy::Command { .. })
+            });
         if active > 0 && !open && !by_command {
             let what = format!("{key} is closed, and {active} of its alarms are active");
             return self.fail("U3", what);
