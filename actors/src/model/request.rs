@@ -193,7 +193,7 @@ pub struct Request {
     #[serde(default)]
     pub backend_ref: Option<String>,
     /// Which of its calls, counted by `attempts`, they gave that for; 0: not known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
     pub backend_ref_of: u32,
     /// The backend's service that it was accepted for; none: there was no table of them then.
     #[serde(default)]
@@ -212,6 +212,10 @@ pub struct Request {
     pub ended_at: Option<Timestamp>,
     /// Step by step.
     pub story: Story,
+}
+
+fn is_none_of_them(call: &u32) -> bool {
+    *call == 0
 }
 
 impl Request {
