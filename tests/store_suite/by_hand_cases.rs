@@ -1,14 +1,15 @@
 //! What a person decides about an alarm, and tickets with several alarms (rules T1, T2).
 
 use crate::cases::refused;
-use crate::world::{Answer, World, alarm_ref, later, noc, raise, take_in};
+use crate::command_cases::{command, take};
+use crate::world::{Answer, World, alarm_ref, found, later, noc, raise, take_in};
 use ticketgate_actors::changes::{
-    Applied, ByHand, Change, Decide, Decision, End, Import, Named, Refusal, Wanted,
+    Applied, ByHand, Change, Decide, Decision, End, Import, Named, Refusal, Wanted, Write,
 };
 use ticketgate_actors::logic::import::Brought;
 use ticketgate_actors::model::{
-    Alarm, AlarmState, CorrelationKey, Found, Kind, OccurrenceRef, Op, Origin, TicketKey,
-    TicketName, TicketStatus,
+    Alarm, AlarmState, CorrelationKey, Found, Kind, OccurrenceRef, Op, Origin, TicketError,
+    TicketKey, TicketName, TicketStatus,
 };
 use ticketgate_actors::ports::DueMost;
 
@@ -61,6 +62,18 @@ pub async fn a_linked_alarm_is_taken_care_of_and_speaks_to_its_ticket_later(worl
     assert_eq!(update.ticket, ticket.key);
     // While that is under way, nobody moves the alarm.
     assert_eq!(try_decide(world, "a", Wanted::Unlink).await, refused(Refusal::UnderWay));
+}
+
+/// U3: nobody else would close its ticket.
+pub async fn an_alarm_that_is_linked_to_its_own_ticket_still_closes_it(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    world.apply(take_in("over", later("a", AlarmState::Cleared, 1))).await;
+    let linked = by_hand(world, "a", theirs("INC1")).await;
+    assert_eq!(linked.ticket, Some(made.ticket));
+    assert!(linked.unsettled() && is_due(world, "a").await);
+    let close = world.decided("a", world.write(Op::Close, made.ticket)).await;
+    assert_eq!(close.op, Op::Close);
 }
 
 pub async fn a_link_tells_what_the_backend_showed_and_what_was_left(world: &mut World) {
@@ -123,6 +136,25 @@ pub async fn no_alarm_is_linked_to_a_ticket_that_is_being_closed(world: &mut Wor
     world.intended(epoch, close.id).await;
     assert_eq!(try_decide(world, "b", link()).await, refused(Refusal::BeingClosed));
     assert!(is_due(world, "b").await, "it stays as it was");
+}
+
+pub async fn no_alarm_is_linked_to_a_ticket_whose_close_waits_its_turn(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    let on = |op| Write::Change(op, TicketName::Key(made.ticket));
+    let update = take(world, &command(world, 1, on(Op::Update))).await.request;
+    let close = take(world, &command(world, 2, on(Op::Close))).await.request;
+    world.apply(raise("b")).await;
+    let link = || Wanted::Link(TicketName::Key(made.ticket));
+    assert_eq!(try_decide(world, "b", link()).await, refused(Refusal::BeingClosed));
+    let intended = world.intended(epoch, update.id).await;
+    world.concluded(epoch, &intended, End::Done(found("INC1"))).await;
+    assert_eq!(try_decide(world, "b", link()).await, refused(Refusal::BeingClosed));
+    // One that was refused stands in nobody's way.
+    let intended = world.intended(epoch, close.id).await;
+    let no = TicketError::because("a field is missing");
+    world.concluded(epoch, &intended, End::Rejected(no)).await;
+    assert_eq!(by_hand(world, "b", link()).await.ticket, Some(made.ticket));
 }
 
 pub async fn an_alarm_that_is_unlinked_is_due_again_under_another_key(world: &mut World) {

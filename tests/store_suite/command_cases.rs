@@ -259,6 +259,28 @@ pub async fn an_external_lock_is_kept_until_it_is_over(world: &mut World) {
     assert_eq!(world.reads.kept_locks().await.unwrap(), [longer]);
 }
 
+/// The name may have been granted again since, with another client.
+pub async fn a_forced_unlock_takes_away_no_later_lock_of_that_name(world: &mut World) {
+    let guid = Uuid::from_u128(5);
+    let again = KeptLock {
+        guid,
+        client: ClientNumber(2),
+        fence: Fence(8),
+        timeout: Duration::from_secs(60),
+        holder: "script".into(),
+    };
+    world.apply(Change::KeepLock(again.clone())).await;
+    let force = |client, barrier| {
+        let (who, reason) = ("operator".into(), "it hangs".into());
+        let force = ForceUnlock { client, guid: Some(guid), barrier, who, reason };
+        Change::ForceUnlock(force)
+    };
+    world.apply(force(ClientNumber(1), Fence(9))).await;
+    assert_eq!(world.reads.kept_locks().await.unwrap(), [again]);
+    world.apply(force(ClientNumber(2), Fence(10))).await;
+    assert_eq!(world.reads.kept_locks().await.unwrap(), []);
+}
+
 /// L10.
 pub async fn a_forced_unlock_bars_every_older_fence(world: &mut World) {
     let proof = LockProof { client: ClientNumber(1), fence: Fence(5), expires: Mono(u64::MAX) };

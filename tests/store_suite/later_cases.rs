@@ -129,6 +129,38 @@ pub async fn a_refusal_of_one_of_several_calls_counts_only_if_it_names_the_last(
     assert_eq!(moved(world, of_the_last).await.request.state, State::Rejected);
 }
 
+/// The second call's own answer is lost, or has yet to come: the reference that is stored is the first one's.
+pub async fn a_refusal_of_the_first_call_does_not_end_the_second(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    let mut event = alarm_event("probe", "a");
+    event.details.text = Some("worse".into());
+    event.changed_at = Some(world.now());
+    world.take_in("a2", event).await;
+    let update = world.decided("a", world.write(Op::Update, made.ticket)).await;
+    let first = world.intended(epoch, update.id).await;
+    let backend_ref = Some("r1".to_owned());
+    world.concluded(epoch, &first, End::Acknowledged { backend_ref }).await;
+    let unsaid = |error: &str| {
+        let (look_at, error) = (world.now(), TicketError::because(error));
+        End::InDoubt { look_at, error }
+    };
+    world.concluded(epoch, &first, unsaid("unconfirmed")).await;
+    let second = world.intended(epoch, update.id).await;
+    let refused = |name: &str, asked| answer(world, name, asked, rejected());
+    let under_way = refused("1", Asked::Reference("r1".into()));
+    assert_eq!(world.apply(under_way).await, Applied::Later(None));
+    let by_both = refused("2", Asked::Both(update.id, "r1".into()));
+    assert_eq!(world.apply(by_both).await, Applied::Later(None));
+    world.concluded(epoch, &second, unsaid("the acknowledgement was lost")).await;
+    let in_doubt = refused("3", Asked::Reference("r1".into()));
+    assert_eq!(world.apply(in_doubt).await, Applied::Later(None));
+    // That the first was done is as good as that the second was.
+    let done = Outcome::Done(found("INC1"));
+    let ended = moved(world, answer(world, "4", Asked::Reference("r1".into()), done)).await;
+    assert_eq!(ended.request.state, State::Done);
+}
+
 pub async fn an_answer_by_the_tickets_key_alone_is_not_given_to_another_request(world: &mut World) {
     let epoch = world.take_lane().await;
     let request = taken(world, epoch, "a", None).await;

@@ -5,13 +5,15 @@ use crate::by_hand_cases::by_hand;
 use crate::past_cases::{retire, send_all};
 use crate::world::{World, found, identity, later, noc};
 use std::time::Duration;
-use ticketgate_actors::changes::{Admission, Applied, Change, Decide, End, TakeIn, Wanted};
+use ticketgate_actors::changes::{Admission, Applied, Change, Decide, End, Level, TakeIn, Wanted};
 use ticketgate_actors::logic::expression::Expression;
 use ticketgate_actors::logic::flow::{Flow, Next};
 use ticketgate_actors::logic::policy::{
     NAMES, PersonClosed, Policy, RaisedAgain, Rule, Storm, Ways,
 };
-use ticketgate_actors::model::{AlarmEvent, AlarmState, Epoch, Op, Origin, Request, TicketStatus};
+use ticketgate_actors::model::{
+    AlarmEvent, AlarmState, Epoch, Op, Origin, Request, TicketError, TicketStatus,
+};
 use ticketgate_actors::ports::DueMost;
 use ticketgate_actors::testing::alarm_event;
 
@@ -155,6 +157,74 @@ pub async fn the_ticket_of_a_group_is_closed_after_the_last_of_its_alarms(world:
     assert_ne!(anew.ticket, create.ticket);
     done(world, epoch, &close, "INC1").await;
     assert_eq!(settled(world, &policy).await, []);
+}
+
+/// U1: the group has begun another ticket while that one was being closed; it was never made.
+pub async fn a_group_goes_on_with_the_ticket_whose_close_was_refused(world: &mut World) {
+    let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
+    let no = || End::Rejected(TicketError::because("a field is missing"));
+    raise(world, &policy, "a").await;
+    let first = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &first, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    raise(world, &policy, "b").await;
+    let beside = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(beside.op, Op::Create);
+    let intended = world.intended(epoch, beside.id).await;
+    world.concluded(epoch, &intended, no()).await;
+    let intended = world.intended(epoch, close.id).await;
+    world.concluded(epoch, &intended, no()).await;
+
+    // Neither is its create tried again, nor is one made for who comes now.
+    send(world, &policy, later("b", AlarmState::Updated, 2)).await;
+    raise(world, &policy, "c").await;
+    let told = settled(world, &policy).await;
+    assert!(!told.is_empty());
+    assert!(told.iter().all(|it| (it.op, it.ticket) == (Op::Update, first.ticket)), "{told:?}");
+    assert_eq!(world.alarm("b").await.ticket, Some(first.ticket));
+    assert_eq!(world.alarm("c").await.ticket, Some(first.ticket));
+    done(world, epoch, &told[0], "INC1").await;
+
+    // It is closed with the last of them, and only then the group begins anew.
+    clear(world, &policy, "b", 3).await;
+    clear(world, &policy, "c", 3).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((close.op, close.ticket), (Op::Close, first.ticket));
+    done(world, epoch, &close, "INC1").await;
+    raise(world, &policy, "d").await;
+    assert_eq!(settled(world, &policy).await.pop().unwrap().op, Op::Create);
+}
+
+/// U4, for a ticket that the group did not make for it.
+pub async fn an_alarm_taken_off_what_it_went_on_with_stays_out_of_its_group(world: &mut World) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (grouped(ways), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    let mut again = later("a", AlarmState::Raised, 2);
+    again.details.raised_at = again.changed_at.unwrap();
+    send(world, &policy, again).await;
+    let reopen = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((reopen.op, reopen.ticket), (Op::Reopen, create.ticket));
+    // What goes on with a ticket of its group is rendered anew when it is sent.
+    let Change::Intend(mut intend) = world.intend(epoch, reopen.id).await else { panic!() };
+    let version = world.alarm("a").await.wanted_version;
+    intend.level = Some(Level { version, fields: reopen.fields.clone() });
+    let Applied::Intended(reopen, _) = world.apply(Change::Intend(intend)).await else { panic!() };
+    world.concluded(epoch, &reopen, End::Done(found("INC1"))).await;
+
+    by_hand(world, "a", Wanted::Unlink).await;
+    let mut worse = later("a", AlarmState::Updated, 3);
+    worse.details.text = Some("worse".into());
+    send(world, &policy, worse).await;
+    let own = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(own.op, Op::Create);
+    assert_ne!(own.ticket, create.ticket);
 }
 
 pub async fn an_alarm_that_a_person_takes_off_its_groups_ticket_gets_its_own(world: &mut World) {

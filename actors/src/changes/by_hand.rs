@@ -58,10 +58,10 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
                 return Err(Refusal::Closed.into());
             }
             // It would be closed under the alarm.
-            if is_being_closed(tx, ticket.key)? && !mutant!(LinksToTheClosing) {
+            if is_being_closed(tx, &ticket)? && !mutant!(LinksToTheClosing) {
                 return Err(Refusal::BeingClosed.into());
             }
-            row.take_care_of(Some(ticket.key));
+            link(&mut row, ticket.key);
             row.left.retain(|before| *before != ticket.key);
             row.backend = Some(ticket.backend.clone());
             row.kind = ticket.kind;
@@ -99,6 +99,17 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
         free(tx, &left)?;
     }
     Ok(Applied::ByHand(Box::new(row)))
+}
+
+/// Gives it that ticket. What it has yet to say there stays to be said where it is its own already: that may be
+/// the close for all who share it, and nobody else would make it.
+fn link(row: &mut Alarm, ticket: TicketKey) {
+    let unsaid = (row.ticket == Some(ticket) && row.unsettled()).then_some((row.due_at, row.waits));
+    row.take_care_of(Some(ticket));
+    if let Some((due_at, waits)) = unsaid {
+        row.settled_version -= 1;
+        (row.due_at, row.waits) = (due_at, waits);
+    }
 }
 
 /// The ticket of that name. A row that is new says what its backend has just shown.

@@ -225,6 +225,7 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
             let under = backend_ref.as_deref().unwrap_or("no reference");
             story.add(now, format!("taken by the backend, which answers later ({under})"));
             request.backend_ref.clone_from(backend_ref);
+            request.backend_ref_of = request.attempts;
             request.taken = true;
             (State::Acknowledged, None)
         }

@@ -19,6 +19,10 @@ use std::time::Duration;
 /// looks again after this span.
 const OTHERS_AGAIN: Duration = Duration::from_secs(60);
 
+/// How many tickets of one group are looked at for one that is open. Each but the newest is one whose close
+/// was refused or has yet to be made; nobody lets that happen so often.
+const GROUP_LOOKS: usize = 8;
+
 /// The lock that a flow holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockProof {
@@ -190,16 +194,16 @@ fn at_work(
     Ok(false)
 }
 
-/// Is there a request that closes that ticket: of one of its alarms, or a command's?
-pub(super) fn is_being_closed(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
-    for other in tx.alarms_of(ticket)? {
-        if let Some(id) = other.request
-            && tx.request(id)?.is_some_and(|request| request.op == Op::Close)
-        {
+/// Is there a request that closes that ticket: of one of its alarms, or a command's, which may wait?
+pub(super) fn is_being_closed(tx: &mut dyn Tx, ticket: &Ticket) -> Result<bool, Halt> {
+    let alarms = tx.alarms_of(ticket.key)?;
+    for id in alarms.iter().filter_map(|it| it.request).chain(ticket.closing) {
+        let closes = |it: Request| it.op == Op::Close && !it.state.ended();
+        if tx.request(id)?.is_some_and(closes) {
             return Ok(true);
         }
     }
-    Ok(tx.first_open_request(ticket)?.is_some_and(|first| first.op == Op::Close))
+    Ok(tx.first_open_request(ticket.key)?.is_some_and(|first| first.op == Op::Close))
 }
 
 /// Is the first request that has not ended one that opens it again?
@@ -210,6 +214,36 @@ fn is_being_reopened(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
 pub(super) fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
     let (rule, value) = (alarm.rule.as_ref()?, alarm.group.as_ref()?);
     Some(group_key(alarm.backend.as_ref()?, alarm.kind, rule, value))
+}
+
+/// The ticket of a group that is open and is not being closed: the newest, or one beside which a newer one was
+/// begun and whose close was refused since.
+fn open_of_group(tx: &mut dyn Tx, newest: Ticket) -> Result<Option<Ticket>, Halt> {
+    let mut row = newest;
+    for _ in 0..GROUP_LOOKS {
+        if !row.status.ended() && !is_being_closed(tx, &row)? {
+            return Ok(Some(row));
+        }
+        let Some(before) = row.begun_beside else { break };
+        // It may have gone since, when it had been over for long (T5).
+        let Some(before) = tx.ticket(before)? else { break };
+        row = before;
+    }
+    Ok(None)
+}
+
+/// The newest ticket of a group whose close is not done: that has yet to be made, or was refused.
+fn not_closed_yet(tx: &mut dyn Tx, group: &[u8; 16]) -> Result<Option<TicketKey>, Halt> {
+    let mut next = tx.group(group)?;
+    for _ in 0..GROUP_LOOKS {
+        let Some(key) = next else { break };
+        let Some(row) = tx.ticket(key)? else { break };
+        if !row.status.ended() {
+            return Ok(Some(key));
+        }
+        next = row.begun_beside;
+    }
+    Ok(None)
 }
 
 fn backend_of(alarm: &Alarm) -> BackendId {
@@ -295,12 +329,13 @@ impl Journal<'_> {
             Decision::Create { .. } if self.joins(tx, &mut alarm)? => None,
             Decision::Create { .. } if self.storms(tx, &mut alarm)? => None,
             Decision::Create { ticket, correlation_key, fields } => {
-                let made = self.new_ticket(&alarm, *ticket, correlation_key);
+                let mut made = self.new_ticket(&alarm, *ticket, correlation_key);
                 alarm.tickets_made += 1;
-                tx.put_ticket(&made)?;
                 if let Some(key) = group_of(&alarm) {
+                    made.begun_beside = not_closed_yet(tx, &key)?;
                     tx.put_group(&key, *ticket)?;
                 }
+                tx.put_ticket(&made)?;
                 Some(self.request(&alarm, Op::Create, *ticket, fields))
             }
             Decision::CreateAgain { ticket, fields } => {
@@ -370,7 +405,8 @@ impl Journal<'_> {
         other.unsettled() && !other.waits && other.due_at.is_some_and(|due| due > self.now)
     }
 
-    /// The group of an alarm that would go on with a ticket of before may have begun another since.
+    /// The group of an alarm that would go on with a ticket of before may have begun another since; or that
+    /// of before was never made, and the one beside which it was begun is open still.
     fn joins_another(
         &self,
         tx: &mut dyn Tx,
@@ -378,8 +414,9 @@ impl Journal<'_> {
         before: TicketKey,
     ) -> Result<bool, Halt> {
         let Some(key) = group_of(alarm) else { return Ok(false) };
+        let again = matches!(self.it.decision, Decision::CreateAgain { .. });
         match tx.group(&key)? {
-            Some(ticket) if ticket != before => self.joins(tx, alarm),
+            Some(ticket) if ticket != before || again => self.joins(tx, alarm),
             _ => Ok(false),
         }
     }
@@ -402,10 +439,11 @@ impl Journal<'_> {
             tx.put_alarm(alarm)?;
             return Ok(true);
         }
-        if row.status.ended() || alarm.ticket == Some(ticket) || is_being_closed(tx, ticket)? {
+        let Some(row) = open_of_group(tx, row)? else { return Ok(false) };
+        if alarm.ticket == Some(row.key) {
             return Ok(false);
         }
-        alarm.ticket = Some(ticket);
+        alarm.ticket = Some(row.key);
         alarm.tickets_made += 1;
         alarm.due_at = Some(self.now);
         let group = alarm.group.clone().unwrap_or_default();
@@ -473,6 +511,7 @@ impl Journal<'_> {
                 let mut ticket = self.new_ticket(alarm, key, correlation);
                 alarm.tickets_made += 1;
                 if let Some(group) = group_of(alarm) {
+                    ticket.begun_beside = not_closed_yet(tx, &group)?;
                     tx.put_group(&group, key)?;
                 }
                 ticket.backend_id = Some(found.backend_id.clone());

@@ -117,10 +117,13 @@ fn end(tx: &mut dyn Tx, it: &LaterAnswer, request: &Request) -> Result<Option<En
 /// What was sent more than once may have been done by another call than the one that was refused: a
 /// refusal counts only if it names the last call, and for a create only if no other was ever in
 /// doubt. Else it says nothing that is sure, and the request is found out as if it had not come.
+/// The reference that is known may be that of a call before: the last one's answer has not come yet, or
+/// was lost.
 fn speaks_of_the_last(it: &LaterAnswer, request: &Request) -> bool {
+    let of_the_last = request.backend_ref_of == request.attempts;
     let named = match &it.asked {
         Asked::Reference(it) | Asked::Both(_, it) => Some(it) == request.backend_ref.as_ref(),
         Asked::Request(_) | Asked::Correlation(_) => false,
     };
-    request.attempts == 1 || named && (request.op != Op::Create || !request.doubted)
+    request.attempts == 1 || named && of_the_last && (request.op != Op::Create || !request.doubted)
 }

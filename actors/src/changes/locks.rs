@@ -40,7 +40,10 @@ pub(super) fn force_unlock(
     it: &ForceUnlock,
     now: Timestamp,
 ) -> Result<Applied, Halt> {
-    if let Some(guid) = it.guid {
+    // Its name may have got another client since, which nobody has taken away.
+    if let Some(guid) = it.guid
+        && tx.lock(guid)?.is_some_and(|kept| kept.client == it.client && kept.fence < it.barrier)
+    {
         tx.drop_lock(guid)?;
     }
     if !mutant!(UnlockedStillWrites) {

@@ -114,7 +114,11 @@ fn tickets(tx: &mut dyn Tx, it: &Retire) -> Result<Retired, Halt> {
             if let Some(group) = group_of(alarm)
                 && tx.group(&group)? == Some(ticket.key)
             {
-                tx.drop_group(&group)?;
+                // The group goes on with the one whose close was refused, if there is one.
+                match ticket.begun_beside {
+                    Some(before) if tx.ticket(before)?.is_some() => tx.put_group(&group, before)?,
+                    _ => tx.drop_group(&group)?,
+                }
             }
             tx.drop_alarm(&alarm.at)?;
         }

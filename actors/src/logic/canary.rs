@@ -366,7 +366,9 @@ impl Canary {
         let passed = now.mono.since(self.last_tick);
         self.last_tick = now.mono;
         if passed > STOOD_STILL {
-            self.uncounted = self.uncounted.saturating_add(passed);
+            // Where a whole round came in between, only what lies behind it.
+            let since = self.sight.age(now.mono);
+            self.uncounted = self.uncounted.saturating_add(passed).min(since);
         }
         match &self.round {
             None if self.due <= now.mono => self.begin(now.mono, fresh(), effects),

@@ -161,19 +161,18 @@ fn change(
     alarm.state = event.state;
     alarm.body_hash = event.body_hash;
     alarm.arrivals += 1;
+    // A person has taken it out of its group (U4), also where that had not made its ticket for it.
+    let group = routing.group.as_ref().filter(|_| !alarm.taken_off);
     if alarm.backend.is_none() && alarm.ticket.is_none() && alarm.active {
         // Policy may want it now (a graver severity); once there is a ticket its backend stays.
         alarm.backend.clone_from(&routing.backend);
         alarm.kind = routing.kind;
-        alarm.group.clone_from(&routing.group);
+        alarm.group = group.cloned();
     }
     if alarm.active && alarm.backend == routing.backend {
         if alarm.ticket.is_none() && alarm.request.is_none() && alarm.tickets_made == 0 {
             alarm.kind = routing.kind;
-            // What a person took off its ticket is not put back among those that share it.
-            if !alarm.taken_off || mutant!(BackToItsGroup) {
-                alarm.group.clone_from(&routing.group);
-            }
+            alarm.group = group.cloned();
         }
         alarm.rule.clone_from(&routing.rule);
         alarm.close_delay_ms = in_millis(routing.close_delay);

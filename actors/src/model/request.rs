@@ -192,6 +192,9 @@ pub struct Request {
     /// Theirs, under which the later answer comes.
     #[serde(default)]
     pub backend_ref: Option<String>,
+    /// Which of its calls, counted by `attempts`, they gave that for; 0: not known.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub backend_ref_of: u32,
     /// The backend's service that it was accepted for; none: there was no table of them then.
     #[serde(default)]
     pub service: Option<String>,
@@ -209,6 +212,10 @@ pub struct Request {
     pub ended_at: Option<Timestamp>,
     /// Step by step.
     pub story: Story,
+}
+
+fn is_none_of_them(call: &u32) -> bool {
+    *call == 0
 }
 
 impl Request {
@@ -239,6 +246,7 @@ impl Request {
             doubted: false,
             taken: false,
             backend_ref: None,
+            backend_ref_of: 0,
             service: None,
             retry_of: None,
             retried_by: None,

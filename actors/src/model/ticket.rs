@@ -1,6 +1,8 @@
 //! Tickets: ours by `key`, theirs by `backend_id`.
 
-use super::{BackendId, CorrelationKey, Fields, OccurrenceRef, Story, TicketKey, Timestamp};
+use super::{
+    BackendId, CorrelationKey, Fields, OccurrenceRef, RequestId, Story, TicketKey, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// ITIL's three kinds.
@@ -152,6 +154,13 @@ pub struct Ticket {
     /// It is known here only because somebody has linked an alarm to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_linked: bool,
+    /// The ticket that its group had when this one was begun: that was being closed, and is open still if
+    /// its close was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_beside: Option<TicketKey>,
+    /// The command's close of it that was accepted last: it may have to wait behind others, and may have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<RequestId>,
     /// A later answer of a request that has ended may yet come: what names only this ticket's key
     /// may mean that one.
     #[serde(default)]
@@ -211,6 +220,8 @@ impl Ticket {
             sequence: 0,
             adopted: false,
             only_linked: false,
+            begun_beside: None,
+            closing: None,
             answers_astray: false,
             synced: false,
             edited_at: now,

@@ -255,6 +255,19 @@ fn time_in_which_we_stood_still_kills_no_flow() {
     assert_eq!(bells(&bench.pass(2 * EVERY)).len(), 1);
 }
 
+/// What came while we stood still may be read before the tick that sees it.
+#[test]
+fn time_in_which_we_stood_still_before_a_whole_round_delays_no_news() {
+    let mut bench = Bench::new();
+    bench.pass(EVERY);
+    bench.up_to(1, Stage::Told);
+    bench.now += 3_600_000;
+    bench.say(Input::Confirmed(name(1)));
+    bench.say(Input::Tick);
+    assert_eq!(bells(&bench.pass(DEAD_AFTER - EVERY)), [], "not yet");
+    assert_eq!(bells(&bench.pass(2 * EVERY)).len(), 1, "an hour that was before counts nothing");
+}
+
 #[test]
 fn a_flow_that_comes_and_goes_while_the_bus_takes_no_news_is_bounded() {
     let mut bench = Bench::new();

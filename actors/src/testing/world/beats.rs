@@ -149,7 +149,9 @@ impl World {
     }
 
     fn deliver_beat(&mut self, n: usize, beat: Beat, sent: u64) {
-        if !self.up || self.now < self.beats.deaf_until {
+        // A queue keeps its order: what waits in it comes first.
+        let waits = !self.beats.pile.is_empty();
+        if waits || !self.up || self.now < self.beats.deaf_until {
             return self.beats.pile.push((n, beat, sent));
         }
         self.inside(0, move |w| w.hear_beat(beat, sent));

@@ -383,7 +383,8 @@ impl World {
                 Fault::Freeze => {
                     w.meet("freezes");
                     w.note(|| format!("the process stands still for {length} ms"));
-                    w.frozen_until = w.now + length;
+                    // It stands still as a whole: until the later of two ends.
+                    w.frozen_until = w.frozen_until.max(w.now + length);
                 }
                 Fault::Jump => {
                     let jump = w.chance.rng.i64(-600_000..600_000);

@@ -2,7 +2,7 @@
 
 use crate::changes::{ForceUnlock, LockProof};
 use crate::logic::locks::{Grant, Holder, Locks, Outcome, Wish};
-use crate::model::{ClientNumber, Fence};
+use crate::model::{ClientNumber, Fence, KeptLock};
 use crate::testing::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -132,13 +132,14 @@ impl World {
     pub(crate) fn watch_unlocked(&mut self, it: &ForceUnlock) {
         let what = format!("client {} unlocked", it.client);
         let audited = self.rows.audited().iter().any(|row| row.2 == what && row.3 == it.reason);
-        // Its name may have been granted another client in the same commit.
-        let rows = self.rows.kept();
-        let kept = rows.iter().any(|row| Some(row.guid) == it.guid && row.client == it.client);
+        // What the same name was granted after it, perhaps in the same group, is another lock.
+        let of_it = |row: &KeptLock| Some(row.guid) == it.guid && row.fence < it.barrier;
+        let kept = self.rows.kept().iter().any(of_it);
         if !audited || kept {
             self.fail("L10", format!("unlocked {}: audited {audited}, kept {kept}", it.client));
         }
-        if let Some(guid) = it.guid {
+        let again = self.rows.kept().iter().any(|row| Some(row.guid) == it.guid);
+        if let Some(guid) = it.guid.filter(|_| !again) {
             self.watch.locks.told.remove(&guid);
         }
         self.watch.locks.barriers.insert(it.client, it.barrier);

@@ -14,13 +14,6 @@ impl World {
         of.any(|it| it.op == Op::Close)
     }
 
-    /// Its close has failed for good, and it stays open: its group may have begun another meanwhile.
-    fn was_not_closed(&self, key: TicketKey) -> bool {
-        let given_up = |state| matches!(state, State::Failed | State::Rejected | State::Cancelled);
-        let mut of = self.rows.all_requests().filter(|it| it.ticket == key && it.op == Op::Close);
-        of.any(|it| given_up(it.state))
-    }
-
     fn members(&self, key: TicketKey) -> Vec<Alarm> {
         self.rows.all_alarms().filter(|it| it.ticket == Some(key)).cloned().collect()
     }
@@ -37,7 +30,6 @@ impl World {
                 && !ticket.status.ended()
                 && self.members(ticket.key).iter().any(of_group)
                 && !self.is_being_closed(ticket.key)
-                && !self.was_not_closed(ticket.key)
         });
         if let Some(other) = other.map(|it| it.key) {
             let new = request.ticket;
@@ -90,7 +82,15 @@ impl World {
         };
         let (key, open) = (ticket.key, made.open);
         let active = members.iter().filter(|it| it.active).count();
-        if active > 0 && !open {
+        // A script has closed it over them, which is not our doing: policy leaves it so (`person_closed`).
+        let moved = |it: &&Request| {
+            it.ticket == key && it.state == State::Done && matches!(it.op, Op::Close | Op::Reopen)
+        };
+        let by_command =
+            self.rows.all_requests().filter(moved).last().is_some_and(|it| {
+                it.op == Op::Close && matches!(it.made_by, MadeBy::Command { .. })
+            });
+        if active > 0 && !open && !by_command {
             let what = format!("{key} is closed, and {active} of its alarms are active");
             return self.fail("U3", what);
         }
