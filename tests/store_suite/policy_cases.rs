@@ -317,6 +317,36 @@ pub async fn who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_agai
     assert_eq!(world.alarm("c").await.ticket, first);
 }
 
+/// U5.
+pub async fn an_alarm_cleared_while_its_groups_ticket_is_opened_again_is_told(world: &mut World) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (grouped(ways), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    let mut again = later("a", AlarmState::Raised, 2);
+    again.details.raised_at = again.changed_at.unwrap();
+    send(world, &policy, again).await;
+    let reopen = settled(world, &policy).await.pop().unwrap();
+    raise(world, &policy, "b").await;
+    assert_eq!(settled(world, &policy).await, []);
+    assert_eq!((reopen.op, world.alarm("b").await.ticket), (Op::Reopen, Some(create.ticket)));
+    // What goes on with a ticket of its group is rendered anew when it is sent: with b, which is active.
+    let Change::Intend(mut intend) = world.intend(epoch, reopen.id).await else { panic!() };
+    let version = world.alarm("a").await.wanted_version;
+    intend.level = Some(Level { version, fields: reopen.fields.clone() });
+    let Applied::Intended(reopen, _) = world.apply(Change::Intend(intend)).await else { panic!() };
+    clear(world, &policy, "b", 3).await;
+    assert_eq!(settled(world, &policy).await, [], "there is no open ticket to write to yet");
+    world.concluded(epoch, &reopen, End::Done(found("INC1"))).await;
+    let told = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((told.op, told.ticket), (Op::Update, create.ticket));
+    assert!(text(&told, "alarms").contains("cleared: probe/b"), "{told:?}");
+}
+
 pub async fn an_occurrence_waits_for_the_request_of_the_one_before(world: &mut World) {
     let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
     raise(world, &policy, "a").await;

@@ -274,6 +274,12 @@ impl Journal<'_> {
             _ => Vec::new(),
         };
         let request = match &it.decision {
+            // U5: what opens it again was rendered with this alarm as it was before; once it is open, that is told.
+            Decision::Nothing if self.waits_for_reopening(tx, &alarm)? => {
+                self.look_again(&mut alarm, self.now.plus(OTHERS_AGAIN));
+                alarm.waits = true;
+                None
+            }
             Decision::Nothing => {
                 alarm.settled_version = it.version;
                 alarm.story.add_because(self.now, "nothing to do", &it.reason);
@@ -399,6 +405,14 @@ impl Journal<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Is its group's ticket being opened again by another of its alarms?
+    fn waits_for_reopening(&self, tx: &mut dyn Tx, alarm: &Alarm) -> Result<bool, Halt> {
+        match alarm.ticket.filter(|_| alarm.group.is_some() && alarm.request.is_none()) {
+            Some(ticket) => is_being_reopened(tx, ticket),
+            None => Ok(false),
+        }
     }
 
     fn is_due_later(&self, other: &Alarm) -> bool {
