@@ -154,14 +154,16 @@ impl Origin {
     }
 
     /// Takes a beat; true: it is a sign of life.
-    fn take(&mut self, beat: Beat, now: Moment) -> bool {
+    ///
+    /// `unheard`: when it was last so that nothing could be heard.
+    fn take(&mut self, beat: Beat, now: Moment, unheard: Option<Mono>) -> bool {
         self.sight.beats += 1;
         if !self.is_news(&beat) {
             self.sight.repeats += 1;
             return false;
         }
-        let counts =
-            self.is_fresh(&beat, now) || self.is_in_step(&beat, now.mono) || mutant!(BacklogCounts);
+        let in_step = unheard <= Some(self.arrived) && self.is_in_step(&beat, now.mono);
+        let counts = self.is_fresh(&beat, now) || in_step || mutant!(BacklogCounts);
         let beat = Arc::new(beat);
         self.sight.beat = Some(beat.clone());
         self.arrived = now.mono;
@@ -207,7 +209,8 @@ impl Origin {
     }
 
     /// After a beat that did not count: did this one come as long after it as a live one does? The
-    /// beats of a backlog come faster than they were sent.
+    /// beats of a backlog come faster than they were sent. Nothing is said of one between whose arrival and the
+    /// one before nothing could be heard: it may have waited for as long as that took.
     fn is_in_step(&self, beat: &Beat, now: Mono) -> bool {
         let Some(newest) = &self.sight.beat else { return false };
         if beat.boot_id != newest.boot_id {
@@ -249,6 +252,8 @@ pub struct Pulse {
     settings: PulseSettings,
     origins: BTreeMap<String, Origin>,
     last_tick: Mono,
+    /// The last tick before which nothing could be heard.
+    unheard: Option<Mono>,
     no_room: u64,
 }
 
@@ -261,7 +266,7 @@ impl Pulse {
             .take(ORIGINS_MAX)
             .map(|name| (name.clone(), Origin::expected(name, now)))
             .collect();
-        Self { settings, origins, last_tick: now, no_room: 0 }
+        Self { settings, origins, last_tick: now, unheard: None, no_room: 0 }
     }
 
     /// The one door.
@@ -291,7 +296,9 @@ impl Pulse {
         let origin = self.origins.entry(beat.origin.clone()).or_default();
         origin.sight.origin.clone_from(&beat.origin);
         let was = origin.sight.verdict;
-        if origin.take(beat, now) {
+        let stands_still = now.mono.since(self.last_tick) > STOOD_STILL;
+        let unheard = if stands_still { Some(now.mono) } else { self.unheard };
+        if origin.take(beat, now, unheard) {
             origin.sight.verdict = Verdict::Ok;
         }
         effects.push(Effect::Show(origin.sight.clone()));
@@ -319,6 +326,9 @@ impl Pulse {
         self.last_tick = now;
         let heard = hearing && passed <= STOOD_STILL || mutant!(DeafSilence);
         let uncounted = if heard { Duration::ZERO } else { passed };
+        if !heard {
+            self.unheard = Some(now);
+        }
         let mut effects = Vec::new();
         for origin in self.origins.values_mut() {
             origin.silent_from = origin.silent_from.plus(uncounted).min(now);

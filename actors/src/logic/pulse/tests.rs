@@ -127,6 +127,26 @@ fn a_backlog_is_counted_and_revives_nobody() {
     }
 }
 
+/// H1. Two backlogs, from two outages of the link: the second is not taken for what comes in step with the first.
+#[test]
+fn the_backlog_of_a_second_outage_revives_nobody() {
+    let mut bench = Bench::new(&[]);
+    bench.lives(1, 100);
+    bench.until(400);
+    for sequence in 11..=22 {
+        bench.hears(BOOT, sequence, 100);
+    }
+    bench.hearing = false;
+    bench.until(427);
+    bench.hearing = true;
+    bench.hears(BOOT, 23, 100);
+    assert_eq!((bench.verdict(), bench.sight().backlog), ("expired", 13));
+    // What comes as long after it as a live one does, is live.
+    bench.until(437);
+    bench.hears(BOOT, 24, 100);
+    assert_eq!(bench.told, ["161 down noc", "437 up noc"]);
+}
+
 /// The same, with a sender's clock that says nothing: all its beats carry one time.
 #[test]
 fn a_backlog_is_known_by_its_numbers_alone() {
