@@ -110,6 +110,7 @@ macro_rules! every_case {
             policy_cases: what_a_person_took_off_its_ticket_is_not_put_back_by_its_ways,
             policy_cases: a_group_has_one_open_ticket_though_an_alarm_goes_on_with_an_older_one,
             policy_cases: who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_again,
+            policy_cases: a_groups_ticket_that_will_be_opened_again_is_waited_for,
             policy_cases: an_alarm_cleared_while_its_groups_ticket_is_opened_again_is_told,
             policy_cases: an_occurrence_waits_for_the_request_of_the_one_before,
             policy_cases: a_clear_within_a_group_is_told_while_others_go_on,

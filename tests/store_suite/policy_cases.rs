@@ -2,6 +2,7 @@
 //! storms, flapping, tickets that a person closed (rules T1, T3).
 
 use crate::by_hand_cases::by_hand;
+use crate::command_cases::{command, take, update};
 use crate::past_cases::{retire, send_all};
 use crate::world::{World, found, identity, later, noc};
 use std::time::Duration;
@@ -315,6 +316,26 @@ pub async fn who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_agai
     raise(world, &policy, "c").await;
     assert_eq!(settled(world, &policy).await, [], "it waits for the end of that");
     assert_eq!(world.alarm("c").await.ticket, first);
+}
+
+/// U1. A command's update stands before what opens it again.
+pub async fn a_groups_ticket_that_will_be_opened_again_is_waited_for(world: &mut World) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (grouped(ways), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &create, "INC1").await;
+    clear(world, &policy, "a", 1).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    done(world, epoch, &close, "INC1").await;
+    take(world, &command(world, 1, update(create.ticket))).await;
+    let mut again = later("a", AlarmState::Raised, 2);
+    again.details.raised_at = again.changed_at.unwrap();
+    send(world, &policy, again).await;
+    assert_eq!(settled(world, &policy).await.pop().unwrap().op, Op::Reopen);
+    raise(world, &policy, "b").await;
+    assert_eq!(settled(world, &policy).await, [], "no second ticket for the group");
+    assert_eq!(world.alarm("b").await.ticket, Some(create.ticket));
 }
 
 /// U5.

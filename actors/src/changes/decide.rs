@@ -196,19 +196,33 @@ fn at_work(
 
 /// Is there a request that closes that ticket: of one of its alarms, or a command's, which may wait?
 pub(super) fn is_being_closed(tx: &mut dyn Tx, ticket: &Ticket) -> Result<bool, Halt> {
-    let alarms = tx.alarms_of(ticket.key)?;
-    for id in alarms.iter().filter_map(|it| it.request).chain(ticket.closing) {
-        let closes = |it: Request| it.op == Op::Close && !it.state.ended();
-        if tx.request(id)?.is_some_and(closes) {
+    has_open(tx, ticket.key, Op::Close, ticket.closing)
+}
+
+/// Is there a request that opens it again: of one of its alarms, which may wait for a command's, or the
+/// first that has not ended?
+fn is_being_reopened(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
+    has_open(tx, ticket, Op::Reopen, None)
+}
+
+/// Has that ticket a request for that which has not ended: its first, one of its alarms, or this?
+fn has_open(
+    tx: &mut dyn Tx,
+    ticket: TicketKey,
+    op: Op,
+    or: Option<RequestId>,
+) -> Result<bool, Halt> {
+    let Some(first) = tx.first_open_request(ticket)? else { return Ok(false) };
+    if first.op == op {
+        return Ok(true);
+    }
+    let alarms = tx.alarms_of(ticket)?;
+    for id in alarms.iter().filter_map(|it| it.request).chain(or) {
+        if tx.request(id)?.is_some_and(|it| it.op == op && !it.state.ended()) {
             return Ok(true);
         }
     }
-    Ok(tx.first_open_request(ticket.key)?.is_some_and(|first| first.op == Op::Close))
-}
-
-/// Is the first request that has not ended one that opens it again?
-fn is_being_reopened(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
-    Ok(tx.first_open_request(ticket)?.is_some_and(|first| first.op == Op::Reopen))
+    Ok(false)
 }
 
 pub(super) fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
