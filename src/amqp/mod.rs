@@ -234,12 +234,9 @@ impl Bus for AmqpBus {
         let encoded = wire::encode(&message, &self.node, self.encoding);
         match self.publisher.publish(encoded) {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
-            Ok(publishing) => {
-                let task = self.runtime().spawn(publishing);
-                Box::pin(async move {
-                    task.await.unwrap_or_else(|_| Err(PublishFailed("the bus closed".to_owned())))
-                })
-            }
+            // Not a task of the bus: handing each message to its thread and the outcome back woke two
+            // threads for nothing, since lapin writes on a thread of its own.
+            Ok(publishing) => Box::pin(publishing),
         }
     }
 

@@ -71,8 +71,8 @@ impl Publisher {
         }
     }
 
-    /// The future that publishes; an error at once where there is no session. It has to run on
-    /// the bus's own runtime.
+    /// The future that publishes; an error at once where there is no session. Dropped half-way, the message
+    /// is published or not, and nothing else is harmed.
     pub fn publish(
         &self,
         message: Encoded,
@@ -110,20 +110,39 @@ impl Publisher {
             known: Mutex::default(),
             lost: watch::Sender::new(None),
         });
-        self.set_current(Some(Arc::clone(&session)));
+        let current = Current::new(self, Arc::clone(&session));
         health.is_up("out");
         let ended = tokio::select! {
             () = reached(&mut phase, Phase::Closed) => Ok(()),
             trouble = session.watch(&connection, health) => Err(trouble),
         };
-        self.set_current(None);
-        session.give_up("the session is over");
+        drop(current);
         link::close(&connection).await;
         ended
     }
 
     fn set_current(&self, session: Option<Arc<Session>>) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+}
+
+/// Messages go out through that session, until this is dropped: also with the bus's runtime.
+struct Current<'p> {
+    publisher: &'p Publisher,
+    session: Arc<Session>,
+}
+
+impl<'p> Current<'p> {
+    fn new(publisher: &'p Publisher, session: Arc<Session>) -> Self {
+        publisher.set_current(Some(Arc::clone(&session)));
+        Self { publisher, session }
+    }
+}
+
+impl Drop for Current<'_> {
+    fn drop(&mut self) {
+        self.publisher.set_current(None);
+        self.session.give_up("the session is over");
     }
 }
 
