@@ -186,6 +186,48 @@ async fn a_change_that_panics_falls_alone() {
 }
 
 /// Whoever still waits when the store is dropped is answered.
+/// Of the write-ahead log's file. A page is 4 KiB and its header.
+fn log_pages(folder: &Path) -> u64 {
+    folder.join("ticketgate.db-wal").metadata().unwrap().len() / 4_120
+}
+
+async fn raise_many(store: &SqliteStore, what: &str) {
+    for n in 0..200 {
+        store.apply(raise(&format!("{what}{n}")).into()).await.unwrap();
+    }
+}
+
+/// Two hundred commits are some 2,000 pages.
+#[tokio::test]
+async fn the_log_is_begun_anew_however_many_commits_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = SqliteSettings { log_pages: 32, ..SqliteSettings::new(folder.path()) };
+    let store = open(settings).unwrap();
+    raise_many(&store, "a").await;
+    let short = log_pages(folder.path());
+    assert!(short < 200, "{short} pages");
+
+    // Somebody who reads an old state keeps it from being begun anew, and nobody from committing.
+    let reader = database(folder.path());
+    reader.execute_batch("BEGIN").unwrap();
+    let count = |reader: &rusqlite::Connection| -> i64 {
+        reader.query_row("SELECT count(*) FROM alarms", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count(&reader), 200);
+    raise_many(&store, "b").await;
+    assert_eq!(count(&reader), 200);
+    let long = log_pages(folder.path());
+    assert!(long > 1_000, "{long} pages");
+    reader.execute_batch("COMMIT").unwrap();
+    raise_many(&store, "c").await;
+    raise_many(&store, "d").await;
+    let again = log_pages(folder.path());
+    assert!(again < long + 200, "{long} pages, then {again}");
+    assert_eq!(count(&reader), 800);
+    drop((store, reader));
+    assert_whole(folder.path());
+}
+
 #[tokio::test]
 async fn dropping_the_store_commits_what_is_queued() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@
 
 mod fresh;
 mod lately;
+mod log;
 mod new_tickets;
 mod open;
 mod past;
@@ -32,6 +33,7 @@ mod writer;
 pub use open::{OnFatal, OpenError, SqliteSettings};
 
 use fresh::Fresh;
+use log::{Log, Mover};
 use open::Folder;
 use reader::Readers;
 use rusqlite::Connection;
@@ -47,9 +49,10 @@ use writer::Writer;
 /// database and frees the folder for another service; this blocks for as long as that takes.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // In this order they are dropped: readers first, so that the writer can empty the log, and
+    // In this order they are dropped: readers and mover first, so that the writer can empty the log, and
     // the folder is freed last.
     readers: Readers,
+    _mover: Mover,
     writer: Writer,
     fresh: Arc<Fresh>,
     seen: Arc<Seen>,
@@ -69,12 +72,15 @@ impl SqliteStore {
         node: String,
     ) -> Result<Self, OpenError> {
         let folder = Folder::claim(&settings.dir)?;
-        let connection = folder.connect_writer(&settings)?;
+        let mut connection = folder.connect_writer(&settings)?;
+        let log = Log::new(settings.log_pages);
+        log.listen(&mut connection).map_err(|error| folder.judge(&error))?;
         let readers = Readers::start(&folder, settings.readers)?;
+        let mover = Mover::start(&folder, log.clone(), settings.on_fatal.clone())?;
         let (fresh, seen) = (Arc::<Fresh>::default(), Arc::<Seen>::default());
         let tell = (fresh.clone(), seen.clone());
-        let writer = Writer::start(&folder, connection, (clock, node), tell, settings)?;
-        Ok(Self { readers, writer, fresh, seen, _folder: folder })
+        let writer = Writer::start(&folder, (connection, log), (clock, node), tell, settings)?;
+        Ok(Self { readers, _mover: mover, writer, fresh, seen, _folder: folder })
     }
 
     /// Reads rows that may be only journaled so far: those are written to their tables first.

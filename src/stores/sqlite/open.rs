@@ -23,8 +23,8 @@ const DATABASE_FILE: &str = "ticketgate.db";
 const BUSY: Duration = Duration::from_secs(5);
 /// More than the different statements that a connection runs, so that none is compiled twice.
 const STATEMENTS_KEPT: usize = 128;
-/// Pages in the write-ahead log (16 MiB) from which a commit moves them into the database. Larger
-/// than the default 1,000: pages that change often (ends of indexes) are then moved once instead
+/// Pages in the write-ahead log (16 MiB) from which they are moved into the database. Larger
+/// than SQLite's default of 1,000: pages that change often (ends of indexes) are then moved once instead
 /// of several times; not so large that opening after a crash has much to read again.
 const CHECKPOINT_PAGES: u32 = 4_000;
 /// To this size the log's file is cut after a burst has made it grow.
@@ -56,6 +56,8 @@ pub struct SqliteSettings {
     pub unwritten_max: usize,
     /// Bytes after which the journal is begun anew: what has been written to its tables goes from it.
     pub journal_bytes: usize,
+    /// Pages of the write-ahead log from which they are moved into the database.
+    pub log_pages: u32,
     /// What to do after an I/O error on commit (D4). By default the process logs it and aborts,
     /// and recovers on its next start.
     pub on_fatal: OnFatal,
@@ -71,6 +73,7 @@ impl SqliteSettings {
             written_at_once: 64,
             unwritten_max: 1_024,
             journal_bytes: 4 << 20,
+            log_pages: CHECKPOINT_PAGES,
             on_fatal: Arc::new(abort),
         }
     }
@@ -203,6 +206,17 @@ impl Folder {
         open().map_err(|error| self.judge(&error))
     }
 
+    /// The connection that moves the log into the database.
+    pub(super) fn connect_mover(&self) -> Result<Connection, OpenError> {
+        let open = || {
+            let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            // The log is synced before it is moved, and the database after that.
+            connection.pragma_update(None, "synchronous", SYNCED)?;
+            Ok(connection)
+        };
+        open().map_err(|error| self.judge(&error))
+    }
+
     fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
         // Each connection stays on one thread, so SQLite's own mutexes are not needed.
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -250,7 +264,7 @@ impl Folder {
     }
 
     /// What a database error at opening means for the operator.
-    fn judge(&self, error: &rusqlite::Error) -> OpenError {
+    pub(super) fn judge(&self, error: &rusqlite::Error) -> OpenError {
         self.judge_code(error.sqlite_error_code(), error.to_string())
     }
 
@@ -284,7 +298,7 @@ fn tune(connection: &Connection, settings: &SqliteSettings) -> rusqlite::Result<
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     // These answer with their new value, so they are queries.
     for (name, value) in [
-        ("wal_autocheckpoint", Some(CHECKPOINT_PAGES)),
+        ("wal_autocheckpoint", Some(0)),
         ("journal_size_limit", Some(LOG_KEPT_BYTES)),
         ("max_page_count", settings.max_pages),
     ] {

@@ -30,12 +30,15 @@ impl Work {
     /// it was quiet, and not all is written.
     pub(super) fn first(&self) -> Popped<Job> {
         let few = (self.written_at_once / LULL_PART).max(1);
-        while self.lately.borrow().unwritten.at_rest() >= few {
+        let at_rest = || self.lately.borrow().unwritten.at_rest();
+        while at_rest() >= few || self.log.is_moved() {
             match self.queue.pop(Some(LULL)) {
                 Popped::Nothing => {}
                 popped => return popped,
             }
-            if self.write_at_rest(few).is_none() {
+            if self.log.is_moved() {
+                self.finish_log();
+            } else if self.write_at_rest(few).is_none() {
                 break;
             }
         }
@@ -116,6 +119,7 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::Log;
     use super::super::queue::Queue;
     use super::super::schema::migrate;
     use super::*;
@@ -133,6 +137,7 @@ mod tests {
         let work = Work {
             queue: Queue::new(1),
             connection,
+            log: Log::new(1),
             lately: Default::default(),
             journal_bytes: Cell::default(),
             all_written_at: Cell::default(),

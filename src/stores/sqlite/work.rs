@@ -8,6 +8,7 @@
 
 use super::fresh::Fresh;
 use super::lately::Lately;
+use super::log::{self, Log};
 use super::open::OnFatal;
 use super::queue::{Entry, Popped, Queue};
 use super::seen::Seen;
@@ -36,6 +37,7 @@ const LANE_HAS_WORK: i64 = 3;
 pub(super) struct Work {
     pub(super) queue: Arc<Queue<Job>>,
     pub(super) connection: Connection,
+    pub(super) log: Arc<Log>,
     pub(super) lately: RefCell<Lately>,
     /// Bytes added to the journal since it was begun.
     pub(super) journal_bytes: Cell<usize>,
@@ -103,6 +105,9 @@ impl Work {
             }
             self.commit_and_answer(group, count);
             self.write_some();
+            if self.log.is_long() {
+                self.finish_log();
+            }
         }
         self.write_all();
         // An empty log opens faster, and the database alone is then a whole copy.
@@ -126,6 +131,13 @@ impl Work {
                 Change::Decide(decide) => has_work(decide),
                 _ => false,
             })
+    }
+
+    /// Moves what the thread beside this one has left of the log.
+    pub(super) fn finish_log(&self) {
+        if let Err(error) = self.log.finish(&self.connection) {
+            log::judge(&error, &self.on_fatal);
+        }
     }
 
     fn commit_and_answer(&self, group: Vec<Entry<Job>>, count: usize) {
@@ -349,7 +361,7 @@ impl Work {
 
 /// After an I/O error nobody knows what the disk holds until it was read again: recovery does it.
 /// A full disk is not one of these: SQLite says so before anything counts as written.
-fn is_fatal(code: Option<ErrorCode>) -> bool {
+pub(super) fn is_fatal(code: Option<ErrorCode>) -> bool {
     code == Some(ErrorCode::SystemIoFailure)
 }
 

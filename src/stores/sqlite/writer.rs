@@ -2,6 +2,7 @@
 
 use super::fresh::Fresh;
 use super::lately::Lately;
+use super::log::Log;
 use super::open::{Folder, OpenError, SqliteSettings};
 use super::queue::Queue;
 use super::seen::Seen;
@@ -41,7 +42,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         folder: &Folder,
-        connection: Connection,
+        (connection, log): (Connection, Arc<Log>),
         (clock, node): (Arc<dyn Clock>, String),
         (fresh, seen): (Arc<Fresh>, Arc<Seen>),
         settings: SqliteSettings,
@@ -52,6 +53,7 @@ impl Writer {
         let work = Work {
             queue: queue.clone(),
             connection,
+            log,
             lately: RefCell::new(lately),
             journal_bytes: Cell::new(0),
             all_written_at: Cell::new(clock.now().mono),
