@@ -125,9 +125,11 @@ pub async fn a_route_is_set_replaced_and_removed(world: &mut World) {
     assert_eq!(world.try_apply(set(route("two"), true)).await, refused(Refusal::Conflict));
     assert_eq!(world.reads.route(noc()).await.unwrap(), route("one"));
     world.apply(set(route("two"), false)).await;
+    assert_eq!(world.reads.route(noc()).await.unwrap(), route("two"));
     assert_eq!(world.reads.routes().await.unwrap(), [(noc(), route("two").unwrap())]);
     assert_eq!(world.reads.route(BackendId::new("crm")).await.unwrap(), None);
     world.apply(set(None, false)).await;
+    assert_eq!(world.reads.route(noc()).await.unwrap(), None);
     assert_eq!(world.reads.routes().await.unwrap(), []);
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Lately {
     pub(super) news: fresh::Group,
     /// What is not in its tables yet, and by the same rules.
     pub(super) unwritten: Unwritten,
+    /// A route was set, or may have been; told once that is committed.
+    pub(super) routes_moved: bool,
     /// The database's own number for what others have written.
     others_writes: Option<i64>,
 }
@@ -57,6 +59,7 @@ impl Lately {
             self.forget();
             self.news.forget();
             self.unwritten.forget_numbers();
+            self.routes_moved = true;
             self.others_writes = others_writes;
         }
     }
@@ -65,8 +68,8 @@ impl Lately {
     pub(super) fn forget(&mut self) {
         let (tally, news) = (std::mem::take(&mut self.tally), std::mem::take(&mut self.news));
         let unwritten = std::mem::take(&mut self.unwritten);
-        let others_writes = self.others_writes;
-        *self = Self { others_writes, tally, news, unwritten, ..Self::default() };
+        let (others_writes, routes_moved) = (self.others_writes, self.routes_moved);
+        *self = Self { others_writes, routes_moved, tally, news, unwritten, ..Self::default() };
     }
 }
 

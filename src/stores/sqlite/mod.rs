@@ -16,6 +16,7 @@ mod queue;
 mod reader;
 mod reads;
 mod resting;
+mod routes;
 mod rows;
 mod schema;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use fresh::Fresh;
 use log::{Log, Mover};
 use open::Folder;
 use reader::Readers;
+use routes::Routes;
 use rusqlite::Connection;
 use seen::Seen;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ pub struct SqliteStore {
     writer: Writer,
     fresh: Arc<Fresh>,
     seen: Arc<Seen>,
+    routes: Arc<Routes>,
     _folder: Folder,
 }
 
@@ -78,9 +81,10 @@ impl SqliteStore {
         let readers = Readers::start(&folder, settings.readers)?;
         let mover = Mover::start(&folder, log.clone(), settings.on_fatal.clone())?;
         let (fresh, seen) = (Arc::<Fresh>::default(), Arc::<Seen>::default());
-        let tell = (fresh.clone(), seen.clone());
+        let routes = Arc::<Routes>::default();
+        let tell = (fresh.clone(), seen.clone(), routes.clone());
         let writer = Writer::start(&folder, (connection, log), (clock, node), tell, settings)?;
-        Ok(Self { readers, _mover: mover, writer, fresh, seen, _folder: folder })
+        Ok(Self { readers, _mover: mover, writer, fresh, seen, routes, _folder: folder })
     }
 
     /// Reads rows that may be only journaled so far: those are written to their tables first.

@@ -516,7 +516,15 @@ impl Reads for SqliteStore {
     }
 
     fn route(&self, backend: BackendId) -> Answered<Option<Route>> {
-        self.readers.read(move |it| one(it, ROUTE, params![backend.as_str()], rows::value))
+        if let Some(known) = self.routes.get(&backend) {
+            return Box::pin(std::future::ready(Ok(known)));
+        }
+        let (routes, changes) = (self.routes.clone(), self.routes.changes());
+        self.readers.read(move |it| {
+            let found: Option<Route> = one(it, ROUTE, params![backend.as_str()], rows::value)?;
+            routes.keep(backend, found.clone(), changes);
+            Ok(found)
+        })
     }
 
     fn routes(&self) -> Answered<Vec<(BackendId, Route)>> {

@@ -143,6 +143,7 @@ mod tests {
             all_written_at: Cell::default(),
             fresh: Arc::default(),
             seen: Arc::default(),
+            routes: Arc::default(),
             clock: Arc::new(ManualClock::default()),
             node: "test".to_owned(),
             written_at_once: 64,

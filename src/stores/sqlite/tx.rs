@@ -669,6 +669,7 @@ impl Tx for SqliteTx<'_> {
     }
 
     fn put_route(&mut self, backend: &BackendId, route: Option<&Route>) -> Result<(), TxError> {
+        self.lately.routes_moved = true;
         match route {
             Some(route) => self.run(PUT_ROUTE, params![backend.as_str(), rows::to_body(route)]),
             None => self.run("DELETE FROM routes WHERE backend = ?1", params![backend.as_str()]),

@@ -11,6 +11,7 @@ use super::lately::Lately;
 use super::log::{self, Log};
 use super::open::OnFatal;
 use super::queue::{Entry, Popped, Queue};
+use super::routes::Routes;
 use super::seen::Seen;
 use super::tx::SqliteTx;
 use super::writer::{Answer, Job, closed};
@@ -44,6 +45,7 @@ pub(super) struct Work {
     pub(super) all_written_at: Cell<Mono>,
     pub(super) fresh: Arc<Fresh>,
     pub(super) seen: Arc<Seen>,
+    pub(super) routes: Arc<Routes>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) node: String,
     /// As in [`SqliteSettings`].
@@ -242,6 +244,9 @@ impl Work {
         let mut lately = self.lately.borrow_mut();
         lately.news.committed(&self.fresh);
         lately.unwritten.committed(&self.seen);
+        if std::mem::take(&mut lately.routes_moved) {
+            self.routes.forget();
+        }
         self.journal_bytes.set(match lately.unwritten.is_empty() {
             true => 0,
             false => self.journal_bytes.get() + journal_bytes,

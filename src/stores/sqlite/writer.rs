@@ -5,6 +5,7 @@ use super::lately::Lately;
 use super::log::Log;
 use super::open::{Folder, OpenError, SqliteSettings};
 use super::queue::Queue;
+use super::routes::Routes;
 use super::seen::Seen;
 use super::settle::recover;
 use super::work::{GROUP_SETS, Work};
@@ -44,7 +45,7 @@ impl Writer {
         folder: &Folder,
         (connection, log): (Connection, Arc<Log>),
         (clock, node): (Arc<dyn Clock>, String),
-        (fresh, seen): (Arc<Fresh>, Arc<Seen>),
+        (fresh, seen, routes): (Arc<Fresh>, Arc<Seen>, Arc<Routes>),
         settings: SqliteSettings,
     ) -> Result<Self, OpenError> {
         let queue = Queue::new(QUEUED_SETS);
@@ -59,6 +60,7 @@ impl Writer {
             all_written_at: Cell::new(clock.now().mono),
             fresh,
             seen,
+            routes,
             clock,
             node,
             written_at_once: settings.written_at_once,
