@@ -11,291 +11,24 @@
 //! most one alarm and one request; whatever goes beyond is written first (`settle`), and so is
 //! everything before a statement that might miss it.
 
+mod maps;
+mod numbers;
+mod young;
+
+pub(super) use maps::Maps;
+pub(super) use numbers::{Numbers, newest_ticket};
+pub(super) use young::Young;
+
 use super::rows;
 use super::seen::Seen;
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use ticketgate_actors::model::{
-    Alarm, AlarmRef, BackendId, CorrelationKey, EventId, HistoryList, HistoryRow, Request,
-    RequestId, Ticket, TicketEvent, TicketKey, Timestamp,
+    Alarm, AlarmRef, BackendId, CorrelationKey, EventId, HistoryRow, Request, RequestId, Ticket,
+    TicketEvent, TicketKey, Timestamp,
 };
-
-/// A row, and its body once a commit has written that.
-#[derive(Debug)]
-pub(super) struct Part<T> {
-    pub(super) row: Arc<T>,
-    body: Option<Arc<[u8]>>,
-}
-
-impl<T> Clone for Part<T> {
-    fn clone(&self) -> Self {
-        Self { row: self.row.clone(), body: self.body.clone() }
-    }
-}
-
-impl<T: Serialize> Part<T> {
-    fn new(row: T) -> Self {
-        Self { row: Arc::new(row), body: None }
-    }
-
-    /// As it is stored.
-    pub(super) fn body(&self) -> Arc<[u8]> {
-        self.body.clone().unwrap_or_else(|| rows::to_packed(&*self.row).into())
-    }
-
-    /// Adds it to a journal, if it is not in one yet.
-    fn write(&mut self, head: &Head, journal: &mut Vec<u8>) {
-        if self.body.is_none() {
-            self.write_again(head, journal);
-        }
-    }
-
-    fn write_again(&mut self, head: &Head, journal: &mut Vec<u8>) {
-        let body = self.body();
-        rows::pack(head, journal);
-        journal.extend_from_slice(&body);
-        self.body = Some(body);
-    }
-}
-
-/// An event, and when the broker confirmed it.
-#[derive(Clone, Debug)]
-pub(super) struct Told {
-    pub(super) event: Part<TicketEvent>,
-    pub(super) sent_at: Option<Timestamp>,
-    sent_written: bool,
-}
-
-/// A new ticket and what belongs to it.
-#[derive(Clone, Debug)]
-pub(super) struct Young {
-    /// The number of the ticket's row, which is in no body.
-    pub(super) n: u64,
-    pub(super) ticket: Part<Ticket>,
-    pub(super) request: Option<Part<Request>>,
-    /// The alarm as it is now.
-    pub(super) alarm: Option<Part<Alarm>>,
-    /// The alarm as its table has it; none: not known.
-    pub(super) alarm_before: Option<Arc<Alarm>>,
-    pub(super) events: Vec<Told>,
-}
-
-impl Young {
-    /// It has come to rest: its request has ended, and subscribers were told.
-    fn at_rest(&self) -> bool {
-        self.request.as_ref().is_some_and(|it| it.row.state.ended())
-            && self.events.iter().all(|told| told.sent_at.is_some())
-    }
-
-    fn write(&mut self, journal: &mut Vec<u8>, again: bool) {
-        fn one<T: Serialize>(part: &mut Part<T>, head: &Head, journal: &mut Vec<u8>, again: bool) {
-            match again {
-                true => part.write_again(head, journal),
-                false => part.write(head, journal),
-            }
-        }
-        one(&mut self.ticket, &Head::Ticket(self.n), journal, again);
-        if let Some(request) = &mut self.request {
-            let n = request.row.n;
-            one(request, &Head::Request(n), journal, again);
-        }
-        if let Some(alarm) = &mut self.alarm {
-            one(alarm, &Head::Alarm, journal, again);
-        }
-        for told in &mut self.events {
-            let n = told.event.row.n;
-            one(&mut told.event, &Head::Event(n), journal, again);
-            if let Some(at) = told.sent_at
-                && (again || !told.sent_written)
-            {
-                rows::pack(&Head::Sent(n, at), journal);
-                told.sent_written = true;
-            }
-        }
-    }
-}
-
-/// What stands before a body in the journal, or alone.
-#[derive(Debug, Serialize, Deserialize)]
-enum Head {
-    /// With its row's number, as the others that have one.
-    Ticket(u64),
-    Request(u64),
-    /// Of the ticket that it names.
-    Alarm,
-    Event(u64),
-    /// Without a body.
-    Sent(u64, Timestamp),
-    /// Number, list and time; the body is its cells.
-    History(u64, HistoryList, Timestamp),
-    /// Without a body: these tickets, and history rows up to that number, are in their tables.
-    Written(Vec<TicketKey>, u64),
-}
-
-/// The numbers that were given last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Numbers {
-    pub(super) ticket: u64,
-    pub(super) request: u64,
-    pub(super) event: u64,
-    pub(super) history: u64,
-}
-
-impl Numbers {
-    /// As the tables have them.
-    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let sql = "SELECT name, seq FROM sqlite_sequence";
-        let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query([])?;
-        let mut numbers = Self::default();
-        while let Some(row) = rows.next()? {
-            let seq = rows::number(row, 1)?;
-            match row.get_ref(0)?.as_str()? {
-                "requests" => numbers.request = seq,
-                "events" => numbers.event = seq,
-                "history" => numbers.history = seq,
-                _ => {}
-            }
-        }
-        numbers.ticket = newest_ticket(connection)?;
-        Ok(numbers)
-    }
-
-    fn at_least(self, other: Self) -> Self {
-        Self {
-            ticket: self.ticket.max(other.ticket),
-            request: self.request.max(other.request),
-            event: self.event.max(other.event),
-            history: self.history.max(other.history),
-        }
-    }
-}
-
-/// The number of the newest row: of tickets it is given again when that row goes.
-pub(super) fn newest_ticket(connection: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT coalesce(max(n), 0) FROM tickets";
-    connection.prepare_cached(sql)?.query_row([], |row| rows::number(row, 0))
-}
-
-/// The tickets, and the ways to find them.
-#[derive(Debug, Default)]
-pub(super) struct Maps {
-    pub(super) tickets: HashMap<TicketKey, Young>,
-    requests: HashMap<RequestId, TicketKey>,
-    alarms: HashMap<AlarmRef, TicketKey>,
-    events: HashMap<u64, TicketKey>,
-    event_ids: HashSet<EventId>,
-    theirs: HashMap<BackendId, HashMap<String, TicketKey>>,
-    correlations: HashMap<CorrelationKey, TicketKey>,
-    /// Un-ended requests.
-    open: HashMap<BackendId, i64>,
-    at_rest: usize,
-    unsent: u64,
-    pub(super) history: BTreeMap<u64, HistoryRow>,
-}
-
-impl Maps {
-    pub(super) fn is_empty(&self) -> bool {
-        self.tickets.is_empty() && self.history.is_empty()
-    }
-
-    /// Puts a ticket in the place of what is there, or takes it away; gives what was there.
-    fn place(&mut self, key: TicketKey, young: Option<Young>) -> Option<Young> {
-        let now = young.as_ref().map(Found::of);
-        let before = self.tickets.get(&key).map(Found::of);
-        let (now, before) = (now.unwrap_or_default(), before.unwrap_or_default());
-        // What has moved, and nothing else: most changes move little of it.
-        if now.request != before.request {
-            if let Some(id) = before.request {
-                self.requests.remove(&id);
-            }
-            if let Some(id) = now.request {
-                self.requests.insert(id, key);
-            }
-        }
-        if now.alarm.as_ref().map(|it| &it.at) != before.alarm.as_ref().map(|it| &it.at) {
-            if let Some(alarm) = &before.alarm {
-                self.alarms.remove(&alarm.at.alarm);
-            }
-            if let Some(alarm) = &now.alarm {
-                self.alarms.insert(alarm.at.alarm.clone(), key);
-            }
-        }
-        if now.open != before.open {
-            for (of, n) in [(&before, -1), (&now, 1)] {
-                if let (true, Some(ticket)) = (of.open, &of.ticket) {
-                    *self.open.entry(ticket.backend.clone()).or_default() += n;
-                }
-            }
-        }
-        let theirs = |of: &Found| of.ticket.as_ref().and_then(|it| it.backend_id.clone());
-        let (their_now, their_before) = (theirs(&now), theirs(&before));
-        if their_now != their_before {
-            for (of, id, add) in [(&before, their_before, false), (&now, their_now, true)] {
-                let Some((ticket, id)) = of.ticket.as_ref().zip(id) else { continue };
-                let ids = self.theirs.entry(ticket.backend.clone()).or_default();
-                match add {
-                    true => drop(ids.insert(id, key)),
-                    false => drop(ids.remove(&id)),
-                }
-            }
-        }
-        match (&before.ticket, &now.ticket) {
-            (None, Some(new)) => {
-                self.correlations.insert(new.correlation_key.clone(), key);
-            }
-            (Some(gone), None) => {
-                self.correlations.remove(&gone.correlation_key);
-            }
-            _ => {}
-        }
-        for (n, id) in &before.events[now.events.len().min(before.events.len())..] {
-            self.events.remove(n);
-            self.event_ids.remove(id);
-        }
-        for (n, id) in &now.events[before.events.len().min(now.events.len())..] {
-            self.events.insert(*n, key);
-            self.event_ids.insert(*id);
-        }
-        self.unsent += now.unsent;
-        self.unsent -= before.unsent;
-        self.at_rest += usize::from(now.at_rest);
-        self.at_rest -= usize::from(before.at_rest);
-        match young {
-            Some(young) => self.tickets.insert(key, young),
-            None => self.tickets.remove(&key),
-        }
-    }
-}
-
-/// By what a ticket is found.
-#[derive(Default)]
-struct Found {
-    ticket: Option<Arc<Ticket>>,
-    request: Option<RequestId>,
-    open: bool,
-    alarm: Option<Arc<Alarm>>,
-    events: Vec<(u64, EventId)>,
-    unsent: u64,
-    at_rest: bool,
-}
-
-impl Found {
-    fn of(young: &Young) -> Self {
-        let events = young.events.iter().map(|told| &told.event.row);
-        Self {
-            ticket: Some(young.ticket.row.clone()),
-            request: young.request.as_ref().map(|it| it.row.id),
-            open: young.request.as_ref().is_some_and(|it| !it.row.state.ended()),
-            alarm: young.alarm.as_ref().map(|it| it.row.clone()),
-            events: events.map(|event| (event.n, event.event_id)).collect(),
-            unsent: young.events.iter().filter(|told| told.sent_at.is_none()).count() as u64,
-            at_rest: young.at_rest(),
-        }
-    }
-}
+use young::{Head, Part, Told, next, write_history};
 
 #[derive(Debug)]
 enum Undo {
@@ -467,9 +200,7 @@ impl Unwritten {
     }
 
     pub(super) fn add_event(&mut self, key: TicketKey, event: TicketEvent) {
-        let event = Part::new(event);
-        let told = Told { event, sent_at: None, sent_written: false };
-        self.change(key, |young| young.events.push(told));
+        self.change(key, |young| young.events.push(Told::new(event)));
     }
 
     pub(super) fn mark_sent(&mut self, key: TicketKey, n: u64, at: Timestamp) {
@@ -687,21 +418,11 @@ fn since_all(undo: &[Undo]) -> &[Undo] {
     &undo[all.map_or(0, |place| place + 1)..]
 }
 
-fn write_history(row: &HistoryRow, journal: &mut Vec<u8>) {
-    rows::pack(&Head::History(row.n, row.list, row.at), journal);
-    rows::pack(&row.cells, journal);
-}
-
-/// The next value of a journal.
-fn next<T: serde::de::DeserializeOwned>(journal: &mut &[u8]) -> Result<T, String> {
-    T::deserialize(&mut rmp_serde::Deserializer::new(journal))
-        .map_err(|error| format!("its journal cannot be read: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::schema::migrate;
     use super::*;
+    use ticketgate_actors::model::HistoryList;
 
     /// A transaction that could not begin is undone, too.
     #[test]
