@@ -161,15 +161,12 @@ async fn load(
     let now = outside.clock.now().wall;
     let seat = outside.backends.get(&backend);
     let admission = seat.map(|seat| seat.settings.admission).unwrap_or_default();
-    let open = outside.reads.open_requests(backend.clone()).await?;
-    let admitted = |op, most| if admission.admits(op, open) { most } else { 0 };
-    let most =
-        DueMost { new: admitted(Op::Create, most.new), known: admitted(Op::Update, most.known) };
-    let room = admission.room(Op::Create, open);
-    let rows = match most == DueMost::default() {
-        true => Vec::new(),
-        false => outside.reads.due_alarms(backend, now, most).await?,
+    let admitted = move |open| {
+        let admitted = |op, most| if admission.admits(op, open) { most } else { 0 };
+        DueMost { new: admitted(Op::Create, most.new), known: admitted(Op::Update, most.known) }
     };
+    let page = outside.reads.due(backend, now, Arc::new(admitted)).await?;
+    let (rows, room) = (page.rows, admission.room(Op::Create, page.open));
     Ok(Page { rows, room })
 }
 

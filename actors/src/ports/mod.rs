@@ -24,8 +24,8 @@ pub use clock::{Clock, Ids};
 pub use leases::{LeaseLost, Leases};
 pub use past::{Leaving, PastReads, PastTx};
 pub use store::{
-    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, DueMost, LaneCounts, LaneRow, Page, Pause,
-    Reads, RequestFilter, Store, StoreError, StoreFigures, TicketFilter, Tx, TxError,
+    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, DueMost, DueOf, DuePage, LaneCounts, LaneRow,
+    Page, Pause, Reads, RequestFilter, Store, StoreError, StoreFigures, TicketFilter, Tx, TxError,
 };
 pub use sync::{FreshIds, SyncReads, SyncTx};
 pub use tripwire::{MessageHash, Tripwire};

@@ -13,6 +13,7 @@ use crate::model::{
     ServiceTable, Snapshot, State, TestRow, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Why row access failed.
@@ -247,6 +248,18 @@ impl DueMost {
     }
 }
 
+/// How many due alarms are asked for where a backend has so many un-ended requests.
+pub type DueOf = Arc<dyn Fn(u64) -> DueMost + Send + Sync>;
+
+/// Due alarms of a backend.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DuePage {
+    /// The longest due first.
+    pub rows: Vec<DueAlarm>,
+    /// Its un-ended requests.
+    pub open: u64,
+}
+
 /// Place in a list, which runs by the store's own order: newest first, unless `after` is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -331,15 +344,24 @@ pub type Answered<T> = Soon<Result<T, StoreError>>;
 
 /// Committed rows, read beside the writer.
 pub trait Reads: PastReads + SyncReads + Send + Sync {
-    /// Alarms of a backend that are due, the longest due first.
+    /// Alarms of a backend that are due, the longest due first; how many, depends on its un-ended requests.
+    fn due(&self, backend: BackendId, now: Timestamp, most: DueOf) -> Answered<DuePage>;
+    /// The same, whatever requests it has.
     fn due_alarms(
         &self,
         backend: BackendId,
         now: Timestamp,
         most: DueMost,
-    ) -> Answered<Vec<DueAlarm>>;
+    ) -> Answered<Vec<DueAlarm>> {
+        let page = self.due(backend, now, Arc::new(move |_| most));
+        Box::pin(async move { Ok(page.await?.rows) })
+    }
     /// How many un-ended requests a backend has; cheap.
-    fn open_requests(&self, backend: BackendId) -> Answered<u64>;
+    fn open_requests(&self, backend: BackendId) -> Answered<u64> {
+        let none = Arc::new(|_| DueMost::default());
+        let page = self.due(backend, Timestamp::default(), none);
+        Box::pin(async move { Ok(page.await?.open) })
+    }
     /// Requests of a lane that may go now: first in line of their ticket, which is not held, in state
     /// `accepted`, or in `wait` and ready at `now`, of one priority class, in order of acceptance.
     fn ready_requests(

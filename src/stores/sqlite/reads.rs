@@ -20,8 +20,8 @@ use ticketgate_actors::model::{
     Timestamp, Watched,
 };
 use ticketgate_actors::ports::{
-    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, DueMost, LaneCounts, LaneRow, Page, Pause,
-    Reads, RequestFilter, StoreFigures, TicketFilter,
+    AlarmFilter, Answered, DUE_COUNTED_MAX, DueAlarm, DueMost, DueOf, DuePage, LaneCounts, LaneRow,
+    Page, Pause, Reads, RequestFilter, StoreFigures, TicketFilter,
 };
 
 /// Those that have a ticket (0), or those that have none (1). Apart, because where only creates are
@@ -277,43 +277,51 @@ pub(super) fn audit_list(who: Option<String>) -> List {
     List::of("audit").columns("n, at, who, what, why").only("who", who)
 }
 
+/// Due rows of a backend, and so many more of each kind.
+fn due_rows(
+    it: &Connection,
+    backend: &BackendId,
+    now: Timestamp,
+    most: DueMost,
+    more: u32,
+) -> rusqlite::Result<Vec<Due>> {
+    let mut due = Vec::new();
+    for (new, limit) in [(true, most.new), (false, most.known)] {
+        if limit > 0 {
+            let limit = limit.saturating_add(more);
+            let params = params![backend.as_str(), now.as_nanos(), limit, new];
+            due.extend(all(it, DUE_ALARMS, params, |row| {
+                Ok(Due { at: row.get(0)?, n: row.get(1)?, alarm: rows::body(row, 2)? })
+            })?);
+        }
+    }
+    Ok(due)
+}
+
+/// So many of them, the longest due first, with what belongs to each.
+fn whole(it: &Connection, mut due: Vec<Due>, most: DueMost) -> rusqlite::Result<Vec<DueAlarm>> {
+    let (mut new, mut known) = (most.new, most.known);
+    due.retain(|due| {
+        let left = if due.alarm.ticket.is_none() { &mut new } else { &mut known };
+        let fits = *left > 0;
+        *left = left.saturating_sub(1);
+        fits
+    });
+    due.sort_by_key(|due| (due.at, due.n));
+    due.into_iter().map(|due| due_alarm(it, due.alarm)).collect()
+}
+
 impl Reads for SqliteStore {
-    fn due_alarms(
-        &self,
-        backend: BackendId,
-        now: Timestamp,
-        most: DueMost,
-    ) -> Answered<Vec<DueAlarm>> {
-        let whose = backend.clone();
-        let read = move |it: &Connection, more: u32| -> rusqlite::Result<Vec<Due>> {
-            let mut due = Vec::new();
-            for (new, limit) in [(true, most.new), (false, most.known)] {
-                if limit > 0 {
-                    let limit = limit.saturating_add(more);
-                    let params = params![whose.as_str(), now.as_nanos(), limit, new];
-                    due.extend(all(it, DUE_ALARMS, params, |row| {
-                        Ok(Due { at: row.get(0)?, n: row.get(1)?, alarm: rows::body(row, 2)? })
-                    })?);
-                }
-            }
-            Ok(due)
-        };
-        let whole = move |it: &Connection, mut due: Vec<Due>| -> rusqlite::Result<Vec<DueAlarm>> {
-            let (mut new, mut known) = (most.new, most.known);
-            due.retain(|due| {
-                let left = if due.alarm.ticket.is_none() { &mut new } else { &mut known };
-                let fits = *left > 0;
-                *left = left.saturating_sub(1);
-                fits
-            });
-            due.sort_by_key(|due| (due.at, due.n));
-            due.into_iter().map(|due| due_alarm(it, due.alarm)).collect()
-        };
-        let (seen, of) = (self.seen.clone(), backend);
+    fn due(&self, backend: BackendId, now: Timestamp, most: DueOf) -> Answered<DuePage> {
+        let (seen, whose) = (self.seen.clone(), backend.clone());
         let settled = self.writer.settle();
         let surely = {
-            let read = read.clone();
-            self.readers.read(move |it| whole(it, read(it, 0)?))
+            let most = most.clone();
+            self.readers.read(move |it| {
+                let open = count(it, OPEN_REQUESTS, params![whose.as_str()])?;
+                let most = most(open);
+                Ok(DuePage { rows: whole(it, due_rows(it, &whose, now, most, 0)?, most)?, open })
+            })
         };
         let surely = async move {
             settled.await?;
@@ -322,44 +330,29 @@ impl Reads for SqliteStore {
         if seen.any_due() {
             return Box::pin(surely);
         }
-        // Flows ask for every page of alarms: not to write all that is journaled for each, rows that are
-        // older than their alarms are left out here.
+        // Flows ask for every page of alarms: not to write all that is journaled for each, requests without a
+        // row are counted apart, and rows that are older than their alarms are left out here.
         let fast = self.readers.read(move |it| {
-            let Some((old, tables)) = seen.old_alarms(&of) else { return Ok(None) };
-            let due = read(it, u32::try_from(old).unwrap_or(u32::MAX))?;
+            let Some((old, unwritten, tables)) = seen.without_rows(&backend) else {
+                return Ok(None);
+            };
+            let written = count(it, OPEN_REQUESTS, params![backend.as_str()])?;
+            let open = written.saturating_add_signed(unwritten);
+            let most = most(open);
+            let due = due_rows(it, &backend, now, most, u32::try_from(old).unwrap_or(u32::MAX))?;
+            // Where tables were written to meanwhile, some may be counted twice.
             let rows = seen.judge(due.iter().map(|due| &due.alarm), tables);
             let Some(rows) = rows.filter(|rows| !rows.contains(&RowIs::Unsure)) else {
                 return Ok(None);
             };
             let right = due.into_iter().zip(rows).filter(|(_, row)| *row == RowIs::Right);
-            whole(it, right.map(|(due, _)| due).collect()).map(Some)
+            let rows = whole(it, right.map(|(due, _)| due).collect(), most)?;
+            Ok(Some(DuePage { rows, open }))
         });
         Box::pin(async move {
             match fast.await? {
-                Some(due) => Ok(due),
+                Some(page) => Ok(page),
                 None => surely.await,
-            }
-        })
-    }
-
-    fn open_requests(&self, backend: BackendId) -> Answered<u64> {
-        let (seen, of) = (self.seen.clone(), backend.clone());
-        let settled = self.writer.settle();
-        let surely = self.readers.read(move |it| count(it, OPEN_REQUESTS, params![of.as_str()]));
-        // As often as due alarms.
-        let fast = self.readers.read(move |it| {
-            let Some((unwritten, tables)) = seen.open_requests(&backend) else { return Ok(None) };
-            let written = count(it, OPEN_REQUESTS, params![backend.as_str()])?;
-            // Else some may be counted twice.
-            Ok(seen.are_still(tables).then(|| written.saturating_add_signed(unwritten)))
-        });
-        Box::pin(async move {
-            match fast.await? {
-                Some(open) => Ok(open),
-                None => {
-                    settled.await?;
-                    surely.await
-                }
             }
         })
     }

@@ -57,26 +57,18 @@ impl Seen {
         self.lock().due > 0
     }
 
-    /// A backend's alarms whose rows are older than they are. None: tables are being written to.
-    pub(super) fn old_alarms(&self, backend: &BackendId) -> Option<(usize, As)> {
+    /// A backend's alarms whose rows are older than they are, and its un-ended requests that have no row. None:
+    /// tables are being written to.
+    pub(super) fn without_rows(&self, backend: &BackendId) -> Option<(usize, i64, As)> {
         let state = self.lock();
-        Some((state.old.get(backend).copied().unwrap_or(0), state.tables()?))
+        let old = state.old.get(backend).copied().unwrap_or(0);
+        let open = state.open.get(backend).copied().unwrap_or(0);
+        Some((old, open, state.tables()?))
     }
 
     /// Events that are not confirmed and have no row.
     pub(super) fn unsent(&self) -> u64 {
         self.lock().unsent
-    }
-
-    /// Un-ended requests that have no row. None: tables are being written to.
-    pub(super) fn open_requests(&self, backend: &BackendId) -> Option<(i64, As)> {
-        let state = self.lock();
-        Some((state.open.get(backend).copied().unwrap_or(0), state.tables()?))
-    }
-
-    /// Nothing has come to the tables since.
-    pub(super) fn are_still(&self, tables: As) -> bool {
-        self.lock().tables() == Some(tables)
     }
 
     /// Judges rows that were read from such tables; none: they have been written to since.

@@ -9,8 +9,8 @@ use crate::model::{
     TicketKey, Timestamp, Watched,
 };
 use crate::ports::{
-    AlarmFilter, Answered, DueAlarm, DueMost, LaneCounts, LaneRow, Page, Pause, Reads,
-    RequestFilter, StoreFigures, TicketFilter,
+    AlarmFilter, Answered, DueAlarm, DueMost, DueOf, DuePage, LaneCounts, LaneRow, Page, Pause,
+    Reads, RequestFilter, StoreFigures, TicketFilter,
 };
 use std::collections::BTreeMap;
 
@@ -255,17 +255,10 @@ fn fits<T: PartialEq>(wanted: Option<&T>, is: &T) -> bool {
 }
 
 impl Reads for MemoryStore {
-    fn due_alarms(
-        &self,
-        backend: BackendId,
-        at: Timestamp,
-        most: DueMost,
-    ) -> Answered<Vec<DueAlarm>> {
-        now(self.rows().due_alarms(&backend, at, most))
-    }
-
-    fn open_requests(&self, backend: BackendId) -> Answered<u64> {
-        now(self.rows().open_of(&backend))
+    fn due(&self, backend: BackendId, at: Timestamp, most: DueOf) -> Answered<DuePage> {
+        let rows = self.rows();
+        let open = rows.open_of(&backend);
+        now(DuePage { rows: rows.due_alarms(&backend, at, most(open)), open })
     }
 
     fn watched(
