@@ -98,6 +98,41 @@ async fn done(world: &World, epoch: Epoch, request: &Request, backend_id: &str) 
     world.concluded(epoch, &intended, End::Done(found(backend_id))).await;
 }
 
+/// A ticket that is made for that alarm; its create.
+async fn made(world: &World, policy: &Policy, epoch: Epoch, id: &str, theirs: &str) -> Request {
+    raise(world, policy, id).await;
+    let create = settled(world, policy).await.pop().unwrap();
+    assert_eq!(create.op, Op::Create);
+    done(world, epoch, &create, theirs).await;
+    create
+}
+
+/// The same, of an alarm that is cleared then, so that it is closed.
+async fn closed(world: &World, policy: &Policy, epoch: Epoch, id: &str, theirs: &str) -> Request {
+    let create = made(world, policy, epoch, id, theirs).await;
+    clear(world, policy, id, 1).await;
+    let close = settled(world, policy).await.pop().unwrap();
+    assert_eq!(close.op, Op::Close);
+    done(world, epoch, &close, theirs).await;
+    create
+}
+
+/// The alarm's next occurrence.
+fn again(id: &str, millis: i64) -> AlarmEvent {
+    let mut event = later(id, AlarmState::Raised, millis);
+    event.details.raised_at = event.changed_at.unwrap();
+    event
+}
+
+/// What goes on with a ticket of its group is rendered anew when it is sent.
+async fn sent_anew(world: &World, epoch: Epoch, request: &Request, of: &str) -> Request {
+    let Change::Intend(mut intend) = world.intend(epoch, request.id).await else { panic!() };
+    let version = world.alarm(of).await.wanted_version;
+    intend.level = Some(Level { version, fields: request.fields.clone() });
+    let Applied::Intended(sent, _) = world.apply(Change::Intend(intend)).await else { panic!() };
+    *sent
+}
+
 fn text<'a>(request: &'a Request, field: &str) -> &'a str {
     request.fields.get(field).and_then(|it| it.as_str()).unwrap_or_default()
 }
@@ -134,9 +169,7 @@ pub async fn the_ticket_of_a_group_is_closed_after_the_last_of_its_alarms(world:
     let delay = Duration::from_secs(60);
     let (policy, epoch) =
         (grouped(Ways { close_delay: delay, ..Ways::default() }), world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
+    let create = made(world, &policy, epoch, "a", "INC1").await;
     raise(world, &policy, "b").await;
     let joined = settled(world, &policy).await.pop().unwrap();
     done(world, epoch, &joined, "INC1").await;
@@ -164,9 +197,7 @@ pub async fn the_ticket_of_a_group_is_closed_after_the_last_of_its_alarms(world:
 pub async fn a_group_goes_on_with_the_ticket_whose_close_was_refused(world: &mut World) {
     let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
     let no = || End::Rejected(TicketError::because("a field is missing"));
-    raise(world, &policy, "a").await;
-    let first = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &first, "INC1").await;
+    let first = made(world, &policy, epoch, "a", "INC1").await;
     clear(world, &policy, "a", 1).await;
     let close = settled(world, &policy).await.pop().unwrap();
     raise(world, &policy, "b").await;
@@ -201,22 +232,11 @@ pub async fn a_group_goes_on_with_the_ticket_whose_close_was_refused(world: &mut
 pub async fn an_alarm_taken_off_what_it_went_on_with_stays_out_of_its_group(world: &mut World) {
     let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
     let (policy, epoch) = (grouped(ways), world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
-    clear(world, &policy, "a", 1).await;
-    let close = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &close, "INC1").await;
-    let mut again = later("a", AlarmState::Raised, 2);
-    again.details.raised_at = again.changed_at.unwrap();
-    send(world, &policy, again).await;
+    let create = closed(world, &policy, epoch, "a", "INC1").await;
+    send(world, &policy, again("a", 2)).await;
     let reopen = settled(world, &policy).await.pop().unwrap();
     assert_eq!((reopen.op, reopen.ticket), (Op::Reopen, create.ticket));
-    // What goes on with a ticket of its group is rendered anew when it is sent.
-    let Change::Intend(mut intend) = world.intend(epoch, reopen.id).await else { panic!() };
-    let version = world.alarm("a").await.wanted_version;
-    intend.level = Some(Level { version, fields: reopen.fields.clone() });
-    let Applied::Intended(reopen, _) = world.apply(Change::Intend(intend)).await else { panic!() };
+    let reopen = sent_anew(world, epoch, &reopen, "a").await;
     world.concluded(epoch, &reopen, End::Done(found("INC1"))).await;
 
     by_hand(world, "a", Wanted::Unlink).await;
@@ -230,9 +250,7 @@ pub async fn an_alarm_taken_off_what_it_went_on_with_stays_out_of_its_group(worl
 
 pub async fn an_alarm_that_a_person_takes_off_its_groups_ticket_gets_its_own(world: &mut World) {
     let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
+    let create = made(world, &policy, epoch, "a", "INC1").await;
     raise(world, &policy, "b").await;
     let joined = settled(world, &policy).await.pop().unwrap();
     done(world, epoch, &joined, "INC1").await;
@@ -247,15 +265,8 @@ pub async fn an_alarm_that_a_person_takes_off_its_groups_ticket_gets_its_own(wor
 pub async fn what_a_person_took_off_its_ticket_is_not_put_back_by_its_ways(world: &mut World) {
     let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
     let (policy, epoch) = (Policy { ways, ..policy() }, world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
-    clear(world, &policy, "a", 1).await;
-    let close = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &close, "INC1").await;
-    let mut again = later("a", AlarmState::Raised, 2);
-    again.details.raised_at = again.changed_at.unwrap();
-    send(world, &policy, again).await;
+    let create = closed(world, &policy, epoch, "a", "INC1").await;
+    send(world, &policy, again("a", 2)).await;
     let reopen = settled(world, &policy).await.pop().unwrap();
     assert_eq!((reopen.op, reopen.ticket), (Op::Reopen, create.ticket));
     done(world, epoch, &reopen, "INC1").await;
@@ -270,17 +281,7 @@ pub async fn a_group_has_one_open_ticket_though_an_alarm_goes_on_with_an_older_o
 ) {
     let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
     let (policy, epoch) = (grouped(ways), world.take_lane().await);
-    let again = |id: &str, millis: i64| {
-        let mut event = later(id, AlarmState::Raised, millis);
-        event.details.raised_at = event.changed_at.unwrap();
-        event
-    };
-    raise(world, &policy, "a").await;
-    let first = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &first, "INC1").await;
-    clear(world, &policy, "a", 1).await;
-    let close = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &close, "INC1").await;
+    closed(world, &policy, epoch, "a", "INC1").await;
     raise(world, &policy, "b").await;
     let second = settled(world, &policy).await.pop().unwrap();
     assert_eq!(second.op, Op::Create);
@@ -308,9 +309,7 @@ pub async fn who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_agai
         done(world, epoch, &close, theirs).await;
         first.get_or_insert(create.ticket);
     }
-    let mut again = later("a", AlarmState::Raised, 2);
-    again.details.raised_at = again.changed_at.unwrap();
-    send(world, &policy, again).await;
+    send(world, &policy, again("a", 2)).await;
     let reopen = settled(world, &policy).await.pop().unwrap();
     assert_eq!((reopen.op, Some(reopen.ticket)), (Op::Reopen, first));
     raise(world, &policy, "c").await;
@@ -322,16 +321,9 @@ pub async fn who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_agai
 pub async fn a_groups_ticket_that_will_be_opened_again_is_waited_for(world: &mut World) {
     let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
     let (policy, epoch) = (grouped(ways), world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
-    clear(world, &policy, "a", 1).await;
-    let close = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &close, "INC1").await;
+    let create = closed(world, &policy, epoch, "a", "INC1").await;
     take(world, &command(world, 1, update(create.ticket))).await;
-    let mut again = later("a", AlarmState::Raised, 2);
-    again.details.raised_at = again.changed_at.unwrap();
-    send(world, &policy, again).await;
+    send(world, &policy, again("a", 2)).await;
     assert_eq!(settled(world, &policy).await.pop().unwrap().op, Op::Reopen);
     raise(world, &policy, "b").await;
     assert_eq!(settled(world, &policy).await, [], "no second ticket for the group");
@@ -342,24 +334,14 @@ pub async fn a_groups_ticket_that_will_be_opened_again_is_waited_for(world: &mut
 pub async fn an_alarm_cleared_while_its_groups_ticket_is_opened_again_is_told(world: &mut World) {
     let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
     let (policy, epoch) = (grouped(ways), world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
-    clear(world, &policy, "a", 1).await;
-    let close = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &close, "INC1").await;
-    let mut again = later("a", AlarmState::Raised, 2);
-    again.details.raised_at = again.changed_at.unwrap();
-    send(world, &policy, again).await;
+    let create = closed(world, &policy, epoch, "a", "INC1").await;
+    send(world, &policy, again("a", 2)).await;
     let reopen = settled(world, &policy).await.pop().unwrap();
     raise(world, &policy, "b").await;
     assert_eq!(settled(world, &policy).await, []);
     assert_eq!((reopen.op, world.alarm("b").await.ticket), (Op::Reopen, Some(create.ticket)));
-    // What goes on with a ticket of its group is rendered anew when it is sent: with b, which is active.
-    let Change::Intend(mut intend) = world.intend(epoch, reopen.id).await else { panic!() };
-    let version = world.alarm("a").await.wanted_version;
-    intend.level = Some(Level { version, fields: reopen.fields.clone() });
-    let Applied::Intended(reopen, _) = world.apply(Change::Intend(intend)).await else { panic!() };
+    // With b, which is active.
+    let reopen = sent_anew(world, epoch, &reopen, "a").await;
     clear(world, &policy, "b", 3).await;
     assert_eq!(settled(world, &policy).await, [], "there is no open ticket to write to yet");
     world.concluded(epoch, &reopen, End::Done(found("INC1"))).await;
@@ -370,16 +352,12 @@ pub async fn an_alarm_cleared_while_its_groups_ticket_is_opened_again_is_told(wo
 
 pub async fn an_occurrence_waits_for_the_request_of_the_one_before(world: &mut World) {
     let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
+    made(world, &policy, epoch, "a", "INC1").await;
     send(world, &policy, later("a", AlarmState::Updated, 1)).await;
     let update = settled(world, &policy).await.pop().unwrap();
     let sent = world.intended(epoch, update.id).await;
     clear(world, &policy, "a", 2).await;
-    let mut again = later("a", AlarmState::Raised, 3);
-    again.details.raised_at = again.changed_at.unwrap();
-    send(world, &policy, again).await;
+    send(world, &policy, again("a", 3)).await;
     // It shares the group's ticket, and waits; a flow that is refused would run again at once.
     assert_eq!(settled(world, &policy).await, []);
     assert!(world.alarm("a").await.waits);
@@ -392,9 +370,7 @@ pub async fn an_occurrence_waits_for_the_request_of_the_one_before(world: &mut W
 
 pub async fn a_clear_within_a_group_is_told_while_others_go_on(world: &mut World) {
     let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
+    made(world, &policy, epoch, "a", "INC1").await;
     raise(world, &policy, "b").await;
     let joined = settled(world, &policy).await.pop().unwrap();
     done(world, epoch, &joined, "INC1").await;
@@ -427,9 +403,7 @@ pub async fn an_alarm_that_flaps_keeps_its_ticket(world: &mut World) {
     };
     assert_eq!(ways.raised_again, RaisedAgain::New);
     let (policy, epoch) = (Policy { ways, ..policy() }, world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
+    let create = made(world, &policy, epoch, "a", "INC1").await;
     let again = |millis: i64| {
         let mut event = later("a", AlarmState::Raised, millis);
         event.details.raised_at = event.changed_at.unwrap();
@@ -485,9 +459,7 @@ pub async fn only_named_fields_cause_an_update(world: &mut World) {
     let names = ["severity".to_owned(), "properties.site".to_owned()];
     let ways = Ways { update_on: Some(names.into()), ..Ways::default() };
     let (policy, epoch) = (Policy { ways, ..policy() }, world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
+    made(world, &policy, epoch, "a", "INC1").await;
     send(world, &policy, later("a", AlarmState::Updated, 1)).await;
     assert_eq!(settled(world, &policy).await, [], "only its text is another");
     let mut moved = later("a", AlarmState::Updated, 2);
@@ -499,12 +471,7 @@ pub async fn only_named_fields_cause_an_update(world: &mut World) {
 /// T5: the group's ticket has gone, having been over for long.
 pub async fn a_group_begins_anew_once_its_ticket_has_gone(world: &mut World) {
     let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
-    raise(world, &policy, "a").await;
-    let create = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &create, "INC1").await;
-    clear(world, &policy, "a", 1).await;
-    let close = settled(world, &policy).await.pop().unwrap();
-    done(world, epoch, &close, "INC1").await;
+    let create = closed(world, &policy, epoch, "a", "INC1").await;
     send_all(world).await;
     world.clock.advance(Duration::from_secs(91 * 86_400));
     assert_eq!(retire(world, 9).await, [2, 1, 0]);
