@@ -187,7 +187,7 @@ async fn a_change_that_panics_falls_alone() {
 
 /// Whoever still waits when the store is dropped is answered.
 /// Of the write-ahead log's file. A page is 4 KiB and its header.
-fn log_pages(folder: &Path) -> u64 {
+fn wal_pages(folder: &Path) -> u64 {
     folder.join("ticketgate.db-wal").metadata().unwrap().len() / 4_120
 }
 
@@ -201,10 +201,10 @@ async fn raise_many(store: &SqliteStore, what: &str) {
 #[tokio::test]
 async fn the_log_is_begun_anew_however_many_commits_come() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = SqliteSettings { log_pages: 32, ..SqliteSettings::new(folder.path()) };
+    let settings = SqliteSettings { wal_pages: 32, ..SqliteSettings::new(folder.path()) };
     let store = open(settings).unwrap();
     raise_many(&store, "a").await;
-    let short = log_pages(folder.path());
+    let short = wal_pages(folder.path());
     assert!(short < 200, "{short} pages");
 
     // Somebody who reads an old state keeps it from being begun anew, and nobody from committing.
@@ -216,12 +216,12 @@ async fn the_log_is_begun_anew_however_many_commits_come() {
     assert_eq!(count(&reader), 200);
     raise_many(&store, "b").await;
     assert_eq!(count(&reader), 200);
-    let long = log_pages(folder.path());
+    let long = wal_pages(folder.path());
     assert!(long > 1_000, "{long} pages");
     reader.execute_batch("COMMIT").unwrap();
     raise_many(&store, "c").await;
     raise_many(&store, "d").await;
-    let again = log_pages(folder.path());
+    let again = wal_pages(folder.path());
     assert!(again < long + 200, "{long} pages, then {again}");
     assert_eq!(count(&reader), 800);
     drop((store, reader));

@@ -8,7 +8,6 @@
 
 mod fresh;
 mod lately;
-mod log;
 mod new_tickets;
 mod open;
 mod past;
@@ -27,6 +26,7 @@ mod sync;
 mod tally;
 mod tx;
 mod unwritten;
+mod wal;
 mod work;
 mod write;
 mod writer;
@@ -34,7 +34,6 @@ mod writer;
 pub use open::{OnFatal, OpenError, SqliteSettings};
 
 use fresh::Fresh;
-use log::{Log, Mover};
 use open::Folder;
 use reader::Readers;
 use routes::Routes;
@@ -43,6 +42,7 @@ use seen::Seen;
 use std::sync::Arc;
 use ticketgate_actors::changes::{Applied, ChangeSet};
 use ticketgate_actors::ports::{Answered, Clock, Soon, Store, StoreError};
+use wal::{Mover, Wal};
 use writer::Writer;
 
 /// The embedded store: `Store` and `Reads` over one folder.
@@ -76,14 +76,14 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         let folder = Folder::claim(&settings.dir)?;
         let mut connection = folder.connect_writer(&settings)?;
-        let log = Log::new(settings.log_pages);
-        log.listen(&mut connection).map_err(|error| folder.judge(&error))?;
+        let wal = Wal::new(settings.wal_pages);
+        wal.listen(&mut connection).map_err(|error| folder.judge(&error))?;
         let readers = Readers::start(&folder, settings.readers)?;
-        let mover = Mover::start(&folder, log.clone(), settings.on_fatal.clone())?;
+        let mover = Mover::start(&folder, wal.clone(), settings.on_fatal.clone())?;
         let (fresh, seen) = (Arc::<Fresh>::default(), Arc::<Seen>::default());
         let routes = Arc::<Routes>::default();
         let tell = (fresh.clone(), seen.clone(), routes.clone());
-        let writer = Writer::start(&folder, (connection, log), (clock, node), tell, settings)?;
+        let writer = Writer::start(&folder, (connection, wal), (clock, node), tell, settings)?;
         Ok(Self { readers, _mover: mover, writer, fresh, seen, routes, _folder: folder })
     }
 

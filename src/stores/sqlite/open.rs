@@ -57,7 +57,7 @@ pub struct SqliteSettings {
     /// Bytes after which the journal is begun anew: what has been written to its tables goes from it.
     pub journal_bytes: usize,
     /// Pages of the write-ahead log from which they are moved into the database.
-    pub log_pages: u32,
+    pub wal_pages: u32,
     /// What to do after an I/O error on commit (D4). By default the process logs it and aborts,
     /// and recovers on its next start.
     pub on_fatal: OnFatal,
@@ -73,7 +73,7 @@ impl SqliteSettings {
             written_at_once: 64,
             unwritten_max: 1_024,
             journal_bytes: 4 << 20,
-            log_pages: CHECKPOINT_PAGES,
+            wal_pages: CHECKPOINT_PAGES,
             on_fatal: Arc::new(abort),
         }
     }

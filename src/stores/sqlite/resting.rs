@@ -31,13 +31,13 @@ impl Work {
     pub(super) fn first(&self) -> Popped<Job> {
         let few = (self.written_at_once / LULL_PART).max(1);
         let at_rest = || self.lately.borrow().unwritten.at_rest();
-        while at_rest() >= few || self.log.is_moved() {
+        while at_rest() >= few || self.wal.is_moved() {
             match self.queue.pop(Some(LULL)) {
                 Popped::Nothing => {}
                 popped => return popped,
             }
-            if self.log.is_moved() {
-                self.finish_log();
+            if self.wal.is_moved() {
+                self.finish_wal();
             } else if self.write_at_rest(few).is_none() {
                 break;
             }
@@ -119,9 +119,9 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::Log;
     use super::super::queue::Queue;
     use super::super::schema::migrate;
+    use super::super::wal::Wal;
     use super::*;
     use rusqlite::Connection;
     use std::cell::Cell;
@@ -137,7 +137,7 @@ mod tests {
         let work = Work {
             queue: Queue::new(1),
             connection,
-            log: Log::new(1),
+            wal: Wal::new(1),
             lately: Default::default(),
             journal_bytes: Cell::default(),
             all_written_at: Cell::default(),

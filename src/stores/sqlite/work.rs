@@ -8,12 +8,12 @@
 
 use super::fresh::Fresh;
 use super::lately::Lately;
-use super::log::{self, Log};
 use super::open::OnFatal;
 use super::queue::{Entry, Popped, Queue};
 use super::routes::Routes;
 use super::seen::Seen;
 use super::tx::SqliteTx;
+use super::wal::{self, Wal};
 use super::writer::{Answer, Job, closed};
 use rusqlite::{Connection, ErrorCode};
 use std::cell::{Cell, RefCell};
@@ -38,7 +38,7 @@ const LANE_HAS_WORK: i64 = 3;
 pub(super) struct Work {
     pub(super) queue: Arc<Queue<Job>>,
     pub(super) connection: Connection,
-    pub(super) log: Arc<Log>,
+    pub(super) wal: Arc<Wal>,
     pub(super) lately: RefCell<Lately>,
     /// Bytes added to the journal since it was begun.
     pub(super) journal_bytes: Cell<usize>,
@@ -107,8 +107,8 @@ impl Work {
             }
             self.commit_and_answer(group, count);
             self.write_some();
-            if self.log.is_long() {
-                self.finish_log();
+            if self.wal.is_long() {
+                self.finish_wal();
             }
         }
         self.write_all();
@@ -136,9 +136,9 @@ impl Work {
     }
 
     /// Moves what the thread beside this one has left of the log.
-    pub(super) fn finish_log(&self) {
-        if let Err(error) = self.log.finish(&self.connection) {
-            log::judge(&error, &self.on_fatal);
+    pub(super) fn finish_wal(&self) {
+        if let Err(error) = self.wal.finish(&self.connection) {
+            wal::judge(&error, &self.on_fatal);
         }
     }
 

@@ -2,12 +2,12 @@
 
 use super::fresh::Fresh;
 use super::lately::Lately;
-use super::log::Log;
 use super::open::{Folder, OpenError, SqliteSettings};
 use super::queue::Queue;
 use super::routes::Routes;
 use super::seen::Seen;
 use super::settle::recover;
+use super::wal::Wal;
 use super::work::{GROUP_SETS, Work};
 use rusqlite::Connection;
 use std::cell::{Cell, RefCell};
@@ -43,7 +43,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         folder: &Folder,
-        (connection, log): (Connection, Arc<Log>),
+        (connection, wal): (Connection, Arc<Wal>),
         (clock, node): (Arc<dyn Clock>, String),
         (fresh, seen, routes): (Arc<Fresh>, Arc<Seen>, Arc<Routes>),
         settings: SqliteSettings,
@@ -54,7 +54,7 @@ impl Writer {
         let work = Work {
             queue: queue.clone(),
             connection,
-            log,
+            wal,
             lately: RefCell::new(lately),
             journal_bytes: Cell::new(0),
             all_written_at: Cell::new(clock.now().mono),

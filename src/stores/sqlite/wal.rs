@@ -21,7 +21,7 @@ const LEFT_PART: u32 = 8;
 
 /// What the writer and the thread beside it know of the log.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(super) struct Wal {
     state: Mutex<State>,
     changed: Condvar,
     /// From so many pages on they are moved.
@@ -41,7 +41,7 @@ struct State {
     closed: bool,
 }
 
-impl Log {
+impl Wal {
     pub(super) fn new(length: u32) -> Arc<Self> {
         let length = length.max(1);
         let state = State { pages: 0, due: length, asked: false, moved: false, closed: false };
@@ -50,9 +50,9 @@ impl Log {
 
     /// Has the writer's commits tell their pages, in the place of SQLite's own way.
     pub(super) fn listen(self: &Arc<Self>, writer: &mut Connection) -> rusqlite::Result<()> {
-        let log = self.clone();
+        let wal = self.clone();
         writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int| {
-            log.committed(u32::try_from(pages).unwrap_or(0));
+            wal.committed(u32::try_from(pages).unwrap_or(0));
             Ok(())
         }))
     }
@@ -125,19 +125,19 @@ fn move_pages(connection: &Connection) -> rusqlite::Result<()> {
 /// The thread; dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Mover {
-    log: Arc<Log>,
+    wal: Arc<Wal>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Mover {
     pub(super) fn start(
         folder: &Folder,
-        log: Arc<Log>,
+        wal: Arc<Wal>,
         on_fatal: OnFatal,
     ) -> Result<Self, OpenError> {
         let connection = folder.connect_mover()?;
-        let of_thread = log.clone();
-        let thread = folder.spawn("store-log", move || {
+        let of_thread = wal.clone();
+        let thread = folder.spawn("store-wal", move || {
             while of_thread.is_asked() {
                 if let Err(error) = move_pages(&connection) {
                     judge(&error, &on_fatal);
@@ -145,7 +145,7 @@ impl Mover {
                 of_thread.has_moved();
             }
         })?;
-        Ok(Self { log, thread: Some(thread) })
+        Ok(Self { wal, thread: Some(thread) })
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) fn judge(error: &rusqlite::Error, on_fatal: &OnFatal) {
 
 impl Drop for Mover {
     fn drop(&mut self) {
-        self.log.close();
+        self.wal.close();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that moves the store's log ended by a panic");
         }
