@@ -1,4 +1,4 @@
-//! More and more requests wait for backends whose lanes are paused, and beside them the work is done at
+//! More and more alarms wait for backends whose lanes are paused, and beside them the work is done at
 //! others.
 //!
 //! Every size has a service of its own, and all of them live at once: so the rounds go from one size to
@@ -24,19 +24,19 @@ use tokio::time::{Instant, sleep};
 const WORKING: Range<usize> = 0..8;
 /// Those whose lanes are paused.
 const HELD: Range<usize> = 8..16;
-/// More requests than that wait for no backend: else alarms would wait as they are.
-const OPEN_MAX: usize = 2_000_000;
 /// Alarms that are on their way when the service is killed.
-const AT_THE_KILL: usize = 500;
-/// It is killed when so many of them have become requests.
+const AT_THE_KILL: usize = 2_000;
+/// It is killed when so many of them are in its store.
 const KILLED_AFTER: usize = 50;
 /// A pile that does not grow for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two looks at a pile; each counts what waits.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Between two looks at a pile; each counts what waits, row by row.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How exactly the time is known until a large pile is whole: to a twentieth.
+const LOOKS: u32 = 20;
 /// Over how long it is looked what nothing to do costs.
 const IDLE_SPAN: Duration = Duration::from_secs(5);
-/// After a pile is whole, for one request too many.
+/// After a pile is whole, for one alarm too many.
 const ONE_TOO_MANY: Duration = Duration::from_secs(1);
 
 /// A service and how much waits in it.
@@ -101,22 +101,23 @@ impl<'a> Pile<'a> {
         Ok(pile)
     }
 
-    /// Waits until everything that was sent waits as a request: not one too few, not one too many. When
+    /// Waits until everything that was sent waits in the store: not one too few, not one too many. When
     /// that was.
     async fn is_whole(&self) -> anyhow::Result<Instant> {
-        let (mut before, mut since) = (0, Instant::now());
+        let began = Instant::now();
+        let (mut before, mut since) = (0, began);
         while before < self.pending {
-            sleep(LOOK_EVERY).await;
+            sleep(LOOK_EVERY.max(began.elapsed() / LOOKS)).await;
             let now = self.service.pending().await?;
             if now != before {
                 (before, since) = (now, Instant::now());
             }
-            ensure!(since.elapsed() < PATIENCE, "{now} of {} requests wait", self.pending);
+            ensure!(since.elapsed() < PATIENCE, "{now} of {} alarms wait", self.pending);
         }
         let whole = Instant::now();
         sleep(ONE_TOO_MANY).await;
         let now = self.service.pending().await?;
-        ensure!(now == self.pending, "{now} requests for {} alarms", self.pending);
+        ensure!(now == self.pending, "{now} wait of {} alarms", self.pending);
         let waiting = self.service.desk.queue(&self.service.intake()).await?.0;
         ensure!(waiting == 0, "{waiting} alarms are still at the broker");
         Ok(whole)
@@ -154,7 +155,7 @@ impl<'a> Pile<'a> {
         service.send(AT_THE_KILL, HELD).await?;
         let since = Instant::now();
         while service.pending().await? < at_least {
-            ensure!(since.elapsed() < PATIENCE, "no alarm becomes a request");
+            ensure!(since.elapsed() < PATIENCE, "no alarm comes to the store");
         }
         service.kill();
         self.pending += AT_THE_KILL;
@@ -176,7 +177,7 @@ impl<'a> Pile<'a> {
     }
 }
 
-/// The end of the config: backends that take as many requests as there are.
+/// The end of the config.
 fn held_backends(base: &str) -> String {
     let mut config = String::new();
     for number in HELD {
@@ -184,7 +185,7 @@ fn held_backends(base: &str) -> String {
         let _ = write!(
             config,
             "\n[[backend]]\nid = \"b{number}\"\npreset = \"simulated-rest\"\n\
-             base_url = \"{base}/b{number}\"\ncreates_only_at = {OPEN_MAX}\nmax_open = {OPEN_MAX}\n"
+             base_url = \"{base}/b{number}\"\n"
         );
     }
     config

@@ -7,12 +7,13 @@ use crate::programs::{Kind, Place};
 use crate::rabbit::free_port;
 use crate::stand::{self, START_PATIENCE, Stand};
 use anyhow::{Context, ensure};
-use serde::Deserialize;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// Alarms that wait for their tickets, in the service's own figures.
+const UNSETTLED: &str = "ticketgate_alarms_unsettled ";
 /// Between two looks at a process that is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// It has come to rest if it takes less CPU than this, in seconds, ...
@@ -39,16 +40,6 @@ pub struct Service<'a> {
     port: u16,
     more: String,
     program: Option<Program>,
-}
-
-#[derive(Deserialize)]
-struct Lanes {
-    items: Vec<Lane>,
-}
-
-#[derive(Deserialize)]
-struct Lane {
-    pending: usize,
 }
 
 impl<'a> Service<'a> {
@@ -140,12 +131,13 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
-    /// Requests that wait, of all its backends: rows of the store.
+    /// Alarms whose tickets have yet to be made, of all its backends: rows of the store.
     pub async fn pending(&self) -> anyhow::Result<usize> {
-        let url = format!("http://127.0.0.1:{}/api/v1/lanes", self.port);
+        let url = format!("http://127.0.0.1:{}/metrics", self.port);
         let answer = self.stand.http.get(url).send().await?.error_for_status()?;
-        let lanes: Lanes = serde_json::from_slice(&answer.bytes().await?)?;
-        Ok(lanes.items.iter().map(|lane| lane.pending).sum())
+        let figures = String::from_utf8(answer.bytes().await?.to_vec())?;
+        let of_it = |line: &str| line.strip_prefix(UNSETTLED)?.trim().parse().ok();
+        figures.lines().find_map(of_it).with_context(|| format!("no {UNSETTLED} in /metrics"))
     }
 
     /// Its store's files, in bytes.
