@@ -35,8 +35,10 @@ const TIMED_ARRAYS: usize = 5;
 const OTHER_EVERY: Duration = Duration::from_millis(50);
 /// Tickets of the other system before there is any pile.
 const OTHER_BEFORE: usize = 20;
-/// How often it is told how far the journal is.
+/// How often it is told how far the drain is.
 const TOLD_EVERY: Duration = Duration::from_secs(30);
+/// Flows that have decided nothing for so long wait for their lane.
+const STILL: Duration = Duration::from_secs(2);
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Of a lane, in memory (rule G14).
@@ -92,8 +94,7 @@ impl Pile {
             "[policy]\ndefault_backend = \"away\"\n\
              [[policy.rule]]\nname = \"o\"\nsource = \"other\"\nbackend = \"other\"\n\
              [[backend]]\nid = \"away\"\npreset = \"simulated-rest\"\n\
-             base_url = \"http://{away_at}/away\"\nbackoff_max = \"1s\"\n\
-             creates_only_at = 2000000\nmax_open = 2000000\n"
+             base_url = \"http://{away_at}/away\"\nbackoff_max = \"1s\"\n"
         );
         let backends = vec![("other", Faults::default(), "")];
         let world = World::started(Setting { backends, config, ..Setting::default() }).await;
@@ -187,25 +188,13 @@ impl Pile {
         }
     }
 
-    /// Flows have made requests of all that they will.
-    async fn all_journaled(&self, alarms: usize) {
-        let (mut before, mut since, mut told) = (0, Instant::now(), Instant::now());
-        let mut told_of = self.journaled().await;
-        loop {
+    /// Flows have decided as far ahead of the lane as they will.
+    async fn decided_ahead(&self) {
+        let (mut before, mut since) = (0, Instant::now());
+        while since.elapsed() < STILL {
             let now = self.journaled().await;
             if now != before {
                 (before, since) = (now, Instant::now());
-            }
-            if told.elapsed() > TOLD_EVERY {
-                let each = told.elapsed() * 1_000
-                    / u32::try_from(now.saturating_sub(told_of).max(1)).unwrap_or(u32::MAX);
-                self.tell(&format!("{now} journaled, a thousand in {} ms", each.as_millis())).await;
-                (told, told_of) = (Instant::now(), now);
-            }
-            // What is admitted may be less than what was accepted.
-            if now >= alarms && self.lane().await["due_alarms"] == 0 || since.elapsed() > TOLD_EVERY
-            {
-                break;
             }
             sleep(LOOK_EVERY).await;
         }
@@ -305,7 +294,7 @@ async fn pile(scale: Scale) {
         }
         pile.tell("nothing waits").await;
         pile.pile_up(scale.alarms).await;
-        pile.all_journaled(scale.alarms).await;
+        pile.decided_ahead().await;
         pile.at_rest().await;
         pile.drained(scale).await
     };

@@ -2,6 +2,7 @@
 
 use crate::cases::refused;
 use crate::command_cases::{command, take};
+use crate::hand_cases::cancel;
 use crate::world::{Answer, World, alarm_ref, found, later, noc, raise, take_in};
 use ticketgate_actors::changes::{
     Applied, ByHand, Change, Decide, Decision, End, Import, Named, Refusal, Wanted, Write,
@@ -155,6 +156,21 @@ pub async fn no_alarm_is_linked_to_a_ticket_whose_close_waits_its_turn(world: &m
     let no = TicketError::because("a field is missing");
     world.concluded(epoch, &intended, End::Rejected(no)).await;
     assert_eq!(by_hand(world, "b", link()).await.ticket, Some(made.ticket));
+}
+
+pub async fn no_alarm_is_linked_to_a_ticket_of_which_one_of_two_closes_is_dropped(
+    world: &mut World,
+) {
+    let epoch = world.take_lane().await;
+    let made = world.done(epoch, "a", "INC1").await;
+    let on = |op| Write::Change(op, TicketName::Key(made.ticket));
+    take(world, &command(world, 1, on(Op::Update))).await;
+    take(world, &command(world, 2, on(Op::Close))).await;
+    let second = take(world, &command(world, 3, on(Op::Close))).await.request;
+    world.apply(cancel(world, second.id)).await;
+    world.apply(raise("b")).await;
+    let link = Wanted::Link(TicketName::Key(made.ticket));
+    assert_eq!(try_decide(world, "b", link).await, refused(Refusal::BeingClosed));
 }
 
 pub async fn an_alarm_that_is_unlinked_is_due_again_under_another_key(world: &mut World) {

@@ -262,7 +262,7 @@ pub async fn a_failed_command_is_done_again_under_another_id(world: &mut World) 
     assert_eq!(done.request.state, State::Done);
 }
 
-fn cancel(world: &World, request: RequestId) -> Change {
+pub fn cancel(world: &World, request: RequestId) -> Change {
     Change::Cancel(Box::new(Cancel {
         request,
         may_be_done: false,

@@ -6,14 +6,16 @@ use crate::command_cases::{command, take, update};
 use crate::past_cases::{retire, send_all};
 use crate::world::{World, found, identity, later, noc};
 use std::time::Duration;
-use ticketgate_actors::changes::{Admission, Applied, Change, Decide, End, Level, TakeIn, Wanted};
+use ticketgate_actors::changes::{
+    Admission, Applied, Change, Decide, End, Level, TakeIn, Wanted, Write,
+};
 use ticketgate_actors::logic::expression::Expression;
 use ticketgate_actors::logic::flow::{Flow, Next};
 use ticketgate_actors::logic::policy::{
     NAMES, PersonClosed, Policy, RaisedAgain, Rule, Storm, Ways,
 };
 use ticketgate_actors::model::{
-    AlarmEvent, AlarmState, Epoch, Op, Origin, Request, TicketError, TicketStatus,
+    AlarmEvent, AlarmState, Epoch, Op, Origin, Request, TicketError, TicketName, TicketStatus,
 };
 use ticketgate_actors::ports::DueMost;
 use ticketgate_actors::testing::alarm_event;
@@ -325,6 +327,19 @@ pub async fn a_groups_ticket_that_will_be_opened_again_is_waited_for(world: &mut
     take(world, &command(world, 1, update(create.ticket))).await;
     send(world, &policy, again("a", 2)).await;
     assert_eq!(settled(world, &policy).await.pop().unwrap().op, Op::Reopen);
+    raise(world, &policy, "b").await;
+    assert_eq!(settled(world, &policy).await, [], "no second ticket for the group");
+    assert_eq!(world.alarm("b").await.ticket, Some(create.ticket));
+}
+
+/// U1. No alarm of it wants that, and another request stands before it.
+pub async fn a_groups_ticket_that_a_command_will_open_again_is_waited_for(world: &mut World) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let (policy, epoch) = (grouped(ways), world.take_lane().await);
+    let create = closed(world, &policy, epoch, "a", "INC1").await;
+    take(world, &command(world, 1, update(create.ticket))).await;
+    let reopen = Write::Change(Op::Reopen, TicketName::Key(create.ticket));
+    take(world, &command(world, 2, reopen)).await;
     raise(world, &policy, "b").await;
     assert_eq!(settled(world, &policy).await, [], "no second ticket for the group");
     assert_eq!(world.alarm("b").await.ticket, Some(create.ticket));

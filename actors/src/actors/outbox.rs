@@ -155,8 +155,8 @@ async fn publish(outside: Arc<Outside>, event: Arc<TicketEvent>) -> Result<(), P
     futures_util::future::try_join_all(all).await.map(drop)
 }
 
-/// The answer that goes with an event: to where its command said, else to the route of its backend, which
-/// is read anew each time: one that a person sets counts from the next answer on.
+/// The answer that goes with an event: to where its command said, else to the route of its backend, for which
+/// the store is asked each time: one that a person sets counts from the next answer on.
 async fn reply(outside: &Outside, event: &TicketEvent) -> Result<Option<Outgoing>, PublishFailed> {
     let Some(answer) = answers::of_event(event) else { return Ok(None) };
     let asked = event.command.as_ref().map(|(_, reply)| reply);

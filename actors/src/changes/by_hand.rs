@@ -6,9 +6,8 @@
 //! alarm, so that its number is free for the request that made it there.
 
 use super::command::Named;
-use super::decide::is_being_closed;
 use super::{Applied, Context, Halt, Refusal};
-use crate::model::{Alarm, AlarmRef, Found, Ticket, TicketKey, TicketName, Timestamp};
+use crate::model::{Alarm, AlarmRef, Found, Op, Ticket, TicketKey, TicketName, Timestamp};
 use crate::ports::Tx;
 
 /// What a person wants of an alarm's newest occurrence.
@@ -58,7 +57,7 @@ pub(super) fn perform(tx: &mut dyn Tx, it: &ByHand, context: Context<'_>) -> Res
                 return Err(Refusal::Closed.into());
             }
             // It would be closed under the alarm.
-            if is_being_closed(tx, &ticket)? && !mutant!(LinksToTheClosing) {
+            if tx.has_open_request(ticket.key, Op::Close)? && !mutant!(LinksToTheClosing) {
                 return Err(Refusal::BeingClosed.into());
             }
             link(&mut row, ticket.key);

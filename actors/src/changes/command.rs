@@ -105,7 +105,7 @@ pub(super) fn perform(
         Guard::Lost => return Err(Refusal::LockLost.into()),
     }
     let intake = Intake { it, now: context.now.wall, node: context.node };
-    let (op, mut ticket) = match &it.write {
+    let (op, ticket) = match &it.write {
         Write::Create { backend, kind, alarm } => {
             (Op::Create, intake.create(tx, backend, *kind, alarm.as_ref())?)
         }
@@ -115,10 +115,6 @@ pub(super) fn perform(
     let mut request = intake.request(op, &ticket);
     services::accept(tx, &mut request)?;
     request.n = tx.add_request(&request)?;
-    if op == Op::Close {
-        ticket.closing = Some(request.id);
-        tx.put_ticket(&ticket)?;
-    }
     if !mutant!(CommandsForgotten) {
         tx.put_command(&CommandRecord {
             id: it.id,

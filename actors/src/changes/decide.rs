@@ -194,37 +194,6 @@ fn at_work(
     Ok(false)
 }
 
-/// Is there a request that closes that ticket: of one of its alarms, or a command's, which may wait?
-pub(super) fn is_being_closed(tx: &mut dyn Tx, ticket: &Ticket) -> Result<bool, Halt> {
-    has_open(tx, ticket.key, Op::Close, ticket.closing)
-}
-
-/// Is there a request that opens it again: of one of its alarms, which may wait for a command's, or the
-/// first that has not ended?
-fn is_being_reopened(tx: &mut dyn Tx, ticket: TicketKey) -> Result<bool, Halt> {
-    has_open(tx, ticket, Op::Reopen, None)
-}
-
-/// Has that ticket a request for that which has not ended: its first, one of its alarms, or this?
-fn has_open(
-    tx: &mut dyn Tx,
-    ticket: TicketKey,
-    op: Op,
-    or: Option<RequestId>,
-) -> Result<bool, Halt> {
-    let Some(first) = tx.first_open_request(ticket)? else { return Ok(false) };
-    if first.op == op {
-        return Ok(true);
-    }
-    let alarms = tx.alarms_of(ticket)?;
-    for id in alarms.iter().filter_map(|it| it.request).chain(or) {
-        if tx.request(id)?.is_some_and(|it| it.op == op && !it.state.ended()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 pub(super) fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
     let (rule, value) = (alarm.rule.as_ref()?, alarm.group.as_ref()?);
     Some(group_key(alarm.backend.as_ref()?, alarm.kind, rule, value))
@@ -235,7 +204,7 @@ pub(super) fn group_of(alarm: &Alarm) -> Option<[u8; 16]> {
 fn open_of_group(tx: &mut dyn Tx, newest: Ticket) -> Result<Option<Ticket>, Halt> {
     let mut row = newest;
     for _ in 0..GROUP_LOOKS {
-        if !row.status.ended() && !is_being_closed(tx, &row)? {
+        if !row.status.ended() && !tx.has_open_request(row.key, Op::Close)? {
             return Ok(Some(row));
         }
         let Some(before) = row.begun_beside else { break };
@@ -421,10 +390,10 @@ impl Journal<'_> {
         Ok(())
     }
 
-    /// Is its group's ticket being opened again by another of its alarms?
+    /// Is its group's ticket being opened again?
     fn waits_for_reopening(&self, tx: &mut dyn Tx, alarm: &Alarm) -> Result<bool, Halt> {
         match alarm.ticket.filter(|_| alarm.group.is_some() && alarm.request.is_none()) {
-            Some(ticket) => is_being_reopened(tx, ticket),
+            Some(ticket) => Ok(tx.has_open_request(ticket, Op::Reopen)?),
             None => Ok(false),
         }
     }
@@ -455,7 +424,7 @@ impl Journal<'_> {
         let Some(ticket) = tx.group(&key)? else { return Ok(false) };
         // It may have gone since, when it had been over for long (T5).
         let Some(row) = tx.ticket(ticket)? else { return Ok(false) };
-        if row.status.ended() && is_being_reopened(tx, ticket)? {
+        if row.status.ended() && tx.has_open_request(ticket, Op::Reopen)? {
             if alarm.ticket != Some(ticket) {
                 alarm.ticket = Some(ticket);
                 alarm.tickets_made += 1;

@@ -100,10 +100,6 @@ pub(super) fn retry(tx: &mut dyn Tx, it: &Retry, now: Timestamp) -> Result<Appli
         // The looks of this one find what the sweep was to find.
         tx.drop_watched(ticket.key)?;
     }
-    if fresh.op == Op::Close {
-        ticket.closing = Some(fresh.id);
-        tx.put_ticket(&ticket)?;
-    }
     let what = format!("request {} done again as {}", failed.id, fresh.id);
     tx.audit(now, &it.who, &what, &it.reason)?;
     let next = Some(fresh.clone()).filter(|fresh| fresh.state == State::Accepted);

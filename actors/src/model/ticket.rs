@@ -1,8 +1,6 @@
 //! Tickets: ours by `key`, theirs by `backend_id`.
 
-use super::{
-    BackendId, CorrelationKey, Fields, OccurrenceRef, RequestId, Story, TicketKey, Timestamp,
-};
+use super::{BackendId, CorrelationKey, Fields, OccurrenceRef, Story, TicketKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// ITIL's three kinds.
@@ -158,9 +156,6 @@ pub struct Ticket {
     /// its close was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_beside: Option<TicketKey>,
-    /// The command's close of it that was accepted last: it may have to wait behind others, and may have ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closing: Option<RequestId>,
     /// A later answer of a request that has ended may yet come: what names only this ticket's key
     /// may mean that one.
     #[serde(default)]
@@ -221,7 +216,6 @@ impl Ticket {
             adopted: false,
             only_linked: false,
             begun_beside: None,
-            closing: None,
             answers_astray: false,
             synced: false,
             edited_at: now,

@@ -9,8 +9,9 @@ use super::{PastReads, PastTx, Soon, SyncReads, SyncTx};
 use crate::changes::{Applied, ChangeSet, Refusal};
 use crate::model::{
     Alarm, AlarmRef, Audited, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey,
-    Epoch, EventId, Fence, Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route,
-    ServiceTable, Snapshot, State, TestRow, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    Epoch, EventId, Fence, Identity, KeptLock, OccurrenceRef, Op, Parked, Request, RequestId,
+    Route, ServiceTable, Snapshot, State, TestRow, Ticket, TicketEvent, TicketKey, Timestamp,
+    Watched,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub trait Tx: PastTx + SyncTx {
     fn put_request(&mut self, request: &Request) -> Result<(), TxError>;
     /// The un-ended request of a ticket that was accepted first.
     fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError>;
+    /// Has a ticket an un-ended request for that, wherever in line?
+    fn has_open_request(&mut self, ticket: TicketKey, op: Op) -> Result<bool, TxError>;
     /// How many un-ended requests a backend has. Told from a count that is kept, not by counting.
     fn open_requests(&mut self, backend: &BackendId) -> Result<u64, TxError>;
     /// The request that a backend named so when it took it; the newest, should there be more.

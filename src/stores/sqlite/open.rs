@@ -36,6 +36,15 @@ const WRITER_CACHE_KIB: i32 = 4 << 10;
 /// Page cache of each reader in KiB. It is emptied by nearly every commit.
 const READER_CACHE_KIB: i32 = 1 << 10;
 
+/// Threads that read.
+const READERS: usize = 2;
+/// New tickets at rest that are written to their tables in one go.
+const WRITTEN_AT_ONCE: usize = 64;
+/// New tickets that may be only journaled.
+const UNWRITTEN_MAX: usize = 1_024;
+/// From so many bytes on the journal is begun anew.
+const JOURNAL_BYTES: usize = 4 << 20;
+
 /// Called when the disk fails in a way that only a restart can put right; gets the reason.
 pub type OnFatal = Arc<dyn Fn(String) + Send + Sync>;
 
@@ -68,11 +77,11 @@ impl SqliteSettings {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            readers: 2,
+            readers: READERS,
             max_pages: None,
-            written_at_once: 64,
-            unwritten_max: 1_024,
-            journal_bytes: 4 << 20,
+            written_at_once: WRITTEN_AT_ONCE,
+            unwritten_max: UNWRITTEN_MAX,
+            journal_bytes: JOURNAL_BYTES,
             wal_pages: CHECKPOINT_PAGES,
             on_fatal: Arc::new(abort),
         }

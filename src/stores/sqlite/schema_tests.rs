@@ -58,6 +58,7 @@ fn every_hot_query_walks_its_own_index_in_order() {
         (tx::TICKET_BY_BACKEND_ID, &["tickets_backend_id"]),
         (tx::REQUEST, &["requests_id"]),
         (tx::FIRST_OPEN, &["requests_open"]),
+        (tx::ALL_OPEN, &["requests_open"]),
         (tx::SNAPSHOT, &["PRIMARY KEY (source=?)"]),
         (tx::MARK_SEEN, &["alarms_occurrence"]),
         (tx::UNNAMED, &["alarms_source_active (source=? AND active=? AND rowid>?)"]),

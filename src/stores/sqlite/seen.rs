@@ -1,8 +1,8 @@
 //! What readers must know of rows that are not in their tables yet.
 //!
 //! Always: it is told after the commit that made it true, and before anybody hears of that. A read that
-//! any of it may concern has all written first; only the two that flows make for every page of alarms go by
-//! what stands here.
+//! any of it may concern has all written first; only the one that flows make for every page of alarms, and the
+//! count of events to come, go by what stands here.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

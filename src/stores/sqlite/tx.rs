@@ -16,8 +16,8 @@ use super::unwritten::{Numbers, newest_ticket};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi, params};
 use ticketgate_actors::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
-    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route, ServiceTable, Snapshot,
-    State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    Identity, KeptLock, OccurrenceRef, Op, Parked, Request, RequestId, Route, ServiceTable,
+    Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use ticketgate_actors::ports::{LaneRow, Pause, Tx, TxError};
 use uuid::Uuid;
@@ -35,6 +35,9 @@ pub(super) const REQUEST: &str = "SELECT n, body FROM requests WHERE id = ?1";
 // Named, because SQLite would rather walk all requests of the ticket, and they may be thousands.
 pub(super) const FIRST_OPEN: &str = "SELECT n, body FROM requests INDEXED BY requests_open
     WHERE ticket = ?1 AND ended = 0 ORDER BY n LIMIT 1";
+/// Asked for groups and links alone: a ticket may have thousands.
+pub(super) const ALL_OPEN: &str = "SELECT n, body FROM requests INDEXED BY requests_open
+    WHERE ticket = ?1 AND ended = 0 ORDER BY n";
 /// In a state that a lane or a person has at hand. SQLite takes a partial index only where a query repeats
 /// its condition.
 pub(super) const REQUESTS_IN: &str = "SELECT n, body FROM requests
@@ -445,6 +448,17 @@ impl Tx for SqliteTx<'_> {
             return Ok(open.map(|it| Request::clone(&it.row)));
         }
         self.one_beside(FIRST_OPEN, params![rows::id(&ticket.0)], rows::request)
+    }
+
+    fn has_open_request(&mut self, ticket: TicketKey, op: Op) -> Result<bool, TxError> {
+        if let Some(young) = self.lately.unwritten.ticket(ticket) {
+            let of_it = |it: &Request| it.op == op && !it.state.ended();
+            return Ok(young.request.as_ref().is_some_and(|it| of_it(&it.row)));
+        }
+        // Not by the column: in rows of older versions it may say what a sync's write was before its intent.
+        let same = |row: &Row<'_>| Ok(rows::request(row)?.op == op);
+        let open = self.all_beside(ALL_OPEN, params![rows::id(&ticket.0)], same)?;
+        Ok(open.contains(&true))
     }
 
     fn open_requests(&mut self, backend: &BackendId) -> Result<u64, TxError> {

@@ -150,7 +150,11 @@ impl SqliteTx<'_> {
     ) -> Result<bool, TxError> {
         let (state, ended) = (request.state.as_str(), request.state.ended());
         let ready_at = request.ready_at.as_nanos();
+        // What a sync's write is, its intent says.
+        let (op, class) = (request.op.as_str(), class_of(request.op));
         let update = Update::of("requests", &body)
+            .set(before.op != request.op, "op", &op)
+            .set(before.op != request.op, "class", &class)
             .set(before.state != request.state, "state", &state)
             .set(before.state.ended() != ended, "ended", &ended)
             .set(before.ready_at != request.ready_at, "ready_at", &ready_at);
@@ -218,5 +222,36 @@ impl<'a> Update<'a> {
         self.sql.push_str(condition);
         self.values.extend_from_slice(key);
         tx.beside(&self.sql, &*self.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lately::Lately;
+    use super::super::schema::migrate;
+    use super::*;
+    use rusqlite::Connection;
+    use ticketgate_actors::model::{Fields, MadeBy, Op, RequestId, TicketKey};
+    use ticketgate_actors::ports::Tx;
+    use uuid::Uuid;
+
+    /// What a sync wants written is an update until its intent says otherwise.
+    #[test]
+    fn what_turns_out_to_be_a_close_waits_in_the_line_of_closes() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, 0).unwrap();
+        let mut lately = Lately::default();
+        let mut tx = SqliteTx::new(&connection, &mut lately);
+        let (id, key) = (RequestId(Uuid::from_u128(1)), TicketKey(Uuid::from_u128(2)));
+        let (place, name) = ((BackendId::new("noc"), key), "partner".to_owned());
+        let (made_by, now) = (MadeBy::Sync { name }, Timestamp::default());
+        let request = Request::accepted(id, place, Op::Update, made_by, Fields::new(), now);
+        tx.add_request(&request).unwrap();
+        assert!(!tx.has_open_request(key, Op::Close).unwrap());
+        tx.put_request(&Request { op: Op::Close, ..request }).unwrap();
+        assert!(tx.has_open_request(key, Op::Close).unwrap());
+        let columns = "SELECT op, class FROM requests";
+        let columns = connection.query_row(columns, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(columns.unwrap(), (Op::Close.as_str().to_owned(), class_of(Op::Close)));
     }
 }

@@ -3,8 +3,8 @@
 use super::rows::{Numbered, Rows, level_made};
 use crate::model::{
     Alarm, AlarmRef, BackendId, ClientNumber, CommandId, CommandRecord, CorrelationKey, Fence,
-    Identity, KeptLock, OccurrenceRef, Parked, Request, RequestId, Route, ServiceTable, Snapshot,
-    State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
+    Identity, KeptLock, OccurrenceRef, Op, Parked, Request, RequestId, Route, ServiceTable,
+    Snapshot, State, Ticket, TicketEvent, TicketKey, Timestamp, Watched,
 };
 use crate::ports::{LaneRow, Pause, Tx, TxError};
 use uuid::Uuid;
@@ -163,6 +163,11 @@ impl Tx for Rows {
 
     fn first_open_request(&mut self, ticket: TicketKey) -> Result<Option<Request>, TxError> {
         Ok(self.first_open(ticket).cloned())
+    }
+
+    fn has_open_request(&mut self, ticket: TicketKey, op: Op) -> Result<bool, TxError> {
+        let open = self.open.get(&ticket).into_iter().flatten();
+        Ok(open.map(|n| &self.requests[n]).any(|it| it.op == op))
     }
 
     fn open_requests(&mut self, backend: &BackendId) -> Result<u64, TxError> {
