@@ -41,7 +41,7 @@ torture:
 		--ignored --exact --nocapture torture::for_as_long_as_it_is_told_to
 
 ## A million alarms for a system that is away, in a release build; tells what the pile costs. Needs
-## some 5 GB in the folder for temporary files.
+## some 2 GB in the folder for temporary files.
 MILLION ?= 1000000
 million:
 	ALARMS=$(MILLION) $(CARGO) test --release --test service -- \
@@ -60,10 +60,10 @@ bench:
 	$(CARGO) build --quiet --release --bin ticketgate
 	$(CARGO) run --quiet --release -p ticketgate-bench -- $(if $(QUICK),--quick) $(BENCH)
 
-## What size costs: the same work with up to a million pending requests, 1,000 backends, 1,000 ticket clients.
+## What size costs: the same work with up to a million pending alarms, 1,000 backends, 1,000 ticket clients.
 ## Figures, tables, and plots in docs/plots (docs/performance.md); no judgement by time. QUICK=1 ends in about
 ## two minutes and leaves its plots below target/; BENCH="--measures pending --rounds 1" and the like. Needs some
-## 6 GB in the folder for temporary files.
+## 2 GB in the folder for temporary files.
 growth:
 	scripts/install-test-needs
 	$(CARGO) build --quiet --release --bin ticketgate

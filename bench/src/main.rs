@@ -34,7 +34,7 @@ struct Arguments {
     /// Fewer and shorter: about three minutes.
     #[arg(long)]
     quick: bool,
-    /// Not beside others, but with more and more pending requests, backends and ticket clients.
+    /// Not beside others, but with more and more pending alarms, backends and ticket clients.
     #[arg(long)]
     growth: bool,
     /// Programs, by comma: bare, journal, ticketgate, python, celery.

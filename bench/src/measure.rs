@@ -112,7 +112,7 @@ async fn measured(plan: &Plan) -> anyhow::Result<()> {
         binary_bytes,
         rows: Vec::new(),
     };
-    let mut syncs = Vec::new();
+    let (mut syncs, mut failed) = (Vec::new(), 0);
     for round in 1..=plan.rounds {
         println!("round {round} of {}", plan.rounds);
         let _lock = plan.lock.as_deref().map(stand::locked).transpose()?;
@@ -127,6 +127,7 @@ async fn measured(plan: &Plan) -> anyhow::Result<()> {
                     Ok(figures) => figures,
                     Err(error) => {
                         println!("  {:<16} {program:<11} FAILED: {error:#}", measure.name);
+                        failed += 1;
                         continue;
                     }
                 };
@@ -142,6 +143,7 @@ async fn measured(plan: &Plan) -> anyhow::Result<()> {
     fs::write(&path, serde_json::to_vec_pretty(&report)?)?;
     fs::copy(&path, out.join("latest.json"))?;
     println!("written to {}", path.display());
+    ensure!(failed == 0, "{failed} of the measurements failed");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Series {
-    /// Requests that wait.
+    /// Alarms that wait for their tickets.
     Pending,
     /// Ticketing systems.
     Backends,
@@ -33,7 +33,7 @@ impl Series {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
-    /// Alarms a second, until each is a request that waits.
+    /// Alarms a second that come into the store.
     PiledPerSecond,
     /// Tickets a second of the work, from the first call to the last event.
     PerSecond,

@@ -1,4 +1,4 @@
-//! `make growth`: what size costs. The same work is done beside more and more pending requests, with more
+//! `make growth`: what size costs. The same work is done beside more and more pending alarms, with more
 //! and more backends, and with more and more ticket clients.
 //!
 //! It reuses the bench's stand and its work on the wire. **Only the ratios to the smallest size of the same

@@ -33,7 +33,7 @@ fn panels(series: Series) -> (&'static str, [Panel; 3]) {
     );
     const PACE: Panel = ("tickets a second", &[(Figure::PerSecond, "")]);
     match series {
-        Series::Pending => ("pending requests", [COST, MEMORY, RESTART]),
+        Series::Pending => ("pending alarms", [COST, MEMORY, RESTART]),
         Series::Backends => ("backends", [COST, MEMORY, START]),
         Series::Clients => ("ticket clients", [COST, MEMORY, PACE]),
     }
@@ -153,7 +153,7 @@ mod tests {
         }
         let mut svg = String::new();
         draw(&mut svg, Series::Pending, &samples).unwrap();
-        for text in ["pending requests", "CPU of one ticket, ms", "memory, MiB", "at most", "1 M"] {
+        for text in ["pending alarms", "CPU of one ticket, ms", "memory, MiB", "at most", "1 M"] {
             assert!(svg.contains(text), "{text} is not there:\n{svg}");
         }
         assert_eq!(svg.matches("<circle").count(), 6);

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// After the last ticket, for one too many.
 const ONE_TOO_MANY: Duration = Duration::from_millis(200);
 
-/// Does it; tickets a second, and CPU from the first alarm until the service rests again.
+/// Does it; tickets a second, and CPU from the first alarm until shortly after the last event.
 pub async fn work(
     service: &mut Service<'_>,
     alarms: usize,
