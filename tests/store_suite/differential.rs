@@ -5,7 +5,7 @@
 //! so that most changes have something to meet: the right version, or one beside it.
 
 use crate::past_cases::span;
-use crate::world::{alarm_ref, found, noc, routing};
+use crate::world::{alarm_ref, found, noc, open_requests, routing};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use std::sync::Arc;
@@ -333,8 +333,8 @@ impl Pair {
                 let one = self.memory.due_alarms(backend.clone(), now, most).await;
                 assert_eq!(one, self.sqlite.due_alarms(backend.clone(), now, most).await);
             }
-            let one = self.memory.open_requests(backend.clone()).await;
-            assert_eq!(one, self.sqlite.open_requests(backend).await);
+            let one = open_requests(&*self.memory, &backend).await;
+            assert_eq!(one, open_requests(&*self.sqlite, &backend).await);
         }
     }
 
@@ -450,7 +450,7 @@ async fn dump(reads: &dyn Reads, clock: &dyn Clock) -> Vec<String> {
             "{:#?}",
             reads.due_alarms(backend.clone(), now, DueMost { new: 2, known: 0 }).await
         ));
-        out.push(format!("{:#?}", reads.open_requests(backend.clone()).await));
+        out.push(format!("{}", open_requests(reads, &backend).await));
         out.push(format!("{:#?}", reads.watched(backend.clone(), 0, 100).await));
         out.push(format!("{:#?}", reads.lane(backend.clone()).await));
         out.push(format!("{:#?}", reads.lane_counts(backend).await));

@@ -1,7 +1,7 @@
 //! Later answers, admission and the duplicate sweep (rules G8, G14; CONTRACT 1.5).
 
 use crate::cases::refused;
-use crate::world::{World, found, identity, noc};
+use crate::world::{World, found, identity, noc, open_requests};
 use ticketgate_actors::changes::{
     Admission, Applied, Asked, Change, Conclude, Concluded, Decide, End, LaterAnswer, Outcome,
     Refusal, Swept,
@@ -190,7 +190,7 @@ pub async fn a_full_backend_admits_creates_first_and_then_nothing(world: &mut Wo
     let admission = Admission { creates_only_at: 1, max_open: 2 };
     let with = |decide: Decide| Change::Decide(Box::new(Decide { admission, ..decide }));
     world.accepted("a").await;
-    assert_eq!(world.reads.open_requests(noc()).await.unwrap(), 1);
+    assert_eq!(open_requests(&*world.reads, &noc()).await, 1);
     let update = world.decide("old", world.write(Op::Update, made.ticket)).await;
     assert_eq!(world.try_apply(with(update.clone())).await, refused(Refusal::Full));
     let only_new = |only: bool| {
@@ -207,7 +207,7 @@ pub async fn a_full_backend_admits_creates_first_and_then_nothing(world: &mut Wo
     assert_eq!(only_new(true).await.unwrap().len(), 1);
     let create = world.decide("c", world.create("tg-c")).await;
     assert_eq!(world.try_apply(with(create)).await, refused(Refusal::Full));
-    assert_eq!(world.reads.open_requests(noc()).await.unwrap(), 2);
+    assert_eq!(open_requests(&*world.reads, &noc()).await, 2);
     assert_eq!(world.alarm("c").await.ticket, None);
 }
 

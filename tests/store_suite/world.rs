@@ -13,7 +13,7 @@ use ticketgate_actors::model::{
     Alarm, AlarmEvent, AlarmRef, AlarmState, BackendId, ClientNumber, CorrelationKey, Epoch,
     EventId, Fence, Fields, Found, Identity, Mono, Op, Request, RequestId, TicketKey, Timestamp,
 };
-use ticketgate_actors::ports::{Clock, Ids, Reads, Store, StoreError};
+use ticketgate_actors::ports::{Clock, DueMost, Ids, Reads, Store, StoreError};
 use ticketgate_actors::testing::{CountedIds, ManualClock, alarm_event};
 
 pub type Answer = Result<Vec<Applied>, StoreError>;
@@ -25,6 +25,12 @@ pub struct World {
     ids: CountedIds,
     /// What must outlive the store: its folder.
     _keep: Box<dyn Any>,
+}
+
+/// How many un-ended requests flows are told of.
+pub async fn open_requests(reads: &dyn Reads, backend: &BackendId) -> u64 {
+    let none = Arc::new(|_| DueMost::default());
+    reads.due(backend.clone(), Timestamp::default(), none).await.expect("it can be read").open
 }
 
 pub fn noc() -> BackendId {

@@ -359,12 +359,6 @@ pub trait Reads: PastReads + SyncReads + Send + Sync {
         let page = self.due(backend, now, Arc::new(move |_| most));
         Box::pin(async move { Ok(page.await?.rows) })
     }
-    /// How many un-ended requests a backend has; cheap.
-    fn open_requests(&self, backend: BackendId) -> Answered<u64> {
-        let none = Arc::new(|_| DueMost::default());
-        let page = self.due(backend, Timestamp::default(), none);
-        Box::pin(async move { Ok(page.await?.open) })
-    }
     /// Requests of a lane that may go now: first in line of their ticket, which is not held, in state
     /// `accepted`, or in `wait` and ready at `now`, of one priority class, in order of acceptance.
     fn ready_requests(

@@ -24,11 +24,17 @@ impl World {
         let of_group = |it: &Alarm| {
             it.group.as_ref() == Some(group) && it.rule == of.rule && it.backend == of.backend
         };
+        // One that an alarm of another group has opened again, since a person had linked it there, is that group's.
+        let is_the_groups = |key: TicketKey| {
+            let members = self.members(key);
+            members.iter().any(of_group)
+                && members.iter().all(|it| it.group.is_none() || of_group(it))
+        };
         let other = self.rows.all_tickets().find(|ticket| {
             ticket.key != request.ticket
                 && ticket.backend == request.backend
                 && !ticket.status.ended()
-                && self.members(ticket.key).iter().any(of_group)
+                && is_the_groups(ticket.key)
                 && !self.is_being_closed(ticket.key)
         });
         if let Some(other) = other.map(|it| it.key) {
