@@ -36,6 +36,8 @@ pub(super) struct Beats {
     /// Time in which something could be heard, in this life.
     hearing: u64,
     last_tick: u64,
+    /// The last tick before which nothing could be heard, in this life.
+    unheard: u64,
 }
 
 /// An origin, as it was heard in this life.
@@ -46,6 +48,8 @@ struct Seen {
     /// On the hearing clock: the last arrival of any kind, and the last that was surely live.
     arrived: Option<u64>,
     live: Option<u64>,
+    /// When the last one arrived.
+    at: u64,
     down: bool,
 }
 
@@ -172,7 +176,7 @@ impl World {
         let now = self.mono();
         self.service.heartbeat.pulse = Pulse::new(settings(), now);
         self.beats.seen = BTreeMap::from([(NOBODY.to_owned(), Seen::default())]);
-        (self.beats.hearing, self.beats.last_tick) = (0, self.now);
+        (self.beats.hearing, self.beats.last_tick, self.beats.unheard) = (0, self.now, 0);
         self.heartbeat_ticks();
         self.look_at_lanes();
         self.inside(200, World::deliver_pile);
@@ -186,6 +190,8 @@ impl World {
             // A tick that comes much too late says that we stood still.
             if hearing && passed <= 5 * TICK {
                 w.beats.hearing += passed;
+            } else {
+                w.beats.unheard = w.now;
             }
             w.feed_pulse(Input::Tick { hearing }, 0);
             w.check_silence();
@@ -196,13 +202,17 @@ impl World {
     fn hear_beat(&mut self, beat: Beat, sent: u64) {
         let age = self.now - sent;
         self.note(|| format!("beat {} {} of {age} ms ago", beat.origin, beat.sequence));
-        let hearing = self.beats.hearing;
+        let (hearing, now) = (self.beats.hearing, self.now);
+        let stands_still = now - self.beats.last_tick > 5 * TICK;
+        let unheard = if stands_still { now } else { self.beats.unheard };
         let seen = self.beats.seen.entry(beat.origin.clone()).or_default();
         seen.arrived = Some(hearing);
         seen.fresh = if age <= 1_000 { seen.fresh + 1 } else { 0 };
-        if seen.fresh >= 2 {
+        // Nobody can know that of the first ones of an origin, where nothing could be heard between them.
+        if seen.fresh >= 2 && (seen.live.is_some() || unheard <= seen.at) {
             seen.live = Some(hearing);
         }
+        seen.at = now;
         self.feed_pulse(Input::Arrived(beat), age);
     }
 
