@@ -452,8 +452,8 @@ impl Tx for SqliteTx<'_> {
 
     fn has_open_request(&mut self, ticket: TicketKey, op: Op) -> Result<bool, TxError> {
         if let Some(young) = self.lately.unwritten.ticket(ticket) {
-            let of_it = |it: &Request| it.op == op && !it.state.ended();
-            return Ok(young.request.as_ref().is_some_and(|it| of_it(&it.row)));
+            let mut open = young.request.iter().filter(|it| !it.row.state.ended());
+            return Ok(open.any(|it| it.row.op == op));
         }
         // Not by the column: in rows of older versions it may say what a sync's write was before its intent.
         let same = |row: &Row<'_>| Ok(rows::request(row)?.op == op);
