@@ -15,9 +15,13 @@ pub struct TakeLane {
     pub backend: BackendId,
     /// How long such a doubt settles before the first look.
     pub settle: Duration,
-    /// For the event of the open intent; a lane has at most one (G3).
+    /// For the event of the first open intent; those of the others are made from it. A lane has one of
+    /// its call, and at most [`PRIMED_MAX`](crate::logic::lane::PRIMED_MAX) that are not sent.
     pub event_id: EventId,
 }
+
+/// Where the number of an intent goes into its event's id: among the bits that are drawn.
+const NTH_EVENT: u32 = 32;
 
 pub(super) fn check_epoch(tx: &mut dyn Tx, backend: &BackendId, epoch: Epoch) -> Result<(), Halt> {
     if tx.lane(backend)?.epoch == epoch || mutant!(AnyEpoch) {
@@ -32,9 +36,9 @@ pub(super) fn take(tx: &mut dyn Tx, it: &TakeLane, now: Timestamp) -> Result<App
     row.epoch = Epoch(row.epoch.0 + 1);
     tx.put_lane(&it.backend, &row)?;
     let open = tx.requests_in(&it.backend, State::Intent)?;
-    // One at most, by G3. Should there ever be more, the lane must start all the same.
+    // Nobody knows which of them was sent.
     for (n, request) in (0u128..).zip(open).filter(|_| !mutant!(IntentsForgotten)) {
-        let event_id = EventId(Uuid::from_u128(it.event_id.0.as_u128() ^ n));
+        let event_id = EventId(Uuid::from_u128(it.event_id.0.as_u128() ^ (n << NTH_EVENT)));
         let conclude = Conclude {
             backend: it.backend.clone(),
             epoch: row.epoch,

@@ -100,8 +100,8 @@ mutants! {
     NoPause by "G10",
     /// A backend that fails again and again is called as if nothing were wrong.
     OpenCalls by "G11",
-    /// What was just decided goes at once, whatever the backend asked for.
-    OffersPassTheGate by "G10" "G11",
+    /// What is primed goes, whatever was heard since.
+    PrimedGoes by "G10" "G11",
     /// Retries have no budget.
     NoBudget by "G10",
     /// A backend's pace is not kept.

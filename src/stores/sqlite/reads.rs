@@ -333,18 +333,17 @@ impl Reads for SqliteStore {
         // Flows ask for every page of alarms: not to write all that is journaled for each, requests without a
         // row are counted apart, and rows that are older than their alarms are left out here.
         let fast = self.readers.read(move |it| {
-            let Some((old, unwritten, tables)) = seen.without_rows(&backend) else {
-                return Ok(None);
-            };
+            let Some(tables) = seen.tables() else { return Ok(None) };
+            // From here on this read sees the tables of that moment, if nothing was written in between.
             let written = count(it, OPEN_REQUESTS, params![backend.as_str()])?;
-            let open = written.saturating_add_signed(unwritten);
-            let most = most(open);
-            let due = due_rows(it, &backend, now, most, u32::try_from(old).unwrap_or(u32::MAX))?;
-            // Where tables were written to meanwhile, some may be counted twice.
-            let rows = seen.judge(due.iter().map(|due| &due.alarm), tables);
-            let Some(rows) = rows.filter(|rows| !rows.contains(&RowIs::Unsure)) else {
+            let Some(then) = seen.without_rows(&backend, tables) else { return Ok(None) };
+            let open = written.saturating_add_signed(then.open);
+            let (most, old) = (most(open), u32::try_from(then.old).unwrap_or(u32::MAX));
+            let due = due_rows(it, &backend, now, most, old)?;
+            let rows = seen.judge(due.iter().map(|due| &due.alarm), &then);
+            if rows.contains(&RowIs::Unsure) {
                 return Ok(None);
-            };
+            }
             let right = due.into_iter().zip(rows).filter(|(_, row)| *row == RowIs::Right);
             let rows = whole(it, right.map(|(due, _)| due).collect(), most)?;
             Ok(Some(DuePage { rows, open }))

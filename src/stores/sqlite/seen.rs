@@ -5,12 +5,21 @@
 //! count of events to come, go by what stands here.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use ticketgate_actors::model::{Alarm, AlarmRef, BackendId};
+
+/// A commit that writes to the tables takes milliseconds; a read that has waited for so long has all written
+/// instead.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// Shared by the writer and those who read.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<State>);
+pub(super) struct Seen {
+    state: Mutex<State>,
+    /// Nothing is being written to the tables any more.
+    written: Condvar,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -35,6 +44,17 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct As(u64);
 
+/// What a read of a backend's rows cannot know.
+#[derive(Debug)]
+pub(super) struct WithoutRows {
+    /// As in [`State`].
+    alarms: HashMap<AlarmRef, (u64, bool)>,
+    /// Alarms of the backend whose rows are older than they are.
+    pub(super) old: usize,
+    /// Its un-ended requests that have no row.
+    pub(super) open: i64,
+}
+
 /// What is to be thought of an alarm's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RowIs {
@@ -57,13 +77,24 @@ impl Seen {
         self.lock().due > 0
     }
 
-    /// A backend's alarms whose rows are older than they are, and its un-ended requests that have no row. None:
-    /// tables are being written to.
-    pub(super) fn without_rows(&self, backend: &BackendId) -> Option<(usize, i64, As)> {
+    /// How the tables are, before a read begins. None: they are being written to all the time.
+    pub(super) fn tables(&self) -> Option<As> {
+        let being_written = |state: &mut State| state.writing;
         let state = self.lock();
-        let old = state.old.get(backend).copied().unwrap_or(0);
-        let open = state.open.get(backend).copied().unwrap_or(0);
-        Some((old, open, state.tables()?))
+        let waited = self.written.wait_timeout_while(state, WRITTEN_WITHIN, being_written);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.tables()
+    }
+
+    /// What a read of a backend's rows cannot know, once it sees the tables as they were then. None: they have
+    /// been written to since.
+    pub(super) fn without_rows(&self, backend: &BackendId, tables: As) -> Option<WithoutRows> {
+        let state = self.lock();
+        (state.tables() == Some(tables)).then(|| WithoutRows {
+            alarms: state.alarms.clone(),
+            old: state.old.get(backend).copied().unwrap_or(0),
+            open: state.open.get(backend).copied().unwrap_or(0),
+        })
     }
 
     /// Events that are not confirmed and have no row.
@@ -71,28 +102,35 @@ impl Seen {
         self.lock().unsent
     }
 
-    /// Judges rows that were read from such tables; none: they have been written to since.
+    /// Judges rows that a read has seen, by what was so when it began, and by what has come since.
     pub(super) fn judge<'a>(
         &self,
         alarms: impl Iterator<Item = &'a Alarm>,
-        tables: As,
-    ) -> Option<Vec<RowIs>> {
+        then: &WithoutRows,
+    ) -> Vec<RowIs> {
         let state = self.lock();
-        let judge = |alarm: &Alarm| match state.alarms.get(&alarm.at.alarm) {
-            None => RowIs::Right,
-            Some((occurrence, false)) if *occurrence == alarm.at.occurrence => RowIs::Old,
-            Some(_) => RowIs::Unsure,
+        let judge = |alarm: &Alarm| {
+            let at = &alarm.at.alarm;
+            match state.alarms.get(at).or_else(|| then.alarms.get(at)) {
+                None => RowIs::Right,
+                Some((occurrence, false)) if *occurrence == alarm.at.occurrence => RowIs::Old,
+                Some(_) => RowIs::Unsure,
+            }
         };
-        (state.tables() == Some(tables)).then(|| alarms.map(judge).collect())
+        alarms.map(judge).collect()
     }
 
     pub(super) fn change(&self, how: impl FnOnce(&mut State)) {
-        how(&mut self.lock());
+        let mut state = self.lock();
+        how(&mut state);
+        if !state.writing {
+            self.written.notify_all();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::gate::Switched;
 use super::judge::{self, Judged, Look, Seen};
-use super::{Choice, Dice, Doing, DoubtHead, Effect, InFlight, Lane, note};
+use super::{Dice, DoubtHead, Effect, InFlight, Lane, Turn, note};
 use crate::changes::{Change, End, Swept};
 use crate::model::{Moment, Request, Ticket, TicketError};
 use crate::ports::{Answer, Call, Heard, Pause, Via, Work};
@@ -33,7 +33,7 @@ impl Lane {
         let retry = matches!(&flight, InFlight::Write(request) if request.refusals > 0);
         self.gate.called(&self.settings, retry, now.mono);
         self.calling_since = now.mono;
-        self.doing = Doing::Calling(flight);
+        self.flight = Some((turn, flight));
         effects.push(Effect::Call(turn, Box::new(call)));
     }
 
@@ -47,7 +47,7 @@ impl Lane {
         let doubt = self.doubts.swap_remove(at);
         if doubt.absent {
             let change = self.intend(&doubt.request, None);
-            return self.store(vec![change], effects);
+            return self.store(vec![change], now, effects);
         }
         match judge::look(&self.settings, &doubt.request, &doubt.ticket, now) {
             Look::Ask(work) => {
@@ -56,26 +56,33 @@ impl Lane {
             }
             Look::SendAgain => {
                 let change = self.intend(&doubt.request, None);
-                self.store(vec![change], effects);
+                self.store(vec![change], now, effects);
             }
             Look::Undecided(error) => {
                 let change = self.conclude(&doubt.request, End::Undecided(error), dice);
-                self.store(vec![change], effects);
+                self.store(vec![change], now, effects);
             }
         }
     }
 
     pub(super) fn answered(
         &mut self,
+        turn: Turn,
         heard: Heard,
         now: Moment,
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
-        let Doing::Calling(flight) = std::mem::replace(&mut self.doing, Doing::Idle) else {
-            return;
-        };
+        let Some((_, flight)) = self.flight.take_if(|(of, _)| *of == turn) else { return };
         self.progress += 1;
+        self.primed.call_took(now.mono.since(self.calling_since));
+        if std::mem::take(&mut self.lost) {
+            // What it has done is in doubt at the store.
+            if let InFlight::Read(id, _) = flight {
+                effects.push(Effect::AnswerRead(id, heard));
+            }
+            return effects.push(Effect::Lost);
+        }
         // As it was when the call was made: a probe that fails counts against nobody.
         let probe = self.gate.is_open();
         self.learn(&heard, now, dice, effects);
@@ -126,7 +133,6 @@ impl Lane {
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
-        self.judged = now;
         let judged = judge::answer(&self.settings, request, answer, probe, now, dice.chance());
         let mut changes = Vec::with_capacity(2);
         let end = match judged {
@@ -138,15 +144,13 @@ impl Lane {
         };
         note(request, &end, effects);
         // This doubt counts already, though it stands among the others only after its commit.
-        let full = matches!(end, End::InDoubt { .. })
-            && self.doubts.len() + 1 >= self.settings.max_in_doubt;
+        let full =
+            matches!(end, End::InDoubt { .. }) && self.in_doubt() + 1 >= self.settings.max_in_doubt;
         changes.insert(0, self.conclude(request, end, dice));
-        if let Some(Choice::Write(class, n)) = self.choose(now).filter(|_| !full)
-            && let Some(next) = self.intend_head(class, n)
-        {
-            changes.push(next);
+        if !full {
+            changes.extend(self.next_intent(now));
         }
-        self.store(changes, effects);
+        self.store(changes, now, effects);
     }
 
     pub(super) fn looked(
@@ -158,7 +162,6 @@ impl Lane {
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
-        self.judged = now;
         let seen = judge::seen(&self.settings, &doubt.request, &doubt.ticket, answer, now);
         let change = match seen {
             Seen::SendAgain if self.must_not_send(&doubt.request, now) => {
@@ -201,7 +204,7 @@ impl Lane {
                 self.conclude(&doubt.request, end, dice)
             }
         };
-        self.store(vec![change], effects);
+        self.store(vec![change], now, effects);
     }
 
     pub(super) fn swept(
@@ -224,7 +227,7 @@ impl Lane {
             // It says nothing; the next sweep asks again.
             _ => return,
         };
-        self.store(vec![change], effects);
+        self.store(vec![change], now, effects);
     }
 
     pub(super) fn pause_for(

@@ -154,6 +154,8 @@ pub struct LaneGlance {
     pub reads: usize,
     /// What is in flight.
     pub in_flight: Option<String>,
+    /// Intents that are stored, whose calls follow that one.
+    pub primed: usize,
     /// Since when.
     pub calling_since: Option<Mono>,
     /// Why it makes no calls, if it makes none.

@@ -80,6 +80,11 @@ impl Gate {
         self.open
     }
 
+    /// The last call did not fail.
+    pub fn is_well(&self) -> bool {
+        self.failures == 0 && !self.open
+    }
+
     /// Since when only probes are made.
     pub fn open_since(&self) -> Option<Mono> {
         self.open.then_some(self.opened_at)

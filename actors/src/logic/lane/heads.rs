@@ -189,6 +189,11 @@ impl Heads {
         classes.flat_map(|(class, of)| of.ready.values().map(move |head| (class, head)))
     }
 
+    /// One of them.
+    pub fn get(&self, class: u8, n: u64) -> Option<&Request> {
+        Some(&self.windows[usize::from(class)].ready.get(&n)?.request)
+    }
+
     /// Takes one out.
     pub fn take(&mut self, class: u8, n: u64) -> Option<Box<Request>> {
         let head = self.windows[usize::from(class)].ready.remove(&n)?;

@@ -174,7 +174,7 @@ fn doubt(
     End::Undecided(error)
 }
 
-fn can_be_found_out(settings: &LaneSettings, op: Op) -> bool {
+pub(super) fn can_be_found_out(settings: &LaneSettings, op: Op) -> bool {
     match op {
         _ if settings.capability == Capability::Partner => true,
         Op::Create => settings.capability != Capability::None,

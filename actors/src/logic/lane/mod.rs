@@ -2,8 +2,9 @@
 //!
 //! A machine without IO: [`Lane::step`] takes an input and the time and gives effects. What always
 //! holds:
-//! * an intent is durable before its call, and is written for the next call only;
-//! * outcome *k* and intent *k+1* share a change set;
+//! * an intent is durable before its call, and is written for the next call only, or for the few after it
+//!   (`primed`);
+//! * an outcome and the next intent share a change set;
 //! * a decision shares one with the intent of its call, where the lane is idle (`offered`);
 //! * whatever is asynchronous carries its turn, and an old turn changes nothing;
 //! * a doubt holds its ticket, never the lane.
@@ -18,6 +19,7 @@ mod heads;
 mod held;
 mod judge;
 mod offered;
+mod primed;
 mod rows;
 mod settings;
 mod shows;
@@ -27,17 +29,20 @@ mod unconfirmed;
 pub use door::{Effect, Input, LaneGlance, Note, Read, Turn, Unanswered};
 pub use gate::ASKED_PAUSE_MAX;
 pub use heads::{CLASSES, HEADS_MAX, class_of};
+pub use primed::PRIMED_MAX;
 pub use settings::{Capability, LaneSettings, Rate, ReadsFrom};
 pub use shows::{Shows, shows};
 pub use sweep::{SWEEP_PAGE, WATCH_LOOKS};
 pub use unconfirmed::UNCONFIRMED_MAX;
 
-use crate::changes::{Change, ChangeSet, End};
-use crate::model::{BackendId, Epoch, EventId, Moment, Mono, Request, RequestId, Ticket, Watched};
+use crate::changes::End;
+use crate::model::{BackendId, Epoch, EventId, Moment, Mono, Request, Ticket, Watched};
 use crate::ports::{Answer, Call, Heard, Pause, Via, Work};
 use gate::Gate;
 use heads::Heads;
 use held::Held;
+use primed::Primed;
+use rows::Kept;
 use std::collections::VecDeque;
 use std::time::Duration;
 use sweep::Sweep;
@@ -77,21 +82,6 @@ impl DoubtHead {
 }
 
 #[derive(Debug)]
-enum Doing {
-    /// Not ours yet, or lost.
-    Out,
-    Idle,
-    /// A set is at the store; what it held is kept in case it must be given again.
-    Storing {
-        set: ChangeSet,
-        retry_at: Option<Mono>,
-    },
-    /// Policy is rendering a level again.
-    Rendering(Box<Request>),
-    Calling(InFlight),
-}
-
-#[derive(Debug)]
 enum InFlight {
     Write(Box<Request>),
     Look(DoubtHead),
@@ -107,7 +97,15 @@ pub struct Lane {
     settings: LaneSettings,
     epoch: Epoch,
     turn: Turn,
-    doing: Doing,
+    /// The lease is ours.
+    ours: bool,
+    /// It was lost while a call was under way: it is taken again when that has ended (G3).
+    lost: bool,
+    /// The one call, and its turn.
+    flight: Option<(Turn, InFlight)>,
+    /// What is at the store, or at policy before it goes there.
+    kept: Vec<Kept>,
+    primed: Primed,
     heads: Heads,
     doubts: Vec<DoubtHead>,
     unconfirmed: Unconfirmed,
@@ -120,9 +118,6 @@ pub struct Lane {
     held: Held,
     draining: bool,
     gate: Gate,
-    /// When the outcome that is being stored was judged: its times were said by this wall clock,
-    /// which may have jumped by the time it is stored (rule L4).
-    judged: Moment,
     /// When rows that wait become ready.
     reload_at: Option<Mono>,
     calling_since: Mono,
@@ -153,7 +148,11 @@ impl Lane {
             settings,
             epoch: Epoch::default(),
             turn: Turn::default(),
-            doing: Doing::Out,
+            ours: false,
+            lost: false,
+            flight: None,
+            kept: Vec::new(),
+            primed: Primed::default(),
             heads: Heads::default(),
             doubts: Vec::new(),
             unconfirmed: Unconfirmed::default(),
@@ -163,7 +162,6 @@ impl Lane {
             said: None,
             held: Held::default(),
             draining: false,
-            judged: Moment::default(),
             reload_at: None,
             calling_since: Mono::default(),
             progress: 0,
@@ -180,9 +178,9 @@ impl Lane {
         let mut effects = Vec::new();
         self.take(input, now, dice, &mut effects);
         self.go_on(now, dice, &mut effects);
-        while let Some(class) = self.ours().then(|| self.heads.wants_load()).flatten() {
-            // What is read may be older than the intent that is at the store now.
-            if let Some(request) = self.being_intended() {
+        while let Some(class) = self.ours.then(|| self.heads.wants_load()).flatten() {
+            // What is read may be older than the intents that are at the store now.
+            for request in self.kept.iter().flat_map(Kept::intended) {
                 self.heads.touch(request);
             }
             effects.push(Effect::Load(class));
@@ -199,22 +197,20 @@ impl Lane {
     /// For faces.
     pub fn glance(&self, now: Moment) -> LaneGlance {
         let hold = self.gate.held(now.mono);
-        let calling = matches!(self.doing, Doing::Calling(_));
+        let flight = self.flight.as_ref().map(|(_, flight)| flight);
         LaneGlance {
             heads: self.heads.len(),
             in_doubt: self.doubts.len(),
             unconfirmed: self.unconfirmed.len(),
             reads: self.reads.len(),
-            in_flight: match &self.doing {
-                Doing::Calling(InFlight::Write(request)) => {
-                    Some(format!("{} {}", request.op.as_str(), request.id))
-                }
-                Doing::Calling(InFlight::Look(doubt)) => Some(format!("look {}", doubt.request.id)),
-                Doing::Calling(InFlight::Read(_, what)) => Some((*what).to_owned()),
-                Doing::Calling(InFlight::Sweep(of)) => Some(format!("sweep {}", of.0.ticket)),
-                _ => None,
-            },
-            calling_since: calling.then_some(self.calling_since),
+            in_flight: flight.map(|flight| match flight {
+                InFlight::Write(request) => format!("{} {}", request.op.as_str(), request.id),
+                InFlight::Look(doubt) => format!("look {}", doubt.request.id),
+                InFlight::Read(_, what) => (*what).to_owned(),
+                InFlight::Sweep(of) => format!("sweep {}", of.0.ticket),
+            }),
+            primed: self.primed.len(),
+            calling_since: flight.map(|_| self.calling_since),
             held: match (&self.pause, hold) {
                 (Some(pause), _) => Some(format!("paused: {}", pause.reason)),
                 (None, _) if self.draining => Some("the service is stopping".to_owned()),
@@ -234,8 +230,8 @@ impl Lane {
             breaker_open: self.gate.is_open(),
             probes_since: self.gate.open_since(),
             looks: self.doubts.iter().filter_map(|doubt| doubt.looked.clone()).collect(),
-            taken: self.ours(),
-            storing: matches!(self.doing, Doing::Storing { .. } | Doing::Rendering(_)),
+            taken: self.ours,
+            storing: !self.kept.is_empty(),
             progress: self.progress,
         }
     }
@@ -247,27 +243,21 @@ impl Lane {
 
     /// Nothing is under way: a stop may go on.
     pub fn quiet(&self) -> bool {
-        matches!(self.doing, Doing::Idle | Doing::Out)
+        self.flight.is_none() && self.kept.is_empty() && self.primed.is_empty()
     }
 
-    fn ours(&self) -> bool {
-        !matches!(self.doing, Doing::Out)
+    /// The lane is ours, and nothing is under way.
+    fn idle(&self) -> bool {
+        self.ours && self.quiet()
     }
 
-    /// The request whose intent is on its way to the store: its row there still says that it waits.
-    fn being_intended(&self) -> Option<RequestId> {
-        match &self.doing {
-            Doing::Storing { set, .. } => set.0.iter().find_map(|change| match change {
-                Change::Intend(it) => Some(it.request),
-                _ => None,
-            }),
-            Doing::Rendering(request) => Some(request.id),
-            Doing::Out | Doing::Idle | Doing::Calling(_) => None,
-        }
+    /// Those that are on their way to the store count already.
+    fn in_doubt(&self) -> usize {
+        self.doubts.len() + self.kept.iter().filter(|kept| kept.is_doubt()).count()
     }
 
     fn too_many_doubts(&self) -> bool {
-        self.doubts.len() >= self.settings.max_in_doubt
+        self.in_doubt() >= self.settings.max_in_doubt
     }
 
     fn too_many_unconfirmed(&self) -> bool {
@@ -289,6 +279,7 @@ impl Lane {
             Input::Watched(rows) => self.sweep.loaded(rows, now.mono),
             Input::Moved(id) => {
                 self.unconfirmed.forget(id);
+                self.primed.forget(id);
                 self.doubts.retain(|doubt| doubt.request.id != id);
                 self.heads.drop(id);
             }
@@ -305,7 +296,7 @@ impl Lane {
                 });
             }
             Input::Held(ticket, held) => {
-                self.held.set(ticket, held, self.ours());
+                self.held.set(ticket, held, self.ours);
                 match held {
                     true => self.heads.leave(ticket),
                     false => self.heads.reload(),
@@ -328,22 +319,15 @@ impl Lane {
                 self.heads.load_failed(class);
                 self.gate.hold("the store cannot be read", STORE_RETRY, now.mono);
             }
-            Input::Stored(turn, result) if turn == self.turn => {
-                self.stored(result, now, dice, effects);
-            }
-            Input::Rendered(turn, level) if turn == self.turn => {
-                self.rendered(level, dice, effects);
-            }
-            Input::Answered(turn, answer) if turn == self.turn => {
-                self.answered(answer, now, dice, effects);
-            }
-            Input::Stored(..) | Input::Rendered(..) | Input::Answered(..) => {}
+            Input::Stored(turn, result) => self.stored(turn, result, now, dice, effects),
+            Input::Rendered(turn, level) => self.rendered(turn, level, now, dice, effects),
+            Input::Answered(turn, answer) => self.answered(turn, answer, now, dice, effects),
             Input::Paused(pause) => {
-                self.said = (!self.ours()).then(|| Some(pause.clone()));
+                self.said = (!self.ours).then(|| Some(pause.clone()));
                 self.pause = Some(pause);
             }
             Input::Resumed => {
-                self.said = (!self.ours()).then_some(None);
+                self.said = (!self.ours).then_some(None);
                 self.pause = None;
                 self.gate.reset();
             }
@@ -361,8 +345,7 @@ impl Lane {
     ) {
         self.epoch = epoch;
         self.pause = self.said.take().unwrap_or(pause);
-        self.doing = Doing::Idle;
-        self.next_turn();
+        self.ours = true;
         self.heads.forget();
         if self.settings.capability == Capability::Searchable {
             self.sweep.begin(self.settings.sweep_every, now.mono);
@@ -395,12 +378,7 @@ impl Lane {
             self.reload_at = None;
             self.heads.reload();
         }
-        if let Doing::Storing { set, retry_at: retry_at @ Some(_) } = &mut self.doing
-            && retry_at.is_some_and(|at| at <= now.mono)
-        {
-            *retry_at = None;
-            effects.push(Effect::Store(self.turn, set.clone()));
-        }
+        effects.extend(self.kept.iter_mut().filter_map(|kept| kept.again(now.mono)));
         while let Some(late) = self.reads.iter().position(|(read, _)| read.deadline <= now.mono) {
             if let Some((read, _)) = self.reads.remove(late) {
                 let why = "its time was over before its turn in the lane";
@@ -416,20 +394,20 @@ impl Lane {
         }
     }
 
-    /// If nothing is under way, begins what comes next.
+    /// Begins what comes next, if it may.
     fn go_on(&mut self, now: Moment, dice: &mut dyn Dice, effects: &mut Vec<Effect>) {
-        let calling = matches!(self.doing, Doing::Calling(_)) && mutant!(TwoCalls);
-        if !matches!(self.doing, Doing::Idle) && !calling {
-            return;
+        self.call_primed(now, dice, effects);
+        let calling = self.flight.is_some() && mutant!(TwoCalls);
+        if !self.idle() && !calling {
+            return self.prime(now, effects);
         }
         if let Some(request) = self.unconfirmed.take_overdue(now.mono)
             && !mutant!(NeverOverdue)
         {
-            self.judged = now;
             let end = judge::unconfirmed(&self.settings, &request, now, dice.chance());
             note(&request, &end, effects);
             let change = self.conclude(&request, end, dice);
-            return self.store(vec![change], effects);
+            return self.store(vec![change], now, effects);
         }
         match self.choose(now) {
             None => {}
@@ -444,7 +422,7 @@ impl Lane {
             }
             Some(Choice::Write(class, n)) => {
                 if let Some(change) = self.intend_head(class, n) {
-                    self.store(vec![change], effects);
+                    self.store(vec![change], now, effects);
                 }
             }
             Some(Choice::Look(at)) => self.begin_look(at, now, dice, effects),
@@ -504,7 +482,8 @@ impl Lane {
     fn next_wake(&self, now: Moment) -> Option<Mono> {
         let later = |at: Mono| at.max(Mono(now.mono.0 + 1));
         // While something is under way, or while no call may be made, its end wakes the lane.
-        let waits = matches!(self.doing, Doing::Idle) && !self.draining && self.pause.is_none();
+        let idle = self.idle();
+        let waits = idle && !self.draining && self.pause.is_none();
         let hold = self.gate.opens_at(&self.settings, now.mono);
         let looks = self.doubts.iter().filter(|doubt| !self.held.has(doubt.request.ticket));
         let looks = looks.map(|doubt| doubt.look_at).min();
@@ -514,14 +493,10 @@ impl Lane {
             (true, None) => (None, earliest(looks, self.gate.retry_at())),
         };
         let reads = self.reads.iter().map(|(read, _)| read.deadline).min();
-        let retry = match &self.doing {
-            Doing::Storing { retry_at, .. } => *retry_at,
-            _ => None,
-        };
-        let idle = matches!(self.doing, Doing::Idle);
+        let retry = self.kept.iter().filter_map(Kept::retry_at).min();
         let overdue = self.unconfirmed.next().filter(|_| idle);
         let sweep = self.sweep.next();
-        [hold, looks, reads, retry, overdue, sweep, self.reload_at]
+        [hold, looks, reads, retry, overdue, sweep, self.reload_at, self.primed.until()]
             .into_iter()
             .flatten()
             .min()

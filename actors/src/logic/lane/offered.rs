@@ -5,7 +5,7 @@
 //! All else is declined, and goes that way. What was taken and is not stored is forgotten here: its flow
 //! hears why, and runs again where it has to.
 
-use super::{Dice, Doing, Effect, Lane};
+use super::{Dice, Effect, Lane};
 use crate::changes::{Applied, Change, ChangeSet, Decide, Intend};
 use crate::model::{Moment, Mono};
 
@@ -27,13 +27,13 @@ impl Lane {
             level: None,
             with_decision: true,
         };
-        self.store(vec![Change::Decide(it), Change::Intend(Box::new(intend))], effects);
+        self.store(vec![Change::Decide(it), Change::Intend(Box::new(intend))], now, effects);
     }
 
     /// Would a create go now, and is there nothing that would go before it?
     fn takes_offers(&self, now: Moment) -> bool {
-        let idle = matches!(self.doing, Doing::Idle) && !self.draining && self.pause.is_none();
-        let open = self.gate.lets_through(&self.settings, now.mono) || mutant!(OffersPassTheGate);
+        let idle = self.idle() && !self.draining && self.pause.is_none();
+        let open = self.gate.lets_through(&self.settings, now.mono);
         let over = |at: Option<Mono>| at.is_some_and(|at| at <= now.mono);
         idle && open
             && !self.too_many_doubts()
@@ -71,7 +71,7 @@ impl Lane {
                         self.heads.lost(change);
                     }
                 }
-                intended => self.applied(intended, now, dice, effects),
+                intended => self.applied(intended, now, now, dice, effects),
             }
         }
     }

@@ -1,14 +1,72 @@
 //! What a lane has the store keep, and how it goes on once it is kept.
 
 use super::{
-    ASKED_PAUSE_MAX, Dice, Doing, DoubtHead, Effect, InFlight, Lane, STORE_RETRY, earliest, judge,
-    offered,
+    ASKED_PAUSE_MAX, Dice, DoubtHead, Effect, Lane, STORE_RETRY, Turn, earliest, judge, offered,
 };
 use crate::changes::{
     Applied, Change, ChangeSet, Conclude, Concluded, End, Intend, Level, Refusal,
 };
-use crate::model::{MadeBy, Moment, Op, Request, State, TicketError};
+use crate::model::{MadeBy, Moment, Mono, Op, Request, RequestId, State, TicketError};
 use crate::ports::{Answer, StoreError};
+
+/// What is at the store, or at policy before it goes there.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// A set; what it holds is kept in case it must be given again.
+    Storing {
+        turn: Turn,
+        set: ChangeSet,
+        retry_at: Option<Mono>,
+        /// When its outcome was judged: its times were said by this wall clock, which may have jumped by
+        /// the time it is stored (rule L4).
+        judged: Moment,
+    },
+    /// Policy is rendering a level again.
+    Rendering(Turn, Box<Request>),
+}
+
+impl Kept {
+    fn turn(&self) -> Turn {
+        match self {
+            Self::Storing { turn, .. } | Self::Rendering(turn, _) => *turn,
+        }
+    }
+
+    /// The requests whose intents are on their way: their rows still say that they wait.
+    pub(super) fn intended(&self) -> impl Iterator<Item = RequestId> {
+        let (changes, rendering) = match self {
+            Self::Storing { set, .. } => (&set.0[..], None),
+            Self::Rendering(_, request) => (&[][..], Some(request.id)),
+        };
+        let intends = changes.iter().filter_map(|change| match change {
+            Change::Intend(it) => Some(it.request),
+            _ => None,
+        });
+        intends.chain(rendering)
+    }
+
+    /// Does it bring a doubt?
+    pub(super) fn is_doubt(&self) -> bool {
+        let Self::Storing { set, .. } = self else { return false };
+        let doubt = |change: &Change| matches!(change, Change::Conclude(it) if matches!(it.end, End::InDoubt { .. }));
+        set.0.iter().any(doubt)
+    }
+
+    /// When it is given to the store again.
+    pub(super) fn retry_at(&self) -> Option<Mono> {
+        match self {
+            Self::Storing { retry_at, .. } => *retry_at,
+            Self::Rendering(..) => None,
+        }
+    }
+
+    /// Gives it to the store again, if it is time to.
+    pub(super) fn again(&mut self, now: Mono) -> Option<Effect> {
+        let Self::Storing { turn, set, retry_at, .. } = self else { return None };
+        retry_at.take_if(|at| *at <= now)?;
+        Some(Effect::Store(*turn, set.clone()))
+    }
+}
 
 impl Lane {
     pub(super) fn intend_head(&mut self, class: u8, n: u64) -> Option<Change> {
@@ -40,23 +98,32 @@ impl Lane {
         }))
     }
 
-    pub(super) fn store(&mut self, changes: Vec<Change>, effects: &mut Vec<Effect>) {
+    pub(super) fn store(
+        &mut self,
+        changes: Vec<Change>,
+        judged: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
         let set = ChangeSet(changes);
         let turn = self.next_turn();
-        self.doing = Doing::Storing { set: set.clone(), retry_at: None };
+        self.kept.push(Kept::Storing { turn, set: set.clone(), retry_at: None, judged });
         effects.push(Effect::Store(turn, set));
+    }
+
+    fn take_kept(&mut self, turn: Turn) -> Option<Kept> {
+        let place = self.kept.iter().position(|kept| kept.turn() == turn)?;
+        Some(self.kept.remove(place))
     }
 
     pub(super) fn stored(
         &mut self,
+        turn: Turn,
         result: Result<Vec<Applied>, StoreError>,
         now: Moment,
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
-        let Doing::Storing { set, .. } = std::mem::replace(&mut self.doing, Doing::Idle) else {
-            return;
-        };
+        let Some(Kept::Storing { set, judged, .. }) = self.take_kept(turn) else { return };
         self.progress += u64::from(!matches!(result, Err(StoreError::Down(_))));
         match result {
             Ok(applied) if offered::is(&set) => {
@@ -73,50 +140,60 @@ impl Lane {
                         // What was here was an old copy; it may have pushed aside a newer one.
                         self.heads.lost(change);
                     }
-                    self.applied(one, now, dice, effects);
+                    self.applied(one, judged, now, dice, effects);
                 }
             }
             Err(StoreError::Down(reason)) => {
                 // An outcome that is known must not be forgotten: it is given again until kept.
                 effects.push(Effect::Ops("store_down", reason));
-                self.doing = Doing::Storing { set, retry_at: Some(now.mono.plus(STORE_RETRY)) };
+                let retry_at = Some(now.mono.plus(STORE_RETRY));
+                self.kept.push(Kept::Storing { turn, set, retry_at, judged });
             }
-            Err(StoreError::Refused(Refusal::StaleEpoch)) => {
-                self.doing = Doing::Out;
-                self.heads.forget();
-                self.doubts.clear();
-                self.unconfirmed.clear();
-                self.sweep.stop();
-                effects.push(Effect::Lost);
-            }
+            Err(StoreError::Refused(Refusal::StaleEpoch)) => self.lose(effects),
             Err(StoreError::Refused(Refusal::Conflict))
                 if let Some(instead) = undecided_instead(&set) =>
             {
-                self.store(instead, effects);
+                self.store(instead, judged, effects);
             }
             // Nothing of it is in the store, and its flow hears that.
             Err(StoreError::Refused(_)) if offered::is(&set) => {}
-            Err(StoreError::Refused(_)) => self.moved_by_another(set, effects),
+            Err(StoreError::Refused(_)) => self.moved_by_another(set, judged, effects),
+        }
+    }
+
+    /// Somebody else holds the lane: what was under way here is in doubt there.
+    fn lose(&mut self, effects: &mut Vec<Effect>) {
+        self.ours = false;
+        self.kept.clear();
+        self.primed.clear();
+        self.heads.forget();
+        self.doubts.clear();
+        self.unconfirmed.clear();
+        self.sweep.stop();
+        self.lost = self.flight.is_some();
+        if !self.lost {
+            effects.push(Effect::Lost);
         }
     }
 
     /// Another hand (a person, a later answer) has moved the request that is concluded first in this
     /// set; its row is right. What was to be stored with that goes on: an intent that is merely left
     /// out would leave its request to the next load, behind younger ones.
-    pub(super) fn moved_by_another(&mut self, mut set: ChangeSet, effects: &mut Vec<Effect>) {
+    fn moved_by_another(&mut self, mut set: ChangeSet, judged: Moment, effects: &mut Vec<Effect>) {
         let others = set.0.split_off(1.min(set.0.len()));
         if others.is_empty() {
             for change in &set.0 {
                 self.heads.lost(change);
             }
         } else {
-            self.store(others, effects);
+            self.store(others, judged, effects);
         }
     }
 
     pub(super) fn applied(
         &mut self,
         applied: Applied,
+        judged: Moment,
         now: Moment,
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
@@ -131,19 +208,15 @@ impl Lane {
                 if let Some(error) = judge::key_forgotten(&self.settings, &request, now) =>
             {
                 let change = self.conclude(&request, End::Undecided(error), dice);
-                self.store(vec![change], effects);
+                self.store(vec![change], now, effects);
             }
-            Applied::Intended(request, ticket) => {
-                let work = judge::work(&request, &ticket);
-                let call = self.call(Some(&request), work, now);
-                self.begin_call(InFlight::Write(request), call, now, effects);
-            }
+            Applied::Intended(request, ticket) => self.intended(request, ticket, now),
             Applied::Stale(request, alarm, others) => {
                 let turn = self.next_turn();
-                self.doing = Doing::Rendering(request.clone());
+                self.kept.push(Kept::Rendering(turn, request.clone()));
                 effects.push(Effect::Render(turn, request, alarm, others));
             }
-            Applied::Concluded(concluded) => self.concluded(*concluded, now, dice, effects),
+            Applied::Concluded(concluded) => self.concluded(*concluded, judged, now, effects),
             Applied::Swept { events: true } => {
                 let why = "a ticket exists twice at the backend; its story says which".to_owned();
                 effects.push(Effect::Ops("duplicate", why));
@@ -156,8 +229,8 @@ impl Lane {
     pub(super) fn concluded(
         &mut self,
         concluded: Concluded,
+        judged: Moment,
         now: Moment,
-        _dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
         let Concluded { request, ticket, next, due, events } = concluded;
@@ -165,8 +238,8 @@ impl Lane {
         match request.state {
             State::Wait => {
                 let longest = ASKED_PAUSE_MAX.max(self.settings.backoff_max);
-                let wait = request.ready_at.since(self.judged.wall).min(longest);
-                let ready_at = self.judged.mono.plus(wait);
+                let wait = request.ready_at.since(judged.wall).min(longest);
+                let ready_at = judged.mono.plus(wait);
                 if ready_at <= now.mono {
                     self.put(Box::new(request), now);
                 } else {
@@ -179,7 +252,6 @@ impl Lane {
             State::InDoubt if mutant!(ForgetsDoubt) => {}
             State::InDoubt => {
                 let longest = ASKED_PAUSE_MAX.max(self.settings.settle());
-                let judged = self.judged;
                 let look_at = request.doubt.as_ref().map_or(judged.wall, |doubt| doubt.look_at);
                 self.doubts.push(DoubtHead {
                     look_at: judged.mono.plus(look_at.since(judged.wall).min(longest)),
@@ -205,13 +277,13 @@ impl Lane {
 
     pub(super) fn rendered(
         &mut self,
+        turn: Turn,
         level: Option<Level>,
+        now: Moment,
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
-        let Doing::Rendering(request) = std::mem::replace(&mut self.doing, Doing::Idle) else {
-            return;
-        };
+        let Some(Kept::Rendering(_, request)) = self.take_kept(turn) else { return };
         let change = match level {
             Some(level) => self.intend(&request, Some(level)),
             None => {
@@ -222,7 +294,7 @@ impl Lane {
                 self.conclude(&request, End::Superseded(why), dice)
             }
         };
-        self.store(vec![change], effects);
+        self.store(vec![change], now, effects);
     }
 }
 

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 impl World {
     pub(crate) fn start_gateway(&mut self) {
         self.service.gateway += 1;
+        self.watch.being_intended.clear();
         let backends: Vec<_> = self.service.seats.keys().cloned().collect();
         for backend in backends {
             self.take_lane(backend);
@@ -165,8 +166,15 @@ impl World {
             Change::Decide(decide) => Some(decide.request),
             _ => None,
         });
+        let intended = set.0.iter().filter_map(|change| match change {
+            Change::Intend(it) => Some(it.request),
+            _ => None,
+        });
+        let intended: Vec<_> = intended.collect();
+        self.watch.being_intended.extend(&intended);
         self.apply(set, move |w, answer| {
             if w.service.gateway == me {
+                w.watch.being_intended.retain(|id| !intended.contains(id));
                 if let Some(request) = decided {
                     let intended = |it: &Applied| matches!(it, Applied::Intended(..));
                     if answer.iter().flatten().any(intended) {

@@ -216,8 +216,11 @@ impl World {
                 self.rows.all_requests().filter(|o| o.ticket == it.ticket && o.n < it.n).collect();
             let in_line = before.iter().all(|o| o.state.ended());
             let first_since = before.iter().map(|o| o.ended_at).max().flatten();
+            // It was chosen first: an intent after its own may come to the store before it.
+            let chosen = self.watch.being_intended.contains(&it.id);
             it.attempts == 0
                 && in_line
+                && !chosen
                 && class_of(it.op) > class_of(request.op)
                 && age(it.ready_at) > AGED
                 && first_since.is_none_or(|at| age(at) > AGED)
@@ -335,6 +338,9 @@ impl World {
         if glance.heads > CLASSES * HEADS_MAX || glance.reads > READS_MAX {
             let what = format!("{} heads, {} searches in memory", glance.heads, glance.reads);
             self.fail("G14", what);
+        }
+        if glance.primed > 0 {
+            self.meet("primed requests");
         }
         if glance.heads >= HEADS_MAX {
             self.meet("full windows");

@@ -14,7 +14,7 @@ pub(crate) use told::{told, told_call};
 use crate::model::{BackendId, CommandId, Epoch, Identity, OccurrenceRef, RequestId, TicketKey};
 use canary::CanaryWatch;
 use locks::LockWatch;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -55,6 +55,8 @@ pub(crate) struct Watch {
     unknown: HashMap<TicketKey, Unknown>,
     /// Under which lease an intent was stored last.
     intents: HashMap<RequestId, Epoch>,
+    /// Requests whose intents the gateway has given to the store, which has not answered.
+    pub(crate) being_intended: HashSet<RequestId>,
     retryable: HashMap<RequestId, u32>,
     retry_not_before: HashMap<RequestId, u64>,
     pub jumped_at: Option<u64>,
