@@ -112,6 +112,7 @@ macro_rules! every_case {
             policy_cases: a_group_has_one_open_ticket_though_an_alarm_goes_on_with_an_older_one,
             policy_cases: who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_again,
             policy_cases: a_groups_ticket_that_will_be_opened_again_is_waited_for,
+            policy_cases: a_groups_ticket_that_an_alarm_without_it_opens_again_is_the_groups,
             policy_cases: a_groups_ticket_that_a_command_will_open_again_is_waited_for,
             policy_cases: an_alarm_cleared_while_its_groups_ticket_is_opened_again_is_told,
             policy_cases: an_occurrence_waits_for_the_request_of_the_one_before,

@@ -319,6 +319,43 @@ pub async fn who_comes_to_a_group_gets_the_ticket_that_one_of_it_has_opened_agai
     assert_eq!(world.alarm("c").await.ticket, first);
 }
 
+/// U1. The group had begun another ticket while that was over.
+pub async fn a_groups_ticket_that_an_alarm_without_it_opens_again_is_the_groups(world: &mut World) {
+    let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };
+    let alone = Policy { ways: ways.clone(), ..policy() };
+    let (policy, epoch) = (Policy { ways: ways.clone(), ..grouped(ways) }, world.take_lane().await);
+    raise(world, &policy, "a").await;
+    raise(world, &alone, "x").await;
+    let creates = settled(world, &policy).await;
+    for (create, theirs) in creates.iter().zip(["INC1", "INC2"]) {
+        done(world, epoch, create, theirs).await;
+    }
+    let first = world.alarm("a").await.ticket.unwrap();
+    by_hand(world, "x", Wanted::Link(TicketName::Key(first))).await;
+    for id in ["a", "x"] {
+        send(world, if id == "a" { &policy } else { &alone }, later(id, AlarmState::Cleared, 1))
+            .await;
+    }
+    let close = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((close.op, close.ticket), (Op::Close, first));
+    done(world, epoch, &close, "INC1").await;
+    raise(world, &policy, "b").await;
+    let second = settled(world, &policy).await.pop().unwrap();
+    assert_eq!(second.op, Op::Create);
+    done(world, epoch, &second, "INC3").await;
+    send(world, &alone, again("x", 2)).await;
+    let reopen = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((reopen.op, reopen.ticket), (Op::Reopen, first));
+    done(world, epoch, &reopen, "INC1").await;
+    clear(world, &policy, "b", 3).await;
+    let close = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((close.op, close.ticket), (Op::Close, second.ticket));
+    done(world, epoch, &close, "INC3").await;
+    raise(world, &policy, "c").await;
+    settled(world, &policy).await;
+    assert_eq!(world.alarm("c").await.ticket, Some(first), "no third ticket");
+}
+
 /// U1. A command's update stands before what opens it again.
 pub async fn a_groups_ticket_that_will_be_opened_again_is_waited_for(world: &mut World) {
     let ways = Ways { raised_again: RaisedAgain::Reopen, ..Ways::default() };

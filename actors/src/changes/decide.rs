@@ -229,6 +229,29 @@ fn not_closed_yet(tx: &mut dyn Tx, group: &[u8; 16]) -> Result<Option<TicketKey>
     Ok(None)
 }
 
+/// An alarm without a group goes on with a ticket that a group's other alarms have, since a person has linked it
+/// there. The group may have lost sight of it while it was over.
+fn is_the_groups_again(tx: &mut dyn Tx, ticket: TicketKey) -> Result<(), Halt> {
+    let mut groups: Vec<_> = tx.alarms_of(ticket)?.iter().filter_map(group_of).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let [group] = groups[..] else { return Ok(()) };
+    let Some(open) = not_closed_yet(tx, &group)? else { return Ok(tx.put_group(&group, ticket)?) };
+    if open == ticket {
+        return Ok(());
+    }
+    // The group goes on with its newer one, and with this one once that is closed.
+    let mut newer = tx.ticket(open)?.ok_or(Refusal::NotFound)?;
+    let before = newer.begun_beside.replace(ticket).filter(|before| *before != ticket);
+    tx.put_ticket(&newer)?;
+    if let Some(before) = before {
+        let mut row = tx.ticket(ticket)?.ok_or(Refusal::NotFound)?;
+        row.begun_beside = Some(before);
+        tx.put_ticket(&row)?;
+    }
+    Ok(())
+}
+
 fn backend_of(alarm: &Alarm) -> BackendId {
     alarm.backend.clone().expect("a flow runs only for a routed alarm")
 }
@@ -354,8 +377,10 @@ impl Journal<'_> {
         alarm.request = Some(request.id);
         let goes_on =
             matches!(it.decision, Decision::TakeOver { .. } | Decision::CreateAgain { .. });
-        if let Some(key) = group_of(&alarm).filter(|_| goes_on) {
-            tx.put_group(&key, request.ticket)?;
+        match group_of(&alarm) {
+            _ if !goes_on => {}
+            Some(key) => tx.put_group(&key, request.ticket)?,
+            None => is_the_groups_again(tx, request.ticket)?,
         }
         if matches!(it.decision, Decision::TakeOver { .. }) && alarm.group.is_some() {
             // Stale at its intent, and then rendered with all alarms that share the ticket.

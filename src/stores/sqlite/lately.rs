@@ -17,9 +17,9 @@ use ticketgate_actors::model::{
 };
 use ticketgate_actors::ports::LaneRow;
 
-/// Rows of each table that are remembered: what is between its intent and its outcome at a thousand
-/// lanes. About 2 KiB each.
-const KEPT: usize = 1024;
+/// Rows of each table that are remembered: of tickets that are not new any more, what is between its intent
+/// and its outcome at some hundred lanes. About 2 KiB each.
+const KEPT: usize = 512;
 
 /// What is remembered.
 #[derive(Default)]

@@ -5,7 +5,7 @@
 //! * an intent is durable before its call, and is written for the next call only, or for the few after it
 //!   (`primed`);
 //! * an outcome and the next intent share a change set;
-//! * a decision shares one with the intent of its call, where the lane is idle (`offered`);
+//! * a decision shares one with the intent of its call, where nothing waits (`offered`);
 //! * whatever is asynchronous carries its turn, and an old turn changes nothing;
 //! * a doubt holds its ticket, never the lane.
 //!

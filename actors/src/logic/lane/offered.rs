@@ -1,7 +1,8 @@
 //! A flow's decision and the intent of its call in one change set: a commit less between an alarm and its
-//! ticket, where the lane is idle.
+//! ticket, where nothing waits in the lane.
 //!
-//! What always holds: taken is only what the lane would send next if it had been journaled and submitted.
+//! What always holds: taken is only what the lane would send next if it had been journaled and submitted: at once, or
+//! with its intent [`primed`](super::primed) beside a call.
 //! All else is declined, and goes that way. What was taken and is not stored is forgotten here: its flow
 //! hears why, and runs again where it has to.
 
@@ -32,10 +33,12 @@ impl Lane {
 
     /// Would a create go now, and is there nothing that would go before it?
     fn takes_offers(&self, now: Moment) -> bool {
-        let idle = self.idle() && !self.draining && self.pause.is_none();
+        let free = self.idle() || self.ours && self.primes_a_create(now);
         let open = self.gate.lets_through(&self.settings, now.mono);
         let over = |at: Option<Mono>| at.is_some_and(|at| at <= now.mono);
-        idle && open
+        free && open
+            && !self.draining
+            && self.pause.is_none()
             && !self.too_many_doubts()
             && !self.too_many_unconfirmed()
             && !over(self.unconfirmed.next())

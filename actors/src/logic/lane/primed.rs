@@ -14,7 +14,7 @@ use super::judge::{self, Judged};
 use super::rows::Kept;
 use super::{Choice, Dice, Effect, InFlight, Lane};
 use crate::changes::Change;
-use crate::model::{Moment, Mono, Request, RequestId, Ticket};
+use crate::model::{Moment, Mono, Op, Request, RequestId, Ticket};
 use crate::ports::{Answer, Call};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -173,9 +173,7 @@ impl Lane {
 
     /// `more`: beside so many that are about to be stored.
     fn next_intent_beside(&mut self, more: usize, now: Moment) -> Option<Change> {
-        let stock = self.primed.len() + self.intents_at_store() + more;
-        // The first of them is called at once where no call is under way.
-        let ahead = stock + usize::from(self.flight.is_some());
+        let ahead = self.ahead() + more;
         if ahead > 0 && !self.may_prime(ahead, now) {
             return None;
         }
@@ -184,6 +182,17 @@ impl Lane {
             return None;
         }
         self.intend_head(class, n)
+    }
+
+    /// Would the intent of a new create be stored beside what is under way?
+    pub(super) fn primes_a_create(&self, now: Moment) -> bool {
+        judge::can_be_found_out(&self.settings, Op::Create) && self.may_prime(self.ahead(), now)
+    }
+
+    /// Calls that are under way or whose intents are stored, or about to be.
+    fn ahead(&self) -> usize {
+        let at_store = self.kept.iter().flat_map(Kept::intended).count();
+        self.primed.len() + at_store + usize::from(self.flight.is_some())
     }
 
     /// With so many calls before it.
@@ -202,9 +211,5 @@ impl Lane {
 
     fn can_be_primed(&self, request: &Request) -> bool {
         request.attempts == 0 && judge::can_be_found_out(&self.settings, request.op)
-    }
-
-    fn intents_at_store(&self) -> usize {
-        self.kept.iter().flat_map(Kept::intended).count()
     }
 }

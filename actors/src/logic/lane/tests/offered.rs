@@ -79,6 +79,28 @@ fn nothing_is_taken_while_the_set_before_is_at_the_store() {
 }
 
 #[test]
+fn a_lane_of_short_calls_takes_a_few_decisions_beside_one() {
+    let mut bench = Bench::new(settings());
+    assert!(bench.offer(1));
+    bench.answer(done("INC1"));
+    assert!(bench.offer(2));
+    for n in 3..3 + PRIMED_MAX as u64 {
+        assert!(bench.offer(n), "beside the call of the second");
+    }
+    assert!(!bench.offer(9), "they are as many as may be");
+    for n in 2..3 + PRIMED_MAX as u64 {
+        assert_eq!(bench.calls[0].1.request, Some(decide(n).request));
+        bench.answer(done("x"));
+    }
+
+    let mut bench = Bench::new(LaneSettings { capability: Capability::None, ..settings() });
+    assert!(bench.offer(1));
+    bench.answer(done("INC1"));
+    assert!(bench.offer(2));
+    assert!(!bench.offer(3), "a crash would leave two doubts for a person");
+}
+
+#[test]
 fn a_lane_that_is_not_ours_or_paused_or_stopping_declines() {
     let mut bench = Bench::new(settings());
     bench.lane = Lane::new(BackendId::new("crm"), settings());

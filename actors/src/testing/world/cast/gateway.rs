@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 impl World {
     pub(crate) fn start_gateway(&mut self) {
         self.service.gateway += 1;
-        self.watch.being_intended.clear();
+        self.watch.at_store.clear();
         let backends: Vec<_> = self.service.seats.keys().cloned().collect();
         for backend in backends {
             self.take_lane(backend);
@@ -166,15 +166,16 @@ impl World {
             Change::Decide(decide) => Some(decide.request),
             _ => None,
         });
-        let intended = set.0.iter().filter_map(|change| match change {
+        let moved = set.0.iter().filter_map(|change| match change {
             Change::Intend(it) => Some(it.request),
+            Change::Conclude(it) => Some(it.request),
             _ => None,
         });
-        let intended: Vec<_> = intended.collect();
-        self.watch.being_intended.extend(&intended);
+        let moved: Vec<_> = moved.collect();
+        self.watch.at_store.extend(&moved);
         self.apply(set, move |w, answer| {
             if w.service.gateway == me {
-                w.watch.being_intended.retain(|id| !intended.contains(id));
+                w.watch.at_store.retain(|id| !moved.contains(id));
                 if let Some(request) = decided {
                     let intended = |it: &Applied| matches!(it, Applied::Intended(..));
                     if answer.iter().flatten().any(intended) {

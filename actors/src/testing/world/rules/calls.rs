@@ -216,8 +216,8 @@ impl World {
                 self.rows.all_requests().filter(|o| o.ticket == it.ticket && o.n < it.n).collect();
             let in_line = before.iter().all(|o| o.state.ended());
             let first_since = before.iter().map(|o| o.ended_at).max().flatten();
-            // It was chosen first: an intent after its own may come to the store before it.
-            let chosen = self.watch.being_intended.contains(&it.id);
+            // It was chosen first: what was chosen after it may come to the store before it.
+            let chosen = self.watch.at_store.contains(&it.id);
             it.attempts == 0
                 && in_line
                 && !chosen

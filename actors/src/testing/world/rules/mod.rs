@@ -55,8 +55,8 @@ pub(crate) struct Watch {
     unknown: HashMap<TicketKey, Unknown>,
     /// Under which lease an intent was stored last.
     intents: HashMap<RequestId, Epoch>,
-    /// Requests whose intents the gateway has given to the store, which has not answered.
-    pub(crate) being_intended: HashSet<RequestId>,
+    /// Requests of which the gateway has given an intent or an end to the store, which has not answered.
+    pub(crate) at_store: HashSet<RequestId>,
     retryable: HashMap<RequestId, u32>,
     retry_not_before: HashMap<RequestId, u64>,
     pub jumped_at: Option<u64>,
