@@ -171,6 +171,23 @@ pub async fn a_level_that_moved_on_makes_no_intent(world: &mut World) {
     assert_eq!(world.reads.request(accepted.id).await.unwrap(), Some(accepted));
 }
 
+/// Its lane has stored it ahead, and could not make the call.
+pub async fn an_intent_that_is_given_back_leaves_no_trace_but_its_story(world: &mut World) {
+    let epoch = world.take_lane().await;
+    let accepted = world.accepted("a").await;
+    let intended = world.intended(epoch, accepted.id).await;
+    assert!(intended.frozen && intended.attempts == 1);
+    let back = End::NotSent("its lane is paused".into());
+    let row = world.concluded(epoch, &intended, back).await.request;
+    assert_eq!((row.state, row.attempts, row.refusals, row.frozen), (State::Wait, 0, 0, false));
+    let ready = world.reads.ready_requests(noc(), 0, world.now(), 10).await.unwrap();
+    assert_eq!(ready, [row]);
+    // It follows its alarm again.
+    world.take_in("news", later("a", AlarmState::Updated, 1)).await;
+    let applied = world.apply(world.intend(epoch, accepted.id).await).await;
+    assert!(matches!(applied, Applied::Stale(_, alarm, _) if alarm.wanted_version == 2));
+}
+
 /// G7: the lane may hold a copy from before the call whose answer was lost.
 pub async fn an_old_copy_of_a_request_makes_no_intent(world: &mut World) {
     let epoch = world.take_lane().await;

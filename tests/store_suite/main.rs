@@ -64,6 +64,7 @@ macro_rules! every_case {
             lane_cases: a_pause_is_kept_until_a_person_ends_it,
             lane_cases: a_request_that_waits_is_ready_in_its_time,
             lane_cases: a_level_that_moved_on_makes_no_intent,
+            lane_cases: an_intent_that_is_given_back_leaves_no_trace_but_its_story,
             lane_cases: an_old_copy_of_a_request_makes_no_intent,
             lane_cases: a_person_settles_a_doubt,
             lane_cases: a_write_that_a_person_settles_keeps_its_ticket,

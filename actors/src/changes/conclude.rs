@@ -39,6 +39,8 @@ pub enum End {
         /// What was said.
         error: TicketError,
     },
+    /// Its first intent is given back: no call was made, and it waits as if it had never been intended.
+    NotSent(String),
     /// It may have been done: find out, not before that time.
     InDoubt {
         /// The end of settling.
@@ -239,6 +241,13 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
             request.refusals += u32::from(*counted);
             (State::Wait, None)
         }
+        End::NotSent(why) => {
+            story.add_because(now, "not sent; it waits again", why);
+            request.attempts = request.attempts.saturating_sub(1);
+            // What a sync writes was reckoned up at the intent, and stands.
+            request.frozen = matches!(request.made_by, MadeBy::Sync { .. });
+            (State::Wait, None)
+        }
         End::InDoubt { look_at, error } => {
             story.add_because(
                 now,
@@ -281,7 +290,7 @@ fn move_request(request: &mut Request, end: &End, now: Timestamp) -> Option<Even
         End::Rejected(error) | End::Failed(error) | End::Undecided(error) => Some(error.clone()),
         End::Wait { error, .. } | End::InDoubt { error, .. } => Some(error.clone()),
         End::Cancelled(why) => Some(TicketError::because(why)),
-        End::AbsentOnce { .. } => request.error.take(),
+        End::AbsentOnce { .. } | End::NotSent(_) => request.error.take(),
         End::Acknowledged { .. } => None,
         End::Done(_) | End::Adopted(_) | End::Superseded(_) => None,
     };

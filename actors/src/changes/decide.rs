@@ -236,18 +236,23 @@ fn is_the_groups_again(tx: &mut dyn Tx, ticket: TicketKey) -> Result<(), Halt> {
     groups.sort_unstable();
     groups.dedup();
     let [group] = groups[..] else { return Ok(()) };
-    let Some(open) = not_closed_yet(tx, &group)? else { return Ok(tx.put_group(&group, ticket)?) };
-    if open == ticket {
-        return Ok(());
+    if not_closed_yet(tx, &group)?.is_none() {
+        return Ok(tx.put_group(&group, ticket)?);
     }
     // The group goes on with its newer one, and with this one once that is closed.
-    let mut newer = tx.ticket(open)?.ok_or(Refusal::NotFound)?;
-    let before = newer.begun_beside.replace(ticket).filter(|before| *before != ticket);
-    tx.put_ticket(&newer)?;
-    if let Some(before) = before {
-        let mut row = tx.ticket(ticket)?.ok_or(Refusal::NotFound)?;
-        row.begun_beside = Some(before);
-        tx.put_ticket(&row)?;
+    let mut last = None;
+    let mut next = tx.group(&group)?;
+    for _ in 0..GROUP_LOOKS {
+        let Some(row) = next.map(|key| tx.ticket(key)).transpose()?.flatten() else { break };
+        if row.key == ticket {
+            return Ok(());
+        }
+        next = row.begun_beside;
+        last = Some(row);
+    }
+    if let Some(mut last) = last {
+        last.begun_beside = Some(ticket);
+        tx.put_ticket(&last)?;
     }
     Ok(())
 }

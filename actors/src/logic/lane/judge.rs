@@ -200,16 +200,20 @@ pub(super) fn key_forgotten(
     request: &Request,
     now: Moment,
 ) -> Option<TicketError> {
-    let by_key = settings.capability == Capability::IdempotencyKey
-        && request.op == Op::Create
-        && request.doubt.is_some();
+    let known = request.doubt.is_none() || knows_key(settings, request, now);
+    let reason = "the backend no longer remembers the idempotency key (key_ttl)";
+    (!known && !mutant!(KeyForEver)).then(|| TicketError::because(reason))
+}
+
+/// Should a call of it now be in doubt, could it be ended by its key? True where keys have no say in it.
+pub(super) fn knows_key(settings: &LaneSettings, request: &Request, now: Moment) -> bool {
+    let by_key = settings.capability == Capability::IdempotencyKey && request.op == Op::Create;
     // The last moment at which the backend may come to do it, not that of the first byte.
     let done_by = settings.send_within + settings.done_within();
     // What is done again for a person has an id, and an age, of its own: the calls before it had others.
     let known = now.wall.since(request.accepted_at) + done_by < settings.key_ttl
         && request.retry_of.is_none();
-    let reason = "the backend no longer remembers the idempotency key (key_ttl)";
-    (by_key && !known && !mutant!(KeyForEver)).then(|| TicketError::because(reason))
+    !by_key || known
 }
 
 /// How a settled doubt is looked at.

@@ -346,6 +346,8 @@ impl Lane {
         self.epoch = epoch;
         self.pause = self.said.take().unwrap_or(pause);
         self.ours = true;
+        self.kept.clear();
+        self.primed.clear();
         self.heads.forget();
         if self.settings.capability == Capability::Searchable {
             self.sweep.begin(self.settings.sweep_every, now.mono);
@@ -526,6 +528,7 @@ fn note(request: &Request, end: &End, effects: &mut Vec<Effect>) {
         End::Done(_)
         | End::Adopted(_)
         | End::Acknowledged { .. }
+        | End::NotSent(_)
         | End::Cancelled(_)
         | End::Superseded(_) => return,
     };

@@ -1,7 +1,7 @@
 //! Intents that are stored while the call before theirs is under way, so that no call waits for a commit.
 //!
 //! What always holds: a primed request was never sent, and the lane says so to the store where it may not go
-//! after all: its backend fails or wants a pause, a person has paused the lane or holds the ticket, the
+//! after all: its backend wants a pause or is not called for a while, a person has paused the lane or holds the ticket, the
 //! service is stopping, or the call before it takes long. So nothing is primed for longer than
 //! [`PRIMED_FOR`].
 //!
@@ -13,7 +13,7 @@
 use super::judge::{self, Judged};
 use super::rows::Kept;
 use super::{Choice, Dice, Effect, InFlight, Lane};
-use crate::changes::Change;
+use crate::changes::{Change, End};
 use crate::model::{Moment, Mono, Op, Request, RequestId, Ticket};
 use crate::ports::{Answer, Call};
 use std::collections::VecDeque;
@@ -74,7 +74,7 @@ impl Primed {
 impl Lane {
     /// An intent is stored: its call is made when the one before it has ended, or now.
     pub(super) fn intended(&mut self, request: Box<Request>, ticket: Box<Ticket>, now: Moment) {
-        let until = now.mono.plus(PRIMED_FOR.min(self.settings.send_within));
+        let until = now.mono.plus(PRIMED_FOR);
         self.primed.queue.push_back(One { request, ticket, since: now.mono, until });
     }
 
@@ -95,7 +95,7 @@ impl Lane {
         while let Some(one) = self.primed.queue.front() {
             let free = self.flight.is_none();
             let back = match free {
-                true => self.why_not(one, now),
+                true => self.why_not(&one.request, now),
                 false => (one.until <= now.mono).then_some("the call before it takes long"),
             };
             if !free && back.is_none() {
@@ -118,23 +118,28 @@ impl Lane {
         dice: &mut dyn Dice,
         effects: &mut Vec<Effect>,
     ) {
-        let answer = Answer::NotSent(why.to_owned());
-        let judged = judge::answer(&self.settings, request, answer, false, now, dice.chance());
-        let (Judged::End(end) | Judged::Pause(end, _)) = judged;
+        let end = match request.attempts {
+            1 if request.doubt.is_none() => End::NotSent(why.to_owned()),
+            _ => {
+                let answer = Answer::NotSent(why.to_owned());
+                let chance = dice.chance();
+                let judged = judge::answer(&self.settings, request, answer, false, now, chance);
+                let (Judged::End(end) | Judged::Pause(end, _)) = judged;
+                end
+            }
+        };
         let change = self.conclude(request, end, dice);
         self.store(vec![change], now, effects);
     }
 
     /// Why a primed request may not go now.
-    fn why_not(&self, one: &One, now: Moment) -> Option<&'static str> {
-        let request = &one.request;
+    fn why_not(&self, request: &Request, now: Moment) -> Option<&'static str> {
         if mutant!(PrimedGoes) {
             return None;
         }
         // What is sent again, to end a doubt, makes no further one.
         let fresh = request.attempts == 1;
         let forgotten = judge::key_forgotten(&self.settings, request, now).is_some();
-        let late = one.since.plus(self.settings.send_within) <= now.mono;
         let gate_closed = !self.gate.lets_through(&self.settings, now.mono);
         [
             (self.draining, "the service is stopping"),
@@ -144,7 +149,6 @@ impl Lane {
             (fresh && self.too_many_doubts(), "too many requests are in doubt"),
             (fresh && self.too_many_unconfirmed(), "too many writes wait for a later answer"),
             (forgotten, "its key is too old"),
-            (late, "it would be sent too late after its intent"),
         ]
         .into_iter()
         .find_map(|(so, why)| so.then_some(why))
@@ -152,7 +156,7 @@ impl Lane {
 
     /// Stores the intents of the next calls beside the one that is under way.
     pub(super) fn prime(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        if self.flight.is_none() {
+        if self.flight.is_none() || !self.ours {
             return;
         }
         let mut intents = Vec::new();
@@ -178,7 +182,7 @@ impl Lane {
             return None;
         }
         let Some(Choice::Write(class, n)) = self.choose(now) else { return None };
-        if ahead > 0 && !self.heads.get(class, n).is_some_and(|it| self.can_be_primed(it)) {
+        if ahead > 0 && !self.heads.get(class, n).is_some_and(|it| self.can_be_primed(it, now)) {
             return None;
         }
         self.intend_head(class, n)
@@ -201,6 +205,9 @@ impl Lane {
         // Else something goes first that needs the lane to itself for a moment.
         let alone = self.unconfirmed.next().is_none_or(|at| at > now.mono);
         ahead <= PRIMED_MAX
+            // A pace that lets one call through says nothing of the next.
+            && self.settings.rate.is_none()
+            && self.settings.send_within >= PRIMED_FOR
             && self.primed.short
             && !long
             && self.kept.iter().all(|kept| kept.retry_at().is_none())
@@ -209,7 +216,12 @@ impl Lane {
             && alone
     }
 
-    fn can_be_primed(&self, request: &Request) -> bool {
-        request.attempts == 0 && judge::can_be_found_out(&self.settings, request.op)
+    fn can_be_primed(&self, request: &Request, now: Moment) -> bool {
+        // An answer that names only its ticket may be one to the request before.
+        let named = request.op == Op::Create || !self.settings.answers_later;
+        request.attempts == 0
+            && named
+            && judge::can_be_found_out(&self.settings, request.op)
+            && judge::knows_key(&self.settings, request, now)
     }
 }

@@ -147,6 +147,10 @@ impl Bench {
                         request.ready_at = *ready_at;
                         request.refusals += u32::from(*counted);
                     }
+                    End::NotSent(_) => {
+                        request.state = State::Wait;
+                        request.attempts -= 1;
+                    }
                     End::InDoubt { look_at, .. } => {
                         request.state = State::InDoubt;
                         request.doubt = Some(Doubt {

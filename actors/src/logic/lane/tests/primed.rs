@@ -30,7 +30,8 @@ impl Bench {
         bench.answer(done("INC2"));
         assert!(bench.calls.is_empty());
         assert_eq!(bench.states()[1..], [State::Done, State::Wait, State::Wait]);
-        assert!(bench.requests.iter().all(|request| request.refusals == 0), "no attempt of theirs");
+        let tried = bench.requests.iter().map(|request| request.attempts).collect::<Vec<_>>();
+        assert_eq!(tried, [1, 1, 0, 0]);
     }
 }
 
@@ -61,6 +62,28 @@ fn a_few_intents_are_stored_beside_a_call_and_each_is_called_when_the_one_before
 fn nothing_is_primed_where_a_crash_would_leave_a_doubt_that_cannot_be_found_out() {
     let settings = LaneSettings { capability: Capability::None, ..settings() };
     let bench = Bench::after_a_call_of(SHORT, settings, 3);
+    assert_eq!(bench.states()[1..], [State::Intent, State::Accepted, State::Accepted]);
+}
+
+#[test]
+fn nothing_is_primed_whose_key_the_backend_would_not_know_any_more() {
+    let key_ttl = Duration::from_secs(60);
+    let settings = LaneSettings { capability: Capability::IdempotencyKey, key_ttl, ..settings() };
+    let mut bench = Bench::after_a_call_of(SHORT, settings, 3);
+    assert_eq!(bench.states()[1..], [State::Intent, State::Intent, State::Intent]);
+    for n in 2..=4 {
+        bench.submit(n + 3, Op::Create);
+        bench.pass(Duration::from_secs(if n == 2 { 40 } else { 0 }) + SHORT);
+        bench.answer(done("x"));
+    }
+    bench.answer(done("x"));
+    assert_eq!(bench.states()[5..], [State::Intent, State::Accepted]);
+}
+
+#[test]
+fn nothing_is_primed_where_calls_have_a_pace() {
+    let rate = Rate { calls: 1_000, per: Duration::from_secs(1), burst: 1_000 };
+    let bench = Bench::after_a_call_of(SHORT, LaneSettings { rate: Some(rate), ..settings() }, 3);
     assert_eq!(bench.states()[1..], [State::Intent, State::Accepted, State::Accepted]);
 }
 
