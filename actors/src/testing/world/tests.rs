@@ -5,7 +5,7 @@ use crate::testing::mutants::{self, Mutant};
 use crate::testing::on_all_cores;
 
 /// Seeds within which a break must be caught; the rarest needs 5,694.
-const CAUGHT_WITHIN: u64 = 6_000;
+const CAUGHT_WITHIN: u64 = 9_000;
 
 #[test]
 fn every_mutant_is_caught_by_its_rule() {
