@@ -148,7 +148,7 @@ impl Lane {
             matches!(end, End::InDoubt { .. }) && self.in_doubt() + 1 >= self.settings.max_in_doubt;
         changes.insert(0, self.conclude(request, end, dice));
         if !full {
-            changes.extend(self.next_intent(now));
+            changes.extend(self.next_intent(0, now));
         }
         self.store(changes, now, effects);
     }

@@ -40,8 +40,13 @@ struct One {
     ticket: Box<Ticket>,
     /// When its intent was stored.
     since: Mono,
+}
+
+impl One {
     /// When it is given back, if the call before it is still under way.
-    until: Mono,
+    fn until(&self) -> Mono {
+        self.since.plus(PRIMED_FOR)
+    }
 }
 
 impl Primed {
@@ -55,7 +60,7 @@ impl Primed {
 
     /// When the first is given back.
     pub fn until(&self) -> Option<Mono> {
-        self.queue.front().map(|one| one.until)
+        self.queue.front().map(One::until)
     }
 
     pub fn call_took(&mut self, span: Duration) {
@@ -74,8 +79,7 @@ impl Primed {
 impl Lane {
     /// An intent is stored: its call is made when the one before it has ended, or now.
     pub(super) fn intended(&mut self, request: Box<Request>, ticket: Box<Ticket>, now: Moment) {
-        let until = now.mono.plus(PRIMED_FOR);
-        self.primed.queue.push_back(One { request, ticket, since: now.mono, until });
+        self.primed.queue.push_back(One { request, ticket, since: now.mono });
     }
 
     fn write(&mut self, one: One, now: Moment, effects: &mut Vec<Effect>) {
@@ -96,7 +100,7 @@ impl Lane {
             let free = self.flight.is_none();
             let back = match free {
                 true => self.why_not(&one.request, now),
-                false => (one.until <= now.mono).then_some("the call before it takes long"),
+                false => (one.until() <= now.mono).then_some("the call before it takes long"),
             };
             if !free && back.is_none() {
                 return;
@@ -161,7 +165,7 @@ impl Lane {
         }
         let mut intents = Vec::new();
         while intents.len() < PRIMED_MAX
-            && let Some(next) = self.next_intent_beside(intents.len(), now)
+            && let Some(next) = self.next_intent(intents.len(), now)
         {
             intents.push(next);
         }
@@ -170,14 +174,9 @@ impl Lane {
         }
     }
 
-    /// The intent that goes with an outcome, where there is one.
-    pub(super) fn next_intent(&mut self, now: Moment) -> Option<Change> {
-        self.next_intent_beside(0, now)
-    }
-
-    /// `more`: beside so many that are about to be stored.
-    fn next_intent_beside(&mut self, more: usize, now: Moment) -> Option<Change> {
-        let ahead = self.ahead() + more;
+    /// The intent of the next write, if it may be stored now; `beside`: with so many others of the same set.
+    pub(super) fn next_intent(&mut self, beside: usize, now: Moment) -> Option<Change> {
+        let ahead = self.ahead() + beside;
         if ahead > 0 && !self.may_prime(ahead, now) {
             return None;
         }

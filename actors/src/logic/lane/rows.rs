@@ -48,8 +48,10 @@ impl Kept {
     /// Does it bring a doubt?
     pub(super) fn is_doubt(&self) -> bool {
         let Self::Storing { set, .. } = self else { return false };
-        let doubt = |change: &Change| matches!(change, Change::Conclude(it) if matches!(it.end, End::InDoubt { .. }));
-        set.0.iter().any(doubt)
+        set.0.iter().any(|change| match change {
+            Change::Conclude(it) => matches!(it.end, End::InDoubt { .. }),
+            _ => false,
+        })
     }
 
     /// When it is given to the store again.
