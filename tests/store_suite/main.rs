@@ -116,6 +116,7 @@ macro_rules! every_case {
             policy_cases: a_groups_ticket_that_an_alarm_without_it_opens_again_is_the_groups,
             policy_cases: a_groups_ticket_that_a_command_will_open_again_is_waited_for,
             policy_cases: an_alarm_cleared_while_its_groups_ticket_is_opened_again_is_told,
+            policy_cases: an_alarm_cleared_while_its_groups_ticket_is_tried_again_is_told,
             policy_cases: an_occurrence_waits_for_the_request_of_the_one_before,
             policy_cases: a_clear_within_a_group_is_told_while_others_go_on,
             policy_cases: a_storm_makes_no_more_tickets_than_it_may,

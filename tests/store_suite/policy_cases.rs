@@ -17,7 +17,7 @@ use ticketgate_actors::logic::policy::{
 use ticketgate_actors::model::{
     AlarmEvent, AlarmState, Epoch, Op, Origin, Request, TicketError, TicketName, TicketStatus,
 };
-use ticketgate_actors::ports::DueMost;
+use ticketgate_actors::ports::{DueAlarm, DueMost};
 use ticketgate_actors::testing::alarm_event;
 
 fn policy() -> Policy {
@@ -50,38 +50,45 @@ async fn clear(world: &World, policy: &Policy, id: &str, millis: i64) {
     send(world, policy, later(id, AlarmState::Cleared, millis)).await;
 }
 
+/// What is due now, as the flows read it.
+async fn due(world: &World) -> Vec<DueAlarm> {
+    world.reads.due_alarms(noc(), world.now(), DueMost::of_each(100)).await.unwrap()
+}
+
+/// What one flow decides on what it has read, and what is journaled then. What has changed meanwhile makes a turn
+/// void, and the next round decides again.
+async fn flow(world: &World, policy: &Policy, due: &DueAlarm) -> Option<Request> {
+    let fresh = world.ticket_key();
+    let Next::Decide(decided) =
+        (Flow { due, policy, instance: "test", fresh, now: world.now() }).start()
+    else {
+        panic!("nothing is searched")
+    };
+    let decide = Decide {
+        at: due.alarm.at.clone(),
+        version: due.alarm.wanted_version,
+        ticket: decided.read,
+        lock: world.lock(),
+        request: world.request_id(),
+        event_id: world.event_id(),
+        decision: decided.decision,
+        reason: decided.reason,
+        along: decided.along,
+        admission: Admission::default(),
+        storm: policy.storm,
+    };
+    let applied = world.try_apply(Change::Decide(Box::new(decide))).await.ok()?;
+    match applied.into_iter().next() {
+        Some(Applied::Decided { request, .. }) => request.map(|it| *it),
+        _ => None,
+    }
+}
+
 /// One flow over each alarm that is due, as the ticket clients carry them; what they journal.
 async fn flows(world: &World, policy: &Policy) -> Vec<Request> {
     let mut made = Vec::new();
-    for due in world.reads.due_alarms(noc(), world.now(), DueMost::of_each(100)).await.unwrap() {
-        let flow = Flow {
-            due: &due,
-            policy,
-            instance: "test",
-            fresh: world.ticket_key(),
-            now: world.now(),
-        };
-        let Next::Decide(decided) = flow.start() else { panic!("nothing is searched") };
-        let decide = Decide {
-            at: due.alarm.at.clone(),
-            version: due.alarm.wanted_version,
-            ticket: decided.read,
-            lock: world.lock(),
-            request: world.request_id(),
-            event_id: world.event_id(),
-            decision: decided.decision,
-            reason: decided.reason,
-            along: decided.along,
-            admission: Admission::default(),
-            storm: policy.storm,
-        };
-        // What has changed meanwhile makes a turn void, and the next round decides again.
-        if let Ok(applied) = world.try_apply(Change::Decide(Box::new(decide))).await
-            && let Some(Applied::Decided { request: Some(request), .. }) =
-                applied.into_iter().next()
-        {
-            made.push(*request);
-        }
+    for due in due(world).await {
+        made.extend(flow(world, policy, &due).await);
     }
     made
 }
@@ -400,6 +407,30 @@ pub async fn an_alarm_cleared_while_its_groups_ticket_is_opened_again_is_told(wo
     let told = settled(world, &policy).await.pop().unwrap();
     assert_eq!((told.op, told.ticket), (Op::Update, create.ticket));
     assert!(text(&told, "alarms").contains("cleared: probe/b"), "{told:?}");
+}
+
+/// U5.
+pub async fn an_alarm_cleared_while_its_groups_ticket_is_tried_again_is_told(world: &mut World) {
+    let (policy, epoch) = (grouped(Ways::default()), world.take_lane().await);
+    raise(world, &policy, "a").await;
+    let create = settled(world, &policy).await.pop().unwrap();
+    raise(world, &policy, "b").await;
+    assert_eq!(settled(world, &policy).await, []);
+    let intended = world.intended(epoch, create.id).await;
+    let refused = End::Rejected(TicketError::because("a field is missing"));
+    world.concluded(epoch, &intended, refused).await;
+    // It is tried again for b, of which it did not tell; as of now, with a, which is active.
+    let b = due(world).await.pop().unwrap();
+    clear(world, &policy, "a", 2).await;
+    let a = due(world).await.into_iter().find(|due| due.alarm.at.alarm.id == "a").unwrap();
+    let again = flow(world, &policy, &b).await.unwrap();
+    assert_eq!((again.op, again.ticket), (Op::Create, create.ticket));
+    // As far as a's flow knows, there is no ticket.
+    assert_eq!(flow(world, &policy, &a).await, None);
+    done(world, epoch, &again, "INC1").await;
+    let told = settled(world, &policy).await.pop().unwrap();
+    assert_eq!((told.op, told.ticket), (Op::Update, create.ticket));
+    assert!(text(&told, "alarms").contains("cleared: probe/a"), "{told:?}");
 }
 
 pub async fn an_occurrence_waits_for_the_request_of_the_one_before(world: &mut World) {

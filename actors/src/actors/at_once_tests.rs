@@ -278,15 +278,11 @@ async fn a_flow_whose_gateway_goes_away_ends_and_does_not_store_its_decision_aga
     assert_eq!(stage.states().await, [State::Done]);
 }
 
-#[actix::test]
-async fn what_a_person_has_made_void_on_its_way_to_the_gateway_goes_back() {
-    let stage = Stage::new().await;
-    let turns = watch::Sender::new(Turns::default());
-    let made_in = turns.borrow().begin();
-    turns.send_modify(Turns::void);
-    let lock = LockProof { client: ClientNumber(1), fence: Fence(1), expires: Mono(u64::MAX) };
-    let alarm = AlarmRef { source: "probe".into(), id: "a".into() };
-    let decide = Box::new(Decide {
+/// A decision that was made by another client.
+fn decision() -> Box<Decide> {
+    let lock = LockProof { client: ClientNumber(2), fence: Fence(1), expires: Mono(u64::MAX) };
+    let alarm = AlarmRef { source: "probe".into(), id: "other".into() };
+    Box::new(Decide {
         at: OccurrenceRef { alarm, occurrence: 1 },
         version: 1,
         ticket: None,
@@ -302,12 +298,44 @@ async fn what_a_person_has_made_void_on_its_way_to_the_gateway_goes_back() {
         along: Vec::new(),
         admission: crate::changes::Admission::default(),
         storm: None,
-    });
+    })
+}
+
+#[actix::test]
+async fn what_a_person_has_made_void_on_its_way_to_the_gateway_goes_back() {
+    let stage = Stage::new().await;
+    let turns = watch::Sender::new(Turns::default());
+    let made_in = turns.borrow().begin();
+    turns.send_modify(Turns::void);
     let journal = |backend| {
-        let (decide, turns) = (decide.clone(), turns.subscribe());
-        stage.gateway.ask(Journal { backend, decide, turns, made_in })
+        let turns = turns.subscribe();
+        stage.gateway.ask(Journal { backend, decide: decision(), turns, made_in })
     };
-    assert!(matches!(journal(crm()).await, Some(Journaled::Alone(_))));
-    assert!(matches!(journal(BackendId::new("unknown")).await, Some(Journaled::Alone(_))));
+    assert!(matches!(journal(crm()).await, Some(Journaled::Alone(..))));
+    assert!(matches!(journal(BackendId::new("unknown")).await, Some(Journaled::Alone(..))));
     assert!(stage.log.lines().is_empty());
+}
+
+#[actix::test]
+async fn nothing_goes_before_a_decision_that_its_client_is_storing_alone() {
+    let stage = Stage::new().await;
+    let (a, b, c) = (stage.raise("a").await, stage.raise("b").await, stage.raise("c").await);
+    stage.carry(a).await;
+    stage.until(|stage| stage.log.lines().len() > 1).await;
+    let turns = watch::Sender::new(Turns::default());
+    let (made_in, turns) = (turns.borrow().begin(), turns.subscribe());
+    let journal = Journal { backend: crm(), decide: decision(), turns, made_in };
+    // Behind a call it is declined, and another client has it now.
+    let Some(Journaled::Alone(_, place)) = stage.gateway.ask(journal).await else { panic!() };
+    stage.may.add_permits(3);
+    stage.until(|stage| stage.log.lines().len() > 2).await;
+    settled().await;
+    stage.carry(b).await;
+    stage.until(|stage| stage.log.lines().len() > 6).await;
+    assert_eq!(stage.log.lines()[2..], ["outcome", "decision", "intent", "create", "outcome"]);
+    settled().await;
+    drop(place);
+    stage.carry(c).await;
+    stage.until(|stage| stage.log.lines().len() > 9).await;
+    assert_eq!(stage.log.lines()[7..], ["decision + intent", "create", "outcome"]);
 }

@@ -5,7 +5,7 @@
 //! What always holds: one thing at a time; what a person forced to be *not busy* has no effect any
 //! more (rule L11).
 
-use super::gateway::{Ask, Journal, Journaled, Submit};
+use super::gateway::{Ask, Journal, Journaled, Place, Submit};
 use super::keeper::{Alive, Post};
 use super::outbox::Woken;
 use super::{
@@ -302,15 +302,15 @@ impl Run {
         });
         let at = &due.alarm.at;
         if !matches!(decide.decision, Decision::Create { .. }) {
-            return self.store(at, decide).await;
+            return self.store(at, decide, Place::default()).await;
         }
         let (turns, made_in) = (self.turns.clone(), self.turn);
         let handed_over = Journal { backend, decide, turns, made_in };
         match self.gateway.ask(handed_over).await.unwrap_or(Journaled::Unknown) {
             Journaled::Stored(Ok(())) => false,
             Journaled::Stored(Err(error)) => runs_again(at, &error),
-            Journaled::Alone(_) if !self.turns.borrow().stands(self.turn) => true,
-            Journaled::Alone(decide) => self.store(at, decide).await,
+            Journaled::Alone(..) if !self.turns.borrow().stands(self.turn) => true,
+            Journaled::Alone(decide, place) => self.store(at, decide, place).await,
             Journaled::Unknown => {
                 tracing::warn!(alarm = %at.alarm, "the gateway went away with a decision");
                 self.shut_out(lock).await;
@@ -331,7 +331,7 @@ impl Run {
     }
 
     /// Commits the decision alone, and submits what it made; true: the flow has to run again.
-    async fn store(&self, at: &OccurrenceRef, decide: Box<Decide>) -> bool {
+    async fn store(&self, at: &OccurrenceRef, decide: Box<Decide>, place: Place) -> bool {
         let applied = match self.outside.store.apply(Change::Decide(decide).into()).await {
             Ok(applied) => applied,
             Err(error) => return runs_again(at, &error),
@@ -339,7 +339,7 @@ impl Run {
         for one in applied {
             let Applied::Decided { request, first, events } = one else { continue };
             if let Some(request) = request.filter(|_| first) {
-                self.gateway.tell(Submit(request));
+                self.gateway.tell(Submit { request, place: place.clone() });
             }
             if events {
                 self.outbox.tell(Woken);

@@ -33,7 +33,39 @@ const LEASE_RETRY: Duration = Duration::from_secs(1);
 /// A journaled request, the first in line of its ticket.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Submit(pub Box<Request>);
+pub struct Submit {
+    /// The request.
+    pub request: Box<Request>,
+    /// It was kept for this request, and is free once the lane has it.
+    pub place: Place,
+}
+
+impl From<Box<Request>> for Submit {
+    fn from(request: Box<Request>) -> Self {
+        Self { request, place: Place::default() }
+    }
+}
+
+/// A place in a lane's line, kept for a decision that the lane has declined until its request is submitted, or never
+/// will be. While one is kept, no later decision goes with its intent: it would go before.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    _kept: Option<Arc<()>>,
+}
+
+/// The places of one lane.
+#[derive(Default)]
+struct Line(Arc<()>);
+
+impl Line {
+    fn place(&self) -> Place {
+        Place { _kept: Some(self.0.clone()) }
+    }
+
+    fn is_free(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
 
 /// A decision to make a new ticket: where its lane is idle it is stored together with the intent of the call.
 /// Answered when it is stored, or is not; never later.
@@ -56,7 +88,7 @@ pub enum Journaled {
     /// It is stored, and what it made is on its way; or it is not, and why.
     Stored(Result<(), StoreError>),
     /// The lane has other work, or makes no calls now: it is to be stored alone, and its request submitted.
-    Alone(Box<Decide>),
+    Alone(Box<Decide>, Place),
     /// Nobody knows: the gateway went away. Should it be stored, it is not made a second time.
     Unknown,
 }
@@ -103,6 +135,7 @@ pub struct Reseat;
 struct Seat {
     lane: Lane,
     ahead: Ahead,
+    line: Line,
     timer: Option<(Mono, AbortHandle)>,
 }
 
@@ -145,7 +178,10 @@ impl Gateway {
     ) -> Self {
         let seat = |(name, seat): (&BackendId, &super::BackendSeat)| {
             let lane = Lane::new(name.clone(), seat.settings.clone());
-            (name.clone(), Seat { lane, ahead: Ahead::default(), timer: None })
+            (
+                name.clone(),
+                Seat { lane, ahead: Ahead::default(), line: Line::default(), timer: None },
+            )
         };
         let seats = outside.backends.now().iter().map(seat).collect();
         Self {
@@ -198,7 +234,12 @@ impl Gateway {
                     let _ = asker.send(heard);
                 }
             }
-            Effect::Declined(decide) => self.journaled(decide.request, Journaled::Alone(decide)),
+            Effect::Declined(decide) => {
+                let request = decide.request;
+                let place = self.seats.get(backend).map(|seat| seat.line.place());
+                let alone = Journaled::Alone(decide, place.unwrap_or_default());
+                self.journaled(request, alone);
+            }
             Effect::WakeFlows => self.dispatcher.tell(Wake(backend.clone())),
             Effect::WakeOutbox => self.outbox.tell(Woken),
             Effect::Ops(what, why) => self.ops(backend, what, &why, "ticketgate"),
@@ -471,8 +512,10 @@ impl Handler<Then<Self>> for Gateway {
 impl Handler<Submit> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, Submit(request): Submit, ctx: &mut Self::Context) {
+    fn handle(&mut self, it: Submit, ctx: &mut Self::Context) {
+        let Submit { request, place } = it;
         let backend = request.backend.clone();
+        drop(place);
         self.feed(&backend, Input::Submitted(request), ctx);
     }
 }
@@ -498,9 +541,14 @@ impl Handler<Journal> for Gateway {
 
     fn handle(&mut self, it: Journal, ctx: &mut Self::Context) -> Self::Result {
         let Journal { backend, decide, turns, made_in } = it;
+        let stands = turns.borrow().stands(made_in);
         // What is void, or of a backend without a lane, goes back: its client knows what to do with it.
-        if !turns.borrow().stands(made_in) || !self.seats.contains_key(&backend) {
-            return Box::pin(async { Journaled::Alone(decide) });
+        let Some(seat) = self.seats.get(&backend).filter(|_| stands) else {
+            return Box::pin(async { Journaled::Alone(decide, Place::default()) });
+        };
+        if !seat.line.is_free() {
+            let place = seat.line.place();
+            return Box::pin(async { Journaled::Alone(decide, place) });
         }
         let (told, is_told) = oneshot::channel();
         self.decisions.insert(decide.request, told);

@@ -286,7 +286,7 @@ impl Journal<'_> {
         };
         let request = match &it.decision {
             // U5: what opens it again was rendered with this alarm as it was before; once it is open, that is told.
-            Decision::Nothing if self.waits_for_reopening(tx, &alarm)? => {
+            Decision::Nothing if self.waits_for_its_ticket(tx, &alarm)? => {
                 self.look_again(&mut alarm, self.now.plus(OTHERS_AGAIN));
                 alarm.waits = true;
                 None
@@ -420,12 +420,11 @@ impl Journal<'_> {
         Ok(())
     }
 
-    /// Is its group's ticket being opened again?
-    fn waits_for_reopening(&self, tx: &mut dyn Tx, alarm: &Alarm) -> Result<bool, Halt> {
-        match alarm.ticket.filter(|_| alarm.group.is_some() && alarm.request.is_none()) {
-            Some(ticket) => Ok(tx.has_open_request(ticket, Op::Reopen)?),
-            None => Ok(false),
-        }
+    /// Is its group's ticket being made or opened again? It is told what has become of its alarms after that.
+    fn waits_for_its_ticket(&self, tx: &mut dyn Tx, alarm: &Alarm) -> Result<bool, Halt> {
+        let of_group = alarm.group.is_some() && alarm.request.is_none();
+        let Some(ticket) = alarm.ticket.filter(|_| of_group) else { return Ok(false) };
+        Ok(tx.has_open_request(ticket, Op::Create)? || tx.has_open_request(ticket, Op::Reopen)?)
     }
 
     fn is_due_later(&self, other: &Alarm) -> bool {

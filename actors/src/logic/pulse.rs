@@ -5,7 +5,8 @@
 //! * a beat counts as a sign of life only if it can have been sent just now: by its number (beats
 //!   come one an interval), or by how far its sender's clock moved since the last that counted. A
 //!   backlog that arrives at once after an outage is counted, and revives nobody;
-//! * a number that was seen, or a boot that was followed by another, never counts;
+//! * a number that was seen never counts, and a boot that was followed by another only where it goes on at its pace:
+//!   then it was not over, and beats came in another order than they were sent;
 //! * one `Down` and one `Up` an outage, and neither for an origin that was never heard, unless the
 //!   config expects it;
 //! * time in which nothing could be heard is nobody's silence.
@@ -140,7 +141,25 @@ struct Origin {
     sign: Option<Sign>,
     /// Silence is counted from here.
     silent_from: Mono,
-    past_boots: VecDeque<Uuid>,
+    past_boots: VecDeque<PastBoot>,
+}
+
+/// A boot that was followed by another, and its last beat.
+#[derive(Clone, Copy, Debug)]
+struct PastBoot {
+    id: Uuid,
+    sequence: u64,
+    arrived: Mono,
+}
+
+/// What a beat is beside those before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum News {
+    /// Seen before, or from before its sender's last start.
+    Repeat,
+    New,
+    /// Of a boot that was taken as over, and goes on.
+    Returned,
 }
 
 impl Origin {
@@ -158,12 +177,14 @@ impl Origin {
     /// `unheard`: when it was last so that nothing could be heard.
     fn take(&mut self, beat: Beat, now: Moment, unheard: Option<Mono>) -> bool {
         self.sight.beats += 1;
-        if !self.is_news(&beat) {
+        let news = self.news(&beat, now.mono, unheard);
+        if news == News::Repeat {
             self.sight.repeats += 1;
             return false;
         }
         let in_step = unheard <= Some(self.arrived) && self.is_in_step(&beat, now.mono);
-        let counts = self.is_fresh(&beat, now) || in_step || mutant!(BacklogCounts);
+        let vouched = in_step || news == News::Returned;
+        let counts = vouched || self.is_fresh(&beat, now) || mutant!(BacklogCounts);
         let beat = Arc::new(beat);
         self.sight.beat = Some(beat.clone());
         self.arrived = now.mono;
@@ -177,19 +198,32 @@ impl Origin {
         counts
     }
 
-    fn is_news(&mut self, beat: &Beat) -> bool {
-        let Some(newest) = &self.sight.beat else { return true };
+    fn news(&mut self, beat: &Beat, now: Mono, unheard: Option<Mono>) -> News {
+        let Some(newest) = &self.sight.beat else { return News::New };
         if beat.boot_id == newest.boot_id {
-            return beat.sequence > newest.sequence;
+            return if beat.sequence > newest.sequence { News::New } else { News::Repeat };
         }
-        if self.past_boots.contains(&beat.boot_id) {
-            return false;
+        let over =
+            PastBoot { id: newest.boot_id, sequence: newest.sequence, arrived: self.arrived };
+        if let Some(place) = self.past_boots.iter().position(|past| past.id == beat.boot_id) {
+            let past = &mut self.past_boots[place];
+            let steps = beat.sequence.saturating_sub(past.sequence);
+            if steps == 0 {
+                return News::Repeat;
+            }
+            let before = std::mem::replace(&mut past.arrived, now);
+            past.sequence = beat.sequence;
+            if unheard > Some(before) || !is_live_step(beat, steps, now.since(before)) {
+                return News::Repeat;
+            }
+            self.past_boots[place] = over;
+            return News::Returned;
         }
         if self.past_boots.len() >= PAST_BOOTS_MAX {
             self.past_boots.pop_front();
         }
-        self.past_boots.push_back(newest.boot_id);
-        true
+        self.past_boots.push_back(over);
+        News::New
     }
 
     /// Can it have been sent just now? Either of two witnesses is enough, since each fails in its
@@ -203,7 +237,9 @@ impl Origin {
         };
         let passed = now.mono.since(sign.at.mono);
         let by_number = beat.boot_id == sign.beat.boot_id
-            && passed <= steps(beat, &sign.beat).saturating_add(late);
+            && passed
+                <= due_after(beat, beat.sequence.saturating_sub(sign.beat.sequence))
+                    .saturating_add(late);
         let by_its_clock = passed <= beat.sent_at.since(sign.beat.sent_at).saturating_add(late);
         by_number || by_its_clock
     }
@@ -216,9 +252,9 @@ impl Origin {
         if beat.boot_id != newest.boot_id {
             return false;
         }
-        let (due, passed) = (steps(beat, newest), now.since(self.arrived));
         let counted = self.sign.as_ref().is_some_and(|sign| Arc::ptr_eq(&sign.beat, newest));
-        !counted && passed >= due / 2 && passed <= due.saturating_add(slow_after(beat.interval))
+        let steps = beat.sequence.saturating_sub(newest.sequence);
+        !counted && is_live_step(beat, steps, now.since(self.arrived))
     }
 
     fn judge(&self, settings: &PulseSettings, now: Mono) -> Verdict {
@@ -241,9 +277,14 @@ fn slow_after(interval: Duration) -> Duration {
 }
 
 /// The time that lies between two beats of one boot by their numbers.
-fn steps(beat: &Beat, earlier: &Beat) -> Duration {
-    let steps = beat.sequence.saturating_sub(earlier.sequence);
+fn due_after(beat: &Beat, steps: u64) -> Duration {
     beat.interval.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
+}
+
+/// Did a beat come so many numbers after one before it as live ones do?
+fn is_live_step(beat: &Beat, steps: u64, passed: Duration) -> bool {
+    let due = due_after(beat, steps);
+    passed >= due / 2 && passed <= due.saturating_add(slow_after(beat.interval))
 }
 
 /// All origins that were heard, or are expected.

@@ -256,7 +256,7 @@ impl Commands {
                 "a command is accepted"
             );
             if front.is_none_or(|(front, _)| front == request.id) {
-                self.gateway.tell(Submit(Box::new(request)));
+                self.gateway.tell(Submit::from(Box::new(request)));
             }
         }
         answer

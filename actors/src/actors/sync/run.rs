@@ -431,7 +431,7 @@ pub(in crate::actors) fn fresh(outside: &Outside) -> FreshIds {
 /// Requests go to their lanes, events to the bus.
 pub(in crate::actors) fn hand_on(gateway: &Post<Gateway>, outbox: &Post<Outbox>, synced: &Synced) {
     for request in &synced.submit {
-        gateway.tell(Submit(Box::new(request.clone())));
+        gateway.tell(Submit::from(Box::new(request.clone())));
     }
     if synced.events {
         outbox.tell(Woken);

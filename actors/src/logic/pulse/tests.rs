@@ -186,6 +186,25 @@ fn a_new_boot_begins_anew_and_the_boot_before_it_is_over() {
     assert_eq!(bench.sight().beat.unwrap().boot_id, Uuid::from_u128(8));
 }
 
+/// We stood still, and what was sent meanwhile comes in another order: the last beats of the boot before this one
+/// at the end. Its clock was set back, so that nothing but its pace vouches for it.
+#[test]
+fn a_boot_goes_on_though_beats_of_the_one_before_it_come_late() {
+    let mut bench = Bench::new(&[]);
+    bench.lives(1, 100);
+    bench.until(300);
+    for (boot, sequence) in [(9, 9), (9, 10), (8, 1), (8, 2), (8, 3)] {
+        bench.hears(boot, sequence, -5_000);
+    }
+    for sequence in 11..=13 {
+        bench.hears(9, sequence, -4_990);
+    }
+    assert_eq!(bench.verdict(), "expired");
+    bench.until(310);
+    bench.hears(9, 14, -4_980);
+    assert_eq!(bench.told, ["161 down noc", "310 up noc"]);
+}
+
 #[test]
 fn no_jump_of_its_clock_makes_a_live_sender_late() {
     for jump in [-1_000_000, -3_600, -11, 11, 3_600, 1_000_000] {
