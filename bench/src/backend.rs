@@ -35,6 +35,9 @@ pub struct Stats {
     pub in_flight_max: u32,
     /// Backends that were called.
     pub backends: usize,
+    /// What those have waited, all together: for their first call since the first of all, between their calls, and after
+    /// their last until the last of all; in microseconds.
+    pub waited_us: [u64; 3],
 }
 
 impl Stats {
@@ -45,6 +48,12 @@ impl Stats {
         ensure!(most <= 1, "{most} calls were in flight at one backend");
         Ok(())
     }
+
+    /// The same as shares of the time of a drain that took so many seconds.
+    pub fn waited(&self, seconds: f64) -> [f64; 3] {
+        let whole = seconds * 1e6 * self.backends as f64;
+        self.waited_us.map(|us| us as f64 / whole)
+    }
 }
 
 #[derive(Default)]
@@ -52,7 +61,15 @@ struct Desk {
     answer_after: Duration,
     next_id: u64,
     stats: Stats,
-    in_flight: Vec<u32>,
+    counters: Vec<Counter>,
+}
+
+/// One backend.
+#[derive(Clone, Copy, Default)]
+struct Counter {
+    in_flight: u32,
+    /// When it gave its last answer.
+    answered_us: u64,
 }
 
 /// Serves until it is killed.
@@ -103,7 +120,7 @@ async fn serve(mut stream: TcpStream, desk: &RefCell<Desk>) -> std::io::Result<(
 
 async fn answer(path: &str, writes: bool, desk: &RefCell<Desk>) -> String {
     if path == "/stats" {
-        let stats = serde_json::to_string(&desk.borrow().stats).unwrap_or_default();
+        let stats = serde_json::to_string(&desk.borrow().stats()).unwrap_or_default();
         return said("200 OK", &stats);
     }
     if let Some(millis) = path.strip_prefix("/reset/") {
@@ -124,7 +141,7 @@ async fn answer(path: &str, writes: bool, desk: &RefCell<Desk>) -> String {
     if !answer_after.is_zero() {
         tokio::time::sleep(answer_after).await;
     }
-    desk.borrow_mut().in_flight[number] -= 1;
+    desk.borrow_mut().end(number);
     let body =
         format!(r#"{{"id":"T-{id}","url":"http://127.0.0.1/b{number}/T-{id}","status":"open"}}"#);
     said("201 Created", &body)
@@ -132,18 +149,39 @@ async fn answer(path: &str, writes: bool, desk: &RefCell<Desk>) -> String {
 
 impl Desk {
     fn begin(&mut self, number: usize) -> (u64, Duration) {
-        if self.stats.calls == 0 {
-            self.stats.first_call_us = crate::alarms::now_us();
+        let (now, stats) = (crate::alarms::now_us(), &mut self.stats);
+        if stats.calls == 0 {
+            stats.first_call_us = now;
         }
-        if self.in_flight.len() <= number {
-            self.in_flight.resize(number + 1, 0);
+        if self.counters.len() <= number {
+            self.counters.resize(number + 1, Counter::default());
         }
-        self.in_flight[number] += 1;
-        self.stats.calls += 1;
-        self.stats.in_flight_max = self.stats.in_flight_max.max(self.in_flight[number]);
-        self.stats.backends = self.in_flight.len();
+        let counter = &mut self.counters[number];
+        let (from, what) = match counter.answered_us {
+            0 => (stats.first_call_us, 0),
+            answered => (answered, 1),
+        };
+        stats.waited_us[what] += now.saturating_sub(from);
+        counter.in_flight += 1;
+        stats.calls += 1;
+        stats.in_flight_max = stats.in_flight_max.max(counter.in_flight);
+        stats.backends = self.counters.len();
         self.next_id += 1;
         (self.next_id, self.answer_after)
+    }
+
+    fn end(&mut self, number: usize) {
+        let counter = &mut self.counters[number];
+        counter.in_flight -= 1;
+        counter.answered_us = crate::alarms::now_us();
+    }
+
+    fn stats(&self) -> Stats {
+        let answered = self.counters.iter().map(|counter| counter.answered_us);
+        let last = answered.clone().max().unwrap_or(0);
+        let [first, between, _] = self.stats.waited_us;
+        let waited_us = [first, between, answered.map(|at| last - at).sum()];
+        Stats { waited_us, ..self.stats.clone() }
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Figures {
     /// The backends' for the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend_cpu_per_1000: Option<f64>,
+    /// Shares of a drain's time in which a backend waited: for its first call, between its calls, after its last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes_waited: Option<[f64; 3]>,
     /// Milliseconds from alarm to event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50_ms: Option<f64>,
@@ -241,6 +244,7 @@ impl Run<'_> {
         let seconds = last_us.saturating_sub(stats.first_call_us) as f64 / 1e6;
         Ok(Figures {
             per_second: Some(alarms as f64 / seconds),
+            lanes_waited: Some(stats.waited(seconds)),
             cpu_per_1000: Some(after[0].cpu / thousands),
             broker_cpu_per_1000: Some(between(broker, after[1]) / thousands),
             backend_cpu_per_1000: Some(between(idle, after[2]) / thousands),

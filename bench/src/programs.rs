@@ -43,8 +43,7 @@ impl Kind {
     /// One of so many alarms is enough for what is so much slower.
     pub fn share(self) -> usize {
         match self {
-            Self::Bare | Self::Journal => 1,
-            Self::Ticketgate => 2,
+            Self::Bare | Self::Journal | Self::Ticketgate => 1,
             Self::Python | Self::Celery => 4,
         }
     }

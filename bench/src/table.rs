@@ -22,6 +22,10 @@ pub fn line(figures: &Figures) -> String {
     say(figures.broker_cpu_per_1000, 3, "broker's");
     say(figures.backend_cpu_per_1000, 3, "backends'");
     say(figures.peak_mib, 1, "MiB peak");
+    if let Some(waited) = figures.lanes_waited {
+        let [first, between, last] = waited.map(|share| share * 100.0);
+        parts.push(format!("lanes waited {first:.1} + {between:.1} + {last:.1} %"));
+    }
     parts.join(", ")
 }
 
