@@ -20,6 +20,8 @@ url, prefix, exchange, base, backends = sys.argv[1:]
 app = Celery("bench", broker=url)
 app.conf.update(
     task_acks_late=True,
+    # With the usual 4 a worker of the solo pool stands still for some ten seconds now and then.
+    worker_prefetch_multiplier=64,
     task_ignore_result=True,
     broker_transport_options={"confirm_publish": True},
     worker_enable_remote_control=False,
