@@ -5,8 +5,9 @@
 //! What always holds: one thing at a time; what a person forced to be *not busy* has no effect any
 //! more (rule L11).
 
-use super::gateway::{Ask, Journal, Journaled, Place, Submit};
+use super::gateway::{Ask, Journal, Journaled, Submit};
 use super::keeper::{Alive, Post};
+use super::line::Place;
 use super::outbox::Woken;
 use super::{
     BusyWith, Desk, DeskPath, Finished, Gateway, Outbox, Outside, Pool, Release, Response, calling,

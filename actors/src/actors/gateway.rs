@@ -6,6 +6,7 @@
 
 use super::aside::{Aside, Then};
 use super::keeper::{Alive, Post};
+use super::line::{Line, Place};
 use super::outbox::Woken;
 use super::{Dispatcher, Full, Outbox, Outside, Wake, calling, ops};
 use crate::changes::{Applied, Change, ChangeSet, Concluded, Decide, LaterAnswer, Level};
@@ -43,27 +44,6 @@ pub struct Submit {
 impl From<Box<Request>> for Submit {
     fn from(request: Box<Request>) -> Self {
         Self { request, place: Place::default() }
-    }
-}
-
-/// A place in a lane's line, kept for a decision that the lane has declined until its request is submitted, or never
-/// will be. While one is kept, no later decision goes with its intent: it would go before.
-#[derive(Clone, Debug, Default)]
-pub struct Place {
-    _kept: Option<Arc<()>>,
-}
-
-/// The places of one lane.
-#[derive(Default)]
-struct Line(Arc<()>);
-
-impl Line {
-    fn place(&self) -> Place {
-        Place { _kept: Some(self.0.clone()) }
-    }
-
-    fn is_free(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
     }
 }
 

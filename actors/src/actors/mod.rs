@@ -30,6 +30,7 @@ mod heartbeat;
 mod intake;
 mod keeper;
 mod leases;
+mod line;
 mod notices;
 mod offload;
 mod ops;
@@ -52,6 +53,7 @@ pub use heartbeat::{BeatInlet, Heard, Heartbeat, HeartbeatSettings, StopBeating}
 pub use intake::{Accepted, Intake, IntakeError, IntakeFigures, ParkedInlet};
 pub use keeper::{Keeper, Post};
 pub use leases::StoreLeases;
+pub use line::Place;
 pub use notices::Notices;
 pub use offload::{
     Carrier, NotOffloaded, Offload, OffloadFailed, OffloadNow, OffloadPlan, OffloadTo,

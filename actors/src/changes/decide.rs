@@ -285,7 +285,7 @@ impl Journal<'_> {
             _ => Vec::new(),
         };
         let request = match &it.decision {
-            // U5: what opens it again was rendered with this alarm as it was before; once it is open, that is told.
+            // U5: what makes it or opens it again was rendered with this alarm as it was before; after that, it is told.
             Decision::Nothing if self.waits_for_its_ticket(tx, &alarm)? => {
                 self.look_again(&mut alarm, self.now.plus(OTHERS_AGAIN));
                 alarm.waits = true;

@@ -206,14 +206,14 @@ impl Origin {
         let over =
             PastBoot { id: newest.boot_id, sequence: newest.sequence, arrived: self.arrived };
         if let Some(place) = self.past_boots.iter().position(|past| past.id == beat.boot_id) {
-            let past = &mut self.past_boots[place];
-            let steps = beat.sequence.saturating_sub(past.sequence);
-            if steps == 0 {
+            let past = self.past_boots[place];
+            if beat.sequence <= past.sequence {
                 return News::Repeat;
             }
-            let before = std::mem::replace(&mut past.arrived, now);
-            past.sequence = beat.sequence;
-            if unheard > Some(before) || !is_live_step(beat, steps, now.since(before)) {
+            let goes_on = unheard <= Some(past.arrived)
+                && is_live_step(beat, past.sequence, now.since(past.arrived));
+            if !goes_on {
+                self.past_boots[place] = PastBoot { sequence: beat.sequence, arrived: now, ..past };
                 return News::Repeat;
             }
             self.past_boots[place] = over;
@@ -237,9 +237,7 @@ impl Origin {
         };
         let passed = now.mono.since(sign.at.mono);
         let by_number = beat.boot_id == sign.beat.boot_id
-            && passed
-                <= due_after(beat, beat.sequence.saturating_sub(sign.beat.sequence))
-                    .saturating_add(late);
+            && passed <= due_after(beat, sign.beat.sequence).saturating_add(late);
         let by_its_clock = passed <= beat.sent_at.since(sign.beat.sent_at).saturating_add(late);
         by_number || by_its_clock
     }
@@ -253,8 +251,7 @@ impl Origin {
             return false;
         }
         let counted = self.sign.as_ref().is_some_and(|sign| Arc::ptr_eq(&sign.beat, newest));
-        let steps = beat.sequence.saturating_sub(newest.sequence);
-        !counted && is_live_step(beat, steps, now.since(self.arrived))
+        !counted && is_live_step(beat, newest.sequence, now.since(self.arrived))
     }
 
     fn judge(&self, settings: &PulseSettings, now: Mono) -> Verdict {
@@ -276,14 +273,15 @@ fn slow_after(interval: Duration) -> Duration {
     interval.mul_f64(SLOW_INTERVALS)
 }
 
-/// The time that lies between two beats of one boot by their numbers.
-fn due_after(beat: &Beat, steps: u64) -> Duration {
-    beat.interval.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
+/// The time that lies between a beat of that number and a later one of the same boot.
+fn due_after(later: &Beat, number: u64) -> Duration {
+    let steps = later.sequence.saturating_sub(number);
+    later.interval.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
 }
 
-/// Did a beat come so many numbers after one before it as live ones do?
-fn is_live_step(beat: &Beat, steps: u64, passed: Duration) -> bool {
-    let due = due_after(beat, steps);
+/// Did a beat come as long after the one of that number as live ones do?
+fn is_live_step(beat: &Beat, number: u64, passed: Duration) -> bool {
+    let due = due_after(beat, number);
     passed >= due / 2 && passed <= due.saturating_add(slow_after(beat.interval))
 }
 
